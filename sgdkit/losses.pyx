@@ -1,0 +1,645 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True
+"""Loss and every loss: value and derivative with respect to the score `s = x . w + b`, given the target `t`.
+
+The target of a classification loss is -1 or 1 in each column. A loss is pointwise, one column at a time, unless
+`coupled` says that the `n_outputs` columns of a model share it, as those of softmax do.
+
+To add a loss: write its formula as one inline function over the columns of a row, a class with the two lines that
+call it, and its entry in `CLASSIFIER_LOSSES` or `REGRESSOR_LOSSES`; then its NumPy twin in `tests/reference.py`.
+"""
+
+import numpy as np
+
+from cython cimport floating
+from libc.math cimport exp, expf, fabs, fabsf, log, log1p, log1pf, logf
+
+from sgdkit.rows cimport Targets, get_targets
+
+
+cdef inline floating _exp(floating x) noexcept nogil:
+    if floating is float:
+        return expf(x)
+    else:
+        return exp(x)
+
+
+cdef inline floating _log(floating x) noexcept nogil:
+    if floating is float:
+        return logf(x)
+    else:
+        return log(x)
+
+
+cdef inline floating _log1p(floating x) noexcept nogil:
+    if floating is float:
+        return log1pf(x)
+    else:
+        return log1p(x)
+
+
+cdef inline floating _abs(floating x) noexcept nogil:
+    if floating is float:
+        return fabsf(x)
+    else:
+        return fabs(x)
+
+
+cdef inline floating _positive(floating x) noexcept nogil:
+    return x if x > 0 else 0
+
+
+cdef inline floating _sign(floating x) noexcept nogil:
+    return <floating> (x > 0) - <floating> (x < 0)
+
+
+def weighted_quantile(values, weights, q):
+    """The smallest value of each column of `values` whose cumulative weight reaches the share `q`."""
+    order = np.argsort(values, axis=0, kind="stable")
+    cumulative = np.cumsum(weights[order], axis=0)
+    reached = (cumulative >= q * cumulative.max(axis=0)).argmax(axis=0)
+    return np.take_along_axis(values, np.take_along_axis(order, reached[np.newaxis], axis=0), axis=0)[0]
+
+
+cdef class Loss:
+    """A loss of scores and targets.
+
+    Parameters
+    ----------
+    parameter : float, default=0.0
+        The loss's own number (`epsilon`, `quantile`), if `parameter_name` says that it has one.
+    n_outputs : int, default=1
+        The number of columns a model has; only a coupled loss asks for it.
+
+    Attributes
+    ----------
+    coupled : bool
+        Whether the columns of a model share the loss, and so cannot be trained apart.
+    probability : str or None
+        How scores become probabilities: "logistic", "modified_huber", "softmax", or None if they do not.
+    smooth : bool
+        Whether the derivative is continuous.
+    log_link : bool
+        Whether the prediction is `exp(score)`, instead of the score itself.
+    minimum_target : tuple of (float, bool)
+        The least target of the loss's domain, and whether it belongs to the domain.
+    """
+
+    coupled = False
+    smooth = True
+    probability = None
+    log_link = False
+    minimum_target = (-np.inf, True)
+    parameter_name = None
+
+    def __init__(self, parameter=0.0, n_outputs=1):
+        self.parameter = parameter
+        self.n_outputs = n_outputs
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        pass
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        pass
+
+    def initial_intercept(self, y, sample_weight):
+        """The score that minimises the loss of a constant model; shape (n_outputs,)."""
+        return np.average(y, axis=0, weights=sample_weight)
+
+    def score_scale(self, y, sample_weight):
+        """The size of typical scores: with a log link 1, else the mean standard deviation of the columns of `y`."""
+        if self.log_link:
+            return 1.0
+        mean = np.average(y, axis=0, weights=sample_weight)
+        spread = float(np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight)).mean())
+        return spread if spread > 0 else 1.0
+
+    def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
+        """The weighted sum over rows of the loss of each column.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_rows, n_columns)
+        targets : Targets
+        sample_weight : ndarray of float64 of shape (n_rows,), default=None
+        gradient : ndarray of shape (n_rows, n_columns), default=None
+            If given, the weighted derivative of each row's loss is written to it.
+
+        Returns
+        -------
+        total : ndarray of float64 of shape (n_columns,)
+            A coupled loss leaves its sum in the first column of each model.
+        """
+        cdef Py_ssize_t i, c, n = scores.shape[1]
+        dtype = np.float32 if floating is float else np.float64
+        cdef floating[::1] t = np.empty(n, dtype), v = np.empty(n, dtype)
+        cdef floating[:, ::1] g = np.empty((1, n), dtype) if gradient is None else gradient
+        cdef const double[::1] weights = sample_weight
+        cdef bint weighted = sample_weight is not None, keep = gradient is not None
+        cdef double[::1] sums = np.zeros(n)
+        cdef floating* row
+        cdef double weight = 1.0
+        with nogil:
+            for i in range(scores.shape[0]):
+                row = &g[i if keep else 0, 0]
+                weight = weights[i] if weighted else 1.0
+                get_targets(targets, i, &t[0])
+                if floating is float:
+                    self.evaluate_f32(&scores[i, 0], &t[0], n, row, &v[0])
+                else:
+                    self.evaluate_f64(&scores[i, 0], &t[0], n, row, &v[0])
+                for c in range(n):
+                    sums[c] += weight * v[c]
+                    row[c] *= <floating> weight
+        return np.asarray(sums)
+
+
+cdef inline void log_loss(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating z, e
+    for c in range(n):
+        z = t[c] * s[c]
+        e = _exp(-_abs(z))
+        value[c] = _positive(-z) + _log1p(e)
+        gradient[c] = -t[c] * (e if z > 0 else <floating> 1.0) / (1 + e)
+
+
+cdef class LogLoss(Loss):
+    """Logistic loss of one column: `log(1 + exp(-t s))`."""
+
+    probability = "logistic"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        log_loss(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        log_loss(scores, targets, n, gradient, value)
+
+
+cdef inline void hinge(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating z
+    for c in range(n):
+        z = 1 - t[c] * s[c]
+        value[c] = _positive(z)
+        gradient[c] = -t[c] * (z > 0)
+
+
+cdef class Hinge(Loss):
+    """Hinge loss: `max(0, 1 - t s)`."""
+
+    smooth = False
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        hinge(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        hinge(scores, targets, n, gradient, value)
+
+
+cdef inline void squared_hinge(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating z
+    for c in range(n):
+        z = _positive(1 - t[c] * s[c])
+        value[c] = z * z
+        gradient[c] = -2 * t[c] * z
+
+
+cdef class SquaredHinge(Loss):
+    """Squared hinge loss: `max(0, 1 - t s)^2`."""
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        squared_hinge(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        squared_hinge(scores, targets, n, gradient, value)
+
+
+cdef inline void modified_huber(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating z
+    for c in range(n):
+        z = t[c] * s[c]
+        if z < -1:
+            value[c] = -4 * z
+            gradient[c] = -4 * t[c]
+        else:
+            z = _positive(1 - z)
+            value[c] = z * z
+            gradient[c] = -2 * t[c] * z
+
+
+cdef class ModifiedHuber(Loss):
+    """Modified Huber loss (Zhang, 2004): `max(0, 1 - t s)^2`, but `-4 t s` below `t s = -1`."""
+
+    probability = "modified_huber"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        modified_huber(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        modified_huber(scores, targets, n, gradient, value)
+
+
+cdef inline void perceptron(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating z
+    for c in range(n):
+        z = t[c] * s[c]
+        value[c] = _positive(-z)
+        gradient[c] = -t[c] * (z <= 0)
+
+
+cdef class Perceptron(Loss):
+    """Perceptron loss: `max(0, -t s)`; at a score of 0 its derivative is `-t`, or nothing would be learnt."""
+
+    smooth = False
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        perceptron(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        perceptron(scores, targets, n, gradient, value)
+
+
+cdef inline void squared_error(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating r
+    for c in range(n):
+        r = s[c] - t[c]
+        value[c] = r * r / 2
+        gradient[c] = r
+
+
+cdef class SquaredError(Loss):
+    """Squared error: `(s - t)^2 / 2`."""
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        squared_error(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        squared_error(scores, targets, n, gradient, value)
+
+
+cdef inline void absolute_error(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating r
+    for c in range(n):
+        r = s[c] - t[c]
+        value[c] = _abs(r)
+        gradient[c] = _sign(r)
+
+
+cdef class AbsoluteError(Loss):
+    """Absolute error: `|s - t|`."""
+
+    smooth = False
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        absolute_error(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        absolute_error(scores, targets, n, gradient, value)
+
+    def initial_intercept(self, y, sample_weight):
+        return weighted_quantile(y, sample_weight, 0.5)
+
+
+cdef inline void huber(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating epsilon,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating r
+    for c in range(n):
+        r = s[c] - t[c]
+        if _abs(r) <= epsilon:
+            value[c] = r * r / 2
+            gradient[c] = r
+        else:
+            value[c] = epsilon * (_abs(r) - epsilon / 2)
+            gradient[c] = epsilon * _sign(r)
+
+
+cdef class Huber(Loss):
+    """Huber's loss: `r^2 / 2` where `|r| <= epsilon`, else `epsilon |r| - epsilon^2 / 2`, with `r = s - t`."""
+
+    parameter_name = "epsilon"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        huber(scores, targets, n, gradient, value, <float> self.parameter)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        huber(scores, targets, n, gradient, value, self.parameter)
+
+    def initial_intercept(self, y, sample_weight):
+        return weighted_quantile(y, sample_weight, 0.5)
+
+
+cdef inline void epsilon_insensitive(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating epsilon,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating r
+    for c in range(n):
+        r = s[c] - t[c]
+        value[c] = _positive(_abs(r) - epsilon)
+        gradient[c] = _sign(r) * (_abs(r) > epsilon)
+
+
+cdef class EpsilonInsensitive(Loss):
+    """Epsilon-insensitive loss: `max(0, |s - t| - epsilon)`."""
+
+    smooth = False
+    parameter_name = "epsilon"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        epsilon_insensitive(scores, targets, n, gradient, value, <float> self.parameter)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        epsilon_insensitive(scores, targets, n, gradient, value, self.parameter)
+
+    def initial_intercept(self, y, sample_weight):
+        return weighted_quantile(y, sample_weight, 0.5)
+
+
+cdef inline void squared_epsilon_insensitive(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating epsilon,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating r, z
+    for c in range(n):
+        r = s[c] - t[c]
+        z = _positive(_abs(r) - epsilon)
+        value[c] = z * z
+        gradient[c] = 2 * _sign(r) * z
+
+
+cdef class SquaredEpsilonInsensitive(Loss):
+    """Squared epsilon-insensitive loss: `max(0, |s - t| - epsilon)^2`."""
+
+    parameter_name = "epsilon"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        squared_epsilon_insensitive(scores, targets, n, gradient, value, <float> self.parameter)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        squared_epsilon_insensitive(scores, targets, n, gradient, value, self.parameter)
+
+
+cdef inline void pinball(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating quantile,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating r
+    for c in range(n):
+        r = s[c] - t[c]
+        value[c] = (1 - quantile) * _positive(r) + quantile * _positive(-r)
+        gradient[c] = (1 - quantile) * (r > 0) - quantile * (r < 0)
+
+
+cdef class Quantile(Loss):
+    """Pinball loss: `q max(0, t - s) + (1 - q) max(0, s - t)`, minimal at the quantile `q`."""
+
+    smooth = False
+    parameter_name = "quantile"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        pinball(scores, targets, n, gradient, value, <float> self.parameter)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        pinball(scores, targets, n, gradient, value, self.parameter)
+
+    def initial_intercept(self, y, sample_weight):
+        return weighted_quantile(y, sample_weight, self.parameter)
+
+
+cdef inline void poisson(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating mean
+    for c in range(n):
+        mean = _exp(s[c])
+        value[c] = mean - t[c] * s[c] + (t[c] * _log(t[c]) - t[c] if t[c] > 0 else 0)
+        gradient[c] = mean - t[c]
+
+
+cdef class Poisson(Loss):
+    """Half the Poisson deviance with a log link: `exp(s) - t s + t log(t) - t`."""
+
+    log_link = True
+    minimum_target = (0.0, True)
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        poisson(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        poisson(scores, targets, n, gradient, value)
+
+    def initial_intercept(self, y, sample_weight):
+        return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), np.finfo(float).tiny))
+
+
+cdef inline void gamma(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating ratio
+    for c in range(n):
+        ratio = t[c] * _exp(-s[c])
+        value[c] = ratio + s[c] - _log(t[c]) - 1
+        gradient[c] = 1 - ratio
+
+
+cdef class Gamma(Loss):
+    """Half the Gamma deviance with a log link: `t exp(-s) + s - log(t) - 1`."""
+
+    log_link = True
+    minimum_target = (0.0, False)
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        gamma(scores, targets, n, gradient, value)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        gamma(scores, targets, n, gradient, value)
+
+    def initial_intercept(self, y, sample_weight):
+        return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), np.finfo(float).tiny))
+
+
+cdef inline void softmax(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c
+    cdef floating top = s[0], total = 0, own = 0
+    for c in range(n):
+        top = max(top, s[c])
+    for c in range(n):
+        gradient[c] = _exp(s[c] - top)
+        total += gradient[c]
+    for c in range(n):
+        own += s[c] * (t[c] > 0)
+        gradient[c] = gradient[c] / total - (t[c] > 0)
+        value[c] = 0
+    value[0] = _log(total) + top - own
+
+
+cdef class Softmax(Loss):
+    """Multinomial logistic loss: `log(sum_c exp(s_c)) - s_y`, where `y` is the column whose target is 1."""
+
+    coupled = True
+    probability = "softmax"
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        cdef Py_ssize_t c, k, m = self.n_outputs
+        for k in range(n // m):
+            c = k * m
+            softmax(scores + c, targets + c, m, gradient + c, value + c)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        cdef Py_ssize_t c, k, m = self.n_outputs
+        for k in range(n // m):
+            c = k * m
+            softmax(scores + c, targets + c, m, gradient + c, value + c)
+
+
+cdef inline void crammer_singer(
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+) noexcept nogil:
+    cdef Py_ssize_t c, y = 0, rival = -1
+    for c in range(n):
+        gradient[c] = 0
+        value[c] = 0
+        if t[c] > 0:
+            y = c
+        elif rival < 0 or s[c] > s[rival]:
+            rival = c
+    if rival >= 0 and 1 + s[rival] - s[y] > 0:
+        value[0] = 1 + s[rival] - s[y]
+        gradient[rival] = 1
+        gradient[y] = -1
+
+
+cdef class CrammerSinger(Loss):
+    """Multi-class hinge loss (Crammer & Singer, 2001): `max(0, 1 + max_{c != y} s_c - s_y)`."""
+
+    coupled = True
+    smooth = False
+
+    cdef void evaluate_f32(
+        self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
+    ) noexcept nogil:
+        cdef Py_ssize_t c, k, m = self.n_outputs
+        for k in range(n // m):
+            c = k * m
+            crammer_singer(scores + c, targets + c, m, gradient + c, value + c)
+
+    cdef void evaluate_f64(
+        self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
+    ) noexcept nogil:
+        cdef Py_ssize_t c, k, m = self.n_outputs
+        for k in range(n // m):
+            c = k * m
+            crammer_singer(scores + c, targets + c, m, gradient + c, value + c)
+
+
+# The coupled loss that `multi_class="multinomial"` puts in the place of a pointwise one.
+MULTINOMIAL = {LogLoss: Softmax, Hinge: CrammerSinger}
+
+CLASSIFIER_LOSSES = {
+    "log_loss": LogLoss,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "modified_huber": ModifiedHuber,
+    "perceptron": Perceptron,
+    "squared_error": SquaredError,
+    "huber": Huber,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+}
+
+REGRESSOR_LOSSES = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+    "quantile": Quantile,
+    "poisson": Poisson,
+    "gamma": Gamma,
+}

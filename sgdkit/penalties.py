@@ -1,0 +1,47 @@
+"""Penalties of the weights: `alpha * R(W)`, with R between the l1 norm and half the squared l2 norm.
+
+Each is a point of the elastic net (Zou & Hastie, 2005), so one proximal operator, `shrink` in `penalties.pxd`, serves
+them all. The intercept is never penalised.
+"""
+
+import numpy as np
+
+
+class Penalty:
+    """``alpha * (l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2)``.
+
+    Parameters
+    ----------
+    l1 : float
+        Strength of the l1 norm, `alpha * l1_ratio`.
+    l2 : float
+        Strength of half the squared l2 norm, `alpha * (1 - l1_ratio)`.
+    """
+
+    def __init__(self, l1, l2):
+        self.l1 = l1
+        self.l2 = l2
+
+    def value(self, weights):
+        """The penalty of an array of weights (without the intercepts)."""
+        total = 0.0
+        if self.l1:
+            total += self.l1 * float(np.abs(weights).sum(dtype=np.float64))
+        if self.l2:
+            total += self.l2 / 2 * float(np.einsum("ij,ij->", weights, weights, dtype=np.float64))
+        return total
+
+    def prox(self, weights, rate):
+        """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""
+        if self.l1:
+            weights = np.sign(weights) * np.maximum(np.abs(weights) - rate * self.l1, 0)
+        return weights / (1 + rate * self.l2)
+
+
+# name -> the strengths of l1 and l2 at a given alpha and l1_ratio
+PENALTIES = {
+    "l2": lambda alpha, l1_ratio: Penalty(0.0, alpha),
+    "l1": lambda alpha, l1_ratio: Penalty(alpha, 0.0),
+    "elasticnet": lambda alpha, l1_ratio: Penalty(alpha * l1_ratio, alpha * (1 - l1_ratio)),
+    None: lambda alpha, l1_ratio: Penalty(0.0, 0.0),
+}

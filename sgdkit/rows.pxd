@@ -1,0 +1,70 @@
+from cython cimport floating
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef class Rows:
+    cdef readonly Py_ssize_t n_rows, n_features, longest
+    cdef readonly object X
+    cdef readonly object dtype
+    cdef bint dense, wide
+    cdef Py_ssize_t item_size
+    cdef const void* values
+    cdef const void* indices
+    cdef const void* indptr
+    cdef object _owners
+
+    cdef Py_ssize_t begin(self, Py_ssize_t i) noexcept nogil
+
+
+cdef class Targets:
+    cdef readonly Py_ssize_t n_rows, n_columns
+    cdef readonly bint labels
+    cdef readonly object values, column
+    cdef const int32_t* codes
+    cdef const int32_t* modelled
+    cdef const double* outputs
+    cdef Py_ssize_t n_outputs
+
+
+cdef inline Py_ssize_t get_row(
+    Rows rows, Py_ssize_t i, floating* value_buffer, int32_t* index_buffer,
+    const floating** values, const int32_t** indices,
+) noexcept nogil:
+    """Point `values` and `indices` at the non-zeros of row `i`, and return how many there are."""
+    cdef Py_ssize_t begin = rows.begin(i), n = 0, j
+    cdef const floating* x = <const floating*> rows.values + begin
+    cdef const int64_t* wide
+    if rows.dense:
+        # Without a branch: a zero is overwritten by the value that follows it.
+        for j in range(rows.n_features):
+            value_buffer[n] = x[j]
+            index_buffer[n] = <int32_t> j
+            n += x[j] != 0
+        values[0] = value_buffer
+        indices[0] = index_buffer
+        return n
+    n = rows.begin(i + 1) - begin
+    values[0] = x
+    if rows.wide:
+        wide = <const int64_t*> rows.indices + begin
+        for j in range(n):
+            index_buffer[j] = <int32_t> wide[j]
+        indices[0] = index_buffer
+    else:
+        indices[0] = <const int32_t*> rows.indices + begin
+    return n
+
+
+cdef inline void get_targets(Targets targets, Py_ssize_t i, floating* out) noexcept nogil:
+    """Write the target of row `i` for every column."""
+    cdef Py_ssize_t c
+    cdef int32_t code
+    cdef const double* y
+    if targets.labels:
+        code = targets.codes[i]
+        for c in range(targets.n_columns):
+            out[c] = <floating> (2 * (targets.modelled[c] == code) - 1)
+    else:
+        y = targets.outputs + i * targets.n_outputs
+        for c in range(targets.n_columns):
+            out[c] = <floating> y[targets.modelled[c]]

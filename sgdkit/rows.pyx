@@ -1,0 +1,116 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True
+"""One view of a row, whatever the matrix: dense or CSR, float32 or float64, 32- or 64-bit indices.
+
+Invariant: what a row shows is its non-zeros, each once, in the order of their indices. A zero that is stored is
+absent, and so is the zero of a dense matrix; this is what makes dense and sparse input the same input.
+"""
+
+import numpy as np
+from scipy import sparse
+
+
+cdef class Rows:
+    """The rows of `X`, which is not copied if it is C-contiguous, or CSR in canonical format without stored zeros.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix or array of shape (n_rows, n_features)
+        Of dtype float32 or float64.
+
+    Attributes
+    ----------
+    X : ndarray or csr_array
+        The same data; of a sparse `X`, in canonical format.
+    """
+
+    def __init__(self, X):
+        self.n_rows, self.n_features = X.shape
+        if self.n_features >= 2**31 - 1:
+            raise ValueError(
+                f"X has {self.n_features} features, and at most {2**31 - 2} are supported. "
+                "Hash them into fewer with sklearn.feature_extraction.FeatureHasher."
+            )
+        self.dtype = X.dtype
+        self.item_size = X.dtype.itemsize
+        self.dense = not sparse.issparse(X)
+        if self.dense:
+            self.X = np.ascontiguousarray(X)
+            self.longest = self.n_features
+            self._owners = (self.X,)
+        else:
+            self.X = canonical_csr(X)
+            self._owners = (self.X.data, self.X.indices, self.X.indptr)
+            self.wide = self.X.indices.dtype.itemsize == 8
+            self.longest = int(np.diff(self.X.indptr).max()) if self.n_rows else 0
+            self.indices = address(self._owners[1])
+            self.indptr = address(self._owners[2])
+        self.values = address(self._owners[0])
+
+    cdef Py_ssize_t begin(self, Py_ssize_t i) noexcept nogil:
+        """Where row `i` begins among the values."""
+        if self.dense:
+            return i * self.n_features
+        if self.wide:
+            return <Py_ssize_t> (<const int64_t*> self.indptr)[i]
+        return (<const int32_t*> self.indptr)[i]
+
+    @property
+    def mean_nonzeros(self):
+        """The mean number of stored values a row."""
+        return (self.X.size if self.dense else self.X.nnz) / max(self.n_rows, 1)
+
+
+cdef const void* address(array) except? NULL:
+    return <const void*> <size_t> array.__array_interface__["data"][0]
+
+
+def canonical_csr(X):
+    """Return `X` as a csr_array with sorted, unique, non-zero entries; the data are shared if they are so already."""
+    dtype = X.indices.dtype if X.indices.dtype == X.indptr.dtype and X.indices.dtype == np.int32 else np.int64
+    # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit.
+    shared = sparse.csr_array(X.shape, dtype=X.dtype)
+    shared.data = np.ascontiguousarray(X.data)
+    shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
+    shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
+    n_stored = shared.indptr[X.shape[0]]
+    if shared.has_canonical_format and np.count_nonzero(shared.data[:n_stored]) == n_stored:
+        return shared
+    own = shared.copy()
+    own.sum_duplicates()
+    own.eliminate_zeros()
+    return own
+
+
+cdef class Targets:
+    """The target of every row for every column.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        One-dimensional: class indices; the target of column `c` is 1 where the class is `column[c]`, and -1
+        elsewhere. Two-dimensional: the target of column `c` is `values[:, column[c]]`.
+    column : array-like of int of shape (n_columns,)
+        The class, or the output, that each column models.
+    """
+
+    def __init__(self, values, column):
+        self.labels = values.ndim == 1
+        self.n_rows = values.shape[0]
+        self.n_outputs = 1 if self.labels else values.shape[1]
+        self.values = np.ascontiguousarray(values, dtype=np.int32 if self.labels else np.float64)
+        self.column = np.ascontiguousarray(column, dtype=np.int32)
+        self.n_columns = self.column.shape[0]
+        self.modelled = <const int32_t*> address(self.column)
+        if self.labels:
+            self.codes = <const int32_t*> address(self.values)
+        else:
+            self.outputs = <const double*> address(self.values)
+
+    def take(self, rows):
+        """The targets of some rows."""
+        return Targets(self.values[rows], self.column)
+
+    def with_columns(self, column):
+        """The same rows with other columns."""
+        return Targets(self.values, column)

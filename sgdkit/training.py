@@ -1,0 +1,267 @@
+"""Training: the epoch loop. Read this first.
+
+Minimise ``mean loss(y, XW + b) + alpha * penalty(W)``. A *column* is one linear model; one pass over the rows trains all
+columns. A `Problem` says what is minimised, a `Trainer` holds what changes on the way, and `train` runs the epochs.
+
+Invariants:
+- A `Trainer` is all that a later fit needs to go on as if there had been no break; it can be pickled.
+- Columns in different blocks never meet, so their results do not depend on the number of threads.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sgdkit._epoch import run
+
+# Seconds of compiled work, roughly, between two looks at the keyboard.
+CHUNK_SECONDS = 0.2
+SECONDS_A_VALUE = 1e-8
+
+
+class Diverged(ValueError):
+    """The weights overflowed."""
+
+
+@dataclass
+class Problem:
+    """What is minimised.
+
+    Attributes
+    ----------
+    rows : Rows
+    targets : Targets
+    loss : Loss
+    penalty : Penalty
+    weights : ndarray of float64 of shape (n_rows,), or None
+        With a mean of 1 over the rows that are visited.
+    order : ndarray of intp, or None
+        The rows to visit (those of weight 0 are absent); None stands for all.
+    batch_size : int
+    """
+
+    rows: object
+    targets: object
+    loss: object
+    penalty: object
+    weights: np.ndarray | None
+    order: np.ndarray | None
+    batch_size: int
+
+    @property
+    def n_rows(self):
+        return self.rows.n_rows if self.order is None else len(self.order)
+
+    @property
+    def total_weight(self):
+        if self.weights is None:
+            return self.n_rows
+        return self.weights.sum() if self.order is None else self.weights[self.order].sum()
+
+
+class Trainer:
+    """Columns in training: their state, and where the schedule and the shuffling stand.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    schedule : Schedule
+    problem : Problem
+        It gives the shapes.
+    fit_intercept : bool
+    average_from : int
+        0 for no average.
+    n_blocks : int
+        How many threads share the columns.
+    seed : int
+        Of the shuffling.
+    """
+
+    def __init__(self, optimizer, schedule, problem, *, fit_intercept=True, average_from=0, n_blocks=1, seed=0):
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.dtype = problem.rows.dtype
+        self.fit_intercept = bool(fit_intercept)
+        self.average_from = average_from
+        self.generator = np.random.Generator(np.random.PCG64(seed))
+        self.n_steps = 0
+        column = problem.targets.column
+        n_blocks = 1 if problem.loss.coupled or optimizer._full_batch else min(n_blocks, len(column))
+        self.columns = np.array_split(np.arange(len(column)), n_blocks)
+        self.updates = [
+            optimizer._update(
+                optimizer,
+                None,
+                (problem.rows.n_features, len(block)),
+                problem.rows.dtype,
+                fit_intercept=fit_intercept,
+                average_from=average_from,
+            )
+            for block in self.columns
+        ]
+
+    def matches(self, optimizer, dtype, fit_intercept, average_from):
+        """Whether the state is of use with these settings."""
+        mine = self.optimizer, self.dtype, self.fit_intercept, self.average_from
+        return mine == (optimizer, dtype, fit_intercept, average_from)
+
+    @property
+    def rate(self):
+        """The rate of the last step; of backtracking, its largest."""
+        if self.schedule is None:
+            return float(self.updates[0].rate.max())
+        return float(self.schedule.rates(np.array([max(self.n_steps, 1)], dtype=np.float64))[0])
+
+    @property
+    def first_rate(self):
+        """`eta0`; of backtracking, the rate that it has come to."""
+        return self.rate if self.schedule is None else float(self.schedule.eta0)
+
+    def set_columns(self, penalty, scale=None):
+        """Set the penalty, and the factor of each column's rate."""
+        for block, update in zip(self.columns, self.updates, strict=True):
+            update.set_columns(penalty, np.ones(len(block)) if scale is None else scale[block])
+
+    def weights(self):
+        """The weights that the user is to get, of shape (n_features + 1, n_columns); the intercepts come last."""
+        if len(self.updates) == 1:
+            return self.updates[0].weights()
+        return np.concatenate([update.weights() for update in self.updates], axis=1)
+
+    def load(self, weights):
+        for block, update in zip(self.columns, self.updates, strict=True):
+            update.load(weights[:, block])
+
+    def penalty_value(self, penalty):
+        return sum(penalty.value(update.slot(0)[:-1]) for update in self.updates)
+
+    def epoch(self, problem, *, shuffle=True):
+        """Pass once over the rows, and return each column's weighted sum of losses.
+
+        It is the sum of the losses as they were met, each before the step that its row was part of; of a full-gradient
+        epoch, the sum after its one step.
+        """
+        if self.updates[0].optimizer._full_batch:
+            self.n_steps += 1
+            rate = None if self.schedule is None else self.schedule.rates(np.array([self.n_steps], dtype=float))[0]
+            return self.updates[0].epoch(problem, rate)
+        order = np.arange(problem.rows.n_rows) if problem.order is None else problem.order.copy()
+        if shuffle and len(order) > problem.batch_size:
+            self.generator.shuffle(order)
+        sums = np.zeros(sum(map(len, self.columns)))
+        with ThreadPoolExecutor(len(self.updates)) as pool:
+            for chunk in self._chunks(problem, order):
+                sums += self._visit(problem, chunk, pool)
+        for update in self.updates:
+            update.flush()
+        return sums
+
+    def _chunks(self, problem, order):
+        """Cut the order, between mini-batches, into pieces of a fraction of a second."""
+        seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
+        size = problem.batch_size * max(1, int(CHUNK_SECONDS / seconds_a_row / problem.batch_size))
+        return (order[begin : begin + size] for begin in range(0, len(order), size))
+
+    def _visit(self, problem, chunk, pool):
+        n_steps = -(-len(chunk) // problem.batch_size)
+        rates = self.schedule.rates(np.arange(self.n_steps + 1, self.n_steps + n_steps + 1, dtype=np.float64))
+        self.n_steps += n_steps
+
+        def visit(block, update):
+            targets = problem.targets.with_columns(problem.targets.column[block])
+            return run(
+                problem.rows,
+                targets,
+                problem.loss,
+                update,
+                order=chunk,
+                rates=rates,
+                weights=problem.weights,
+                batch_size=problem.batch_size,
+            )
+
+        if len(self.updates) == 1:
+            return visit(self.columns[0], self.updates[0])
+        return np.concatenate(list(pool.map(visit, self.columns, self.updates)))
+
+
+@dataclass
+class History:
+    """What happened epoch by epoch, and the weights to return: the best epoch's if there is a score, else the last's."""
+
+    loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+    best_iter: int = 0
+    weights: np.ndarray | None = None
+    converged: bool = False
+
+    @property
+    def n_iter(self):
+        return len(self.loss_curve)
+
+    def keep(self, weights):
+        self.best_iter = self.n_iter
+        if self.weights is None:
+            self.weights = np.array(weights, order="C")
+        else:
+            np.copyto(self.weights, weights)
+
+
+def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=True, verbose=0):
+    """Run epochs until patience runs out or `max_iter` is reached.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    problem : Problem
+    history : History
+        It is filled epoch by epoch, so it is of use after an interruption too.
+    max_iter : int
+    patience : Patience
+        Of the training objective, or of minus the score.
+    score : callable, default=None
+        Takes weights and returns their validation score; higher is better.
+    shuffle : bool, default=True
+    verbose : int, default=0
+        Whether to print a line for each epoch.
+
+    Raises
+    ------
+    Diverged
+        If a loss or a weight is not finite.
+    """
+    trainer.set_columns(problem.penalty)
+    total_weight = problem.total_weight
+    for n_iter in range(1, max_iter + 1):
+        begin = time.perf_counter()
+        objective = trainer.epoch(problem, shuffle=shuffle).sum() / total_weight
+        objective += trainer.penalty_value(problem.penalty)
+        weights = trainer.weights()
+        if not (np.isfinite(objective) and np.isfinite(weights).all()):
+            raise Diverged(
+                f"Floating-point overflow in epoch {n_iter}, at the learning rate eta0={trainer.first_rate:.3g}. "
+                "Scale the features (and the targets of a regression), for instance with "
+                "sklearn.preprocessing.StandardScaler or MaxAbsScaler, or lower eta0."
+            )
+        history.loss_curve.append(objective)
+        if score is not None:
+            history.validation_scores.append(score(weights))
+        lowest = patience.see(objective if score is None else -history.validation_scores[-1])
+        if lowest or score is None:
+            history.keep(weights)
+        if verbose:
+            _report(trainer, history, time.perf_counter() - begin)
+        if patience.exhausted:
+            if trainer.schedule is None or not trainer.schedule.lower():
+                history.converged = True
+                return
+            patience.reset()
+
+
+def _report(trainer, history, seconds):
+    line = f"Epoch {history.n_iter}: objective {history.loss_curve[-1]:.6g}"
+    if history.validation_scores:
+        line += f", validation score {history.validation_scores[-1]:.6g}"
+    print(f"{line}, rate {trainer.rate:.3g}, {seconds:.2f} s", flush=True)
