@@ -1,7 +1,7 @@
 """scikit-learn estimators that fit linear models with first-order optimizers.
 
-Minimise ``mean loss(y, XW + b) + alpha * penalty(W)``: a loss, a penalty, an optimizer and a schedule. Each is one class
-with one home; one compiled loop over rows runs them all, for any number of models at once.
+Minimise ``mean loss(y, XW + b) + alpha * penalty(W)``: a loss, a penalty, an optimizer and a schedule. Each is one
+class with one home; one compiled loop over rows runs them all, for any number of models at once.
 """
 
 from sgdkit.estimators import SGDClassifierPlus, SGDRegressorPlus

@@ -1,431 +1,23 @@
-"""SGDClassifierPlus and SGDRegressorPlus: parameters, validation of input, the fit in outline, prediction."""
+"""SGDClassifierPlus and SGDRegressorPlus: their targets, losses and predictions."""
 
-import copy
-import warnings
-from abc import abstractmethod
-from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
-from joblib import effective_n_jobs
 from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax, softmax
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.metrics import check_scoring, get_scorer_names
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, column_or_1d, compute_class_weight
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    _check_y,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import _check_y, check_consistent_length, check_is_fitted, validate_data
 
+from sgdkit._docs import documented
+from sgdkit.base import BaseSGDPlus, Data
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES
-from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
-from sgdkit.penalties import PENALTIES
-from sgdkit.pilot import choose_rate
-from sgdkit.rows import Rows, Targets
-from sgdkit.schedules import SCHEDULES
-from sgdkit.stopping import Patience
-from sgdkit.training import Diverged, History, Problem, Trainer, train
-
-# With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
-ONE_BATCH_ROWS = 256
-# With eta0="auto", how often a fit that overflows begins again, at a tenth of the rate.
-RETREATS = 6
-
-
-@dataclass
-class Data:
-    """Validated rows.
-
-    Attributes
-    ----------
-    X : ndarray or CSR of shape (n_rows, n_features)
-    y : ndarray
-        As the user gave it, for scorers.
-    targets : Targets
-    sample_weight : ndarray of shape (n_rows,) or None
-        As the user gave it, for scorers.
-    weights : ndarray of shape (n_rows,) or None
-        Of the rows in the objective: `sample_weight` times the weight of the class.
-    """
-
-    X: object
-    y: np.ndarray
-    targets: Targets
-    sample_weight: np.ndarray | None
-    weights: np.ndarray | None
-
-    @property
-    def visited(self):
-        """The rows of positive weight, or None if that is all."""
-        if self.weights is None or (self.weights > 0).all():
-            return None
-        return np.flatnonzero(self.weights)
-
-    @property
-    def seen(self):
-        """The number of rows of positive weight, and the sum of weights."""
-        if self.weights is None:
-            return np.array([self.targets.n_rows, self.targets.n_rows], dtype=np.float64)
-        return np.array([np.count_nonzero(self.weights), self.weights.sum()])
-
-    def take(self, rows):
-        sample_weight = None if self.sample_weight is None else self.sample_weight[rows]
-        weights = None if self.weights is None else self.weights[rows]
-        return Data(self.X[rows], self.y[rows], self.targets.take(rows), sample_weight, weights)
-
-
-class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
-    """What the classifier and the regressor share: everything but the targets and the predictions."""
-
-    _parameter_constraints: dict = {
-        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer, type],
-        "penalty": [StrOptions({name for name in PENALTIES if name}), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
-        "epsilon": [Interval(Real, 0, None, closed="left")],
-        "fit_intercept": ["boolean"],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"auto", *SCHEDULES})],
-        "eta0": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
-        "shuffle": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
-        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
-        "warm_start": ["boolean"],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    @abstractmethod
-    def _make_loss(self, data):
-        """The loss object for the targets of `Data`."""
-
-    @abstractmethod
-    def _initial_intercept(self, data, loss):
-        """The intercepts to begin with, of shape (n_columns,)."""
-
-    # ------------------------------------------------------------------------------------------------------ training
-
-    def _fit(self, data, validation, coef_init, intercept_init):
-        """Fit `Data`, and validate on `Data` of the user's own, or None."""
-        seeds = self._draw_seeds()
-        if self.early_stopping and validation is None:
-            data, validation = self._split(data, seeds[0])
-        self._seen = data.seen
-        problem = self._problem(data)
-        score = None if validation is None else self._scorer(problem, validation)
-        if self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None:
-            initial = self._fitted_weights(problem)
-            trainer = self._resumed_trainer(initial, problem.loss)
-        else:
-            initial = self._initial_weights(data, problem, coef_init, intercept_init)
-            trainer = None
-        if trainer is None:
-            trainer, history = self._train_anew(problem, initial, seeds, score)
-        else:
-            history = self._train(trainer, problem, score)
-        self._publish(trainer, history)
-        if not history.converged and self.tol is not None:
-            warnings.warn(
-                f"Maximum number of iterations ({self.max_iter}) reached before convergence. "
-                "Consider increasing max_iter, or tol, to improve the fit.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        return self
-
-    def _train_anew(self, problem, initial, seeds, score):
-        """Train from the beginning; where eta0 is "auto", a rate that makes the weights overflow is lowered."""
-        rate = self._first_rate(problem, initial, seeds[1])
-        n_retreats = RETREATS if self.eta0 == "auto" and rate else 0
-        while True:
-            trainer = self._new_trainer(problem, initial, rate, seeds[2])
-            try:
-                return trainer, self._train(trainer, problem, score)
-            except Diverged:
-                if not n_retreats:
-                    raise
-                n_retreats -= 1
-                rate /= 10
-
-    def _train(self, trainer, problem, score):
-        history = History()
-        relative = score is None or self.scoring == "loss"
-        patience = Patience(self.tol, self.n_iter_no_change, relative=relative)
-        options = {"score": score, "shuffle": self.shuffle, "verbose": self.verbose}
-        try:
-            train(trainer, problem, history, max_iter=self.max_iter, patience=patience, **options)
-        except KeyboardInterrupt:
-            if history.n_iter:
-                # The optimizer stands in the middle of an epoch, so a later fit begins with the weights alone.
-                self._publish(trainer, history)
-                self._trainer = None
-            raise
-        if score is not None:
-            trainer.load(history.weights)
-        return history
-
-    def _go_on(self, data):
-        """One epoch over `Data`, a chunk of rows."""
-        first = not hasattr(self, "coef_")
-        if first and not data.seen[0]:
-            raise ValueError("sample_weight is zero for every row of the first call to partial_fit.")
-        self._seen = data.seen if first else self._seen + data.seen
-        problem = self._problem(data)
-        if not problem.n_rows:
-            return self
-        initial = self._initial_weights(data, problem, None, None) if first else self._fitted_weights(problem)
-        trainer = None if first else self._resumed_trainer(initial, problem.loss)
-        if trainer is None:
-            seeds = self._draw_seeds()
-            trainer = self._new_trainer(problem, initial, self._first_rate(problem, initial, seeds[1]), seeds[2])
-        history = History(loss_curve=[] if first else list(self.loss_curve_))
-        patience = Patience(None, 1, relative=True)
-        options = {"shuffle": self.shuffle, "verbose": self.verbose}
-        self._trainer = None  # unless the epoch comes to its end
-        train(trainer, problem, history, max_iter=1, patience=patience, **options)
-        self._publish(trainer, history)
-        return self
-
-    def _draw_seeds(self):
-        """Seeds of the validation split, of the pilot runs and of the shuffling."""
-        return check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
-
-    def _problem(self, data):
-        n_seen, weight_seen = self._seen
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            n_rows = int(data.seen[0])
-            batch_size = max(n_rows, 1) if n_rows <= ONE_BATCH_ROWS else 1
-        loss = self._make_loss(data.targets)
-        # What predictions need to know of it.
-        self._probability, self._log_link = loss.probability, loss.log_link
-        return Problem(
-            rows=Rows(data.X),
-            targets=data.targets,
-            loss=loss,
-            penalty=PENALTIES[self.penalty](self.alpha, self.l1_ratio),
-            weights=None if data.weights is None else data.weights * (n_seen / weight_seen),
-            order=data.visited,
-            batch_size=int(batch_size),
-        )
-
-    def _split(self, data, seed):
-        """Hold out a share of the rows of positive weight."""
-        visited = np.arange(data.targets.n_rows) if data.visited is None else data.visited
-        stratify = data.targets.values[visited] if data.targets.labels else None
-        kept, held_out = train_test_split(
-            visited, test_size=self.validation_fraction, random_state=seed, stratify=stratify
-        )
-        return data.take(np.sort(kept)), data.take(np.sort(held_out))
-
-    def _scorer(self, problem, validation):
-        """Return a function from weights to the score of that model on the validation `Data`; higher is better."""
-        if self.scoring == "loss":
-            X, targets, weights = validation.X, validation.targets, validation.weights
-
-            def minus_loss(weights_now):
-                scores = np.ascontiguousarray(X @ weights_now[:-1] + weights_now[-1])
-                return -problem.loss.total(scores, targets, weights).sum() / validation.seen[1]
-
-            return minus_loss
-        scorer = check_scoring(self, scoring=self.scoring)
-        model = copy.copy(self)
-        # Rows have been validated, and have no names any more.
-        model.__dict__.pop("feature_names_in_", None)
-        options = {} if validation.sample_weight is None else {"sample_weight": validation.sample_weight}
-
-        def scored(weights_now):
-            model._set_weights(weights_now)
-            return scorer(model, validation.X, validation.y, **options)
-
-        try:
-            value = scored(np.zeros((problem.rows.n_features + 1, problem.targets.n_columns), problem.rows.dtype))
-            float(value)
-        except Exception as error:
-            raise ValueError(
-                f"scoring={self.scoring!r} cannot score this problem on the validation set: {error} "
-                'Choose scoring="loss", or a scorer that suits the target.'
-            ) from error
-        if np.isnan(value):
-            raise ValueError(
-                f"scoring={self.scoring!r} is not defined on the validation set (it returned nan). "
-                'Choose scoring="loss", or pass a validation set with X_val and y_val.'
-            )
-        return scored
-
-    # ------------------------------------------------------------------------------------------ trainer and weights
-
-    def _first_rate(self, problem, initial, seed):
-        """The rate to begin with; None leaves it to backtracking."""
-        optimizer = as_optimizer(self.optimizer)
-        if self.eta0 != "auto":
-            return float(self.eta0)
-        if optimizer._backtracks(problem.loss):
-            return None
-        schedule = self._new_schedule(1.0, problem.loss)
-        options = {"initial": initial, "fit_intercept": self.fit_intercept, "seed": seed}
-        return choose_rate(problem, optimizer, schedule, **options)
-
-    def _new_schedule(self, rate, loss):
-        if rate is None:
-            return None
-        name = self.learning_rate
-        if name == "auto":
-            name = as_optimizer(self.optimizer)._schedule_for(loss)
-        return SCHEDULES[name](rate, self.power_t, 0.0 if self.penalty is None else self.alpha)
-
-    def _new_trainer(self, problem, initial, rate, seed):
-        trainer = Trainer(
-            clone(as_optimizer(self.optimizer)),
-            self._new_schedule(rate, problem.loss),
-            problem,
-            fit_intercept=self.fit_intercept,
-            average_from=int(self.average),
-            n_blocks=effective_n_jobs(self.n_jobs),
-            seed=seed,
-        )
-        trainer.load(initial)
-        return trainer
-
-    def _resumed_trainer(self, weights, loss):
-        """The trainer of the last fit, if it still fits the parameters; it goes on from the given weights."""
-        trainer = getattr(self, "_trainer", None)
-        if trainer is None or not trainer.matches(
-            as_optimizer(self.optimizer), weights.dtype, bool(self.fit_intercept), int(self.average)
-        ):
-            return None
-        if self.eta0 != "auto" or trainer.schedule is not None:
-            rate = trainer.schedule.eta0 if self.eta0 == "auto" else float(self.eta0)
-            schedule = self._new_schedule(rate, loss)
-            if trainer.schedule is None or schedule.settings != trainer.schedule.settings:
-                trainer.schedule = schedule
-        if not np.array_equal(weights, trainer.weights()):
-            trainer.load(weights)
-        return trainer
-
-    def _initial_weights(self, data, problem, coef_init, intercept_init):
-        """The weights that a new fit begins with, of shape (n_features + 1, n_columns)."""
-        n_features, n_columns = problem.rows.n_features, data.targets.n_columns
-        weights = np.zeros((n_features + 1, n_columns), dtype=problem.rows.dtype)
-        if coef_init is not None:
-            weights[:-1] = _matching("coef_init", coef_init, (n_columns, n_features)).T
-        if intercept_init is not None:
-            weights[-1] = _matching("intercept_init", intercept_init, (n_columns,))
-        elif coef_init is None and self.fit_intercept:
-            weights[-1] = self._initial_intercept(data, problem.loss)
-        return weights
-
-    def _fitted_weights(self, problem):
-        """The weights of the last fit, of shape (n_features + 1, n_columns)."""
-        coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        expected = problem.rows.n_features + 1, problem.targets.n_columns
-        weights = np.empty((np.shape(coef)[-1] + 1, np.size(self.intercept_)), dtype=problem.rows.dtype)
-        weights[:-1] = np.atleast_2d(coef).T
-        weights[-1] = self.intercept_
-        if weights.shape != expected:
-            raise ValueError(
-                f"Going on needs the features and the targets of the last fit: it had {weights.shape[0] - 1} features and "
-                f"{weights.shape[1]} columns, now there are {expected[0] - 1} and {expected[1]}. "
-                "Set warm_start=False to begin anew."
-            )
-        return weights
-
-    def _set_weights(self, weights):
-        self.coef_ = np.ascontiguousarray(weights[:-1].T)
-        self.intercept_ = np.array(weights[-1])
-
-    def _publish(self, trainer, history):
-        """Set the fitted attributes."""
-        self._set_weights(history.weights)
-        self._trainer = trainer
-        self.n_iter_ = history.n_iter
-        self.best_iter_ = history.best_iter
-        self.loss_curve_ = history.loss_curve
-        self.validation_scores_ = history.validation_scores or None
-        self.eta0_ = trainer.first_rate
-        self.t_ = trainer.n_steps + 1
-
-    # --------------------------------------------------------------------------------------- validation of the input
-
-    def _check_parameters(self, partial=False):
-        """What scikit-learn's parameter constraints cannot say."""
-        as_optimizer(self.optimizer)
-        if partial and self.early_stopping:
-            raise ValueError("early_stopping should be False with partial_fit")
-        if self.penalty == "elasticnet" and self.l1_ratio is None:
-            raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
-
-    def _validate_rows(self, X, y, *, reset, y_numeric=False):
-        """Return X, and y still to be looked at."""
-        dtype = [np.float64, np.float32]
-        if not reset and getattr(self, "_trainer", None) is not None:
-            dtype = self._trainer.dtype
-        options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
-        return validate_data(self, X, y, multi_output=True, y_numeric=y_numeric, **options)
-
-    def _validate_weights(self, sample_weight, X, name="sample_weight"):
-        """Return float64 weights, or None; negative ones are an error."""
-        if sample_weight is None:
-            return None
-        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if sample_weight.min(initial=0) < 0:
-            raise ValueError(
-                f"Negative values in data passed to `{name}`. Weights must be non-negative; a weight of 0 leaves a row out."
-            )
-        return sample_weight
-
-    def _validate_validation(self, X, X_val, y_val, sample_weight_val):
-        """Return the validation set as `Data`, or None if none is given."""
-        if X_val is None and y_val is None:
-            return None
-        if y_val is None:
-            raise ValueError("X_val is provided, but y_val was not provided.")
-        if X_val is None:
-            raise ValueError("y_val is provided, but X_val was not provided.")
-        if not self.early_stopping:
-            raise ValueError(
-                "X_val and y_val are passed to fit while at the same time early_stopping is False. "
-                "When passing X_val and y_val to fit, early_stopping should be set to True."
-            )
-        options = {"accept_sparse": "csr", "dtype": X.dtype, "order": "C", "reset": False}
-        X_val = validate_data(self, X_val, **options)
-        weights = self._validate_weights(sample_weight_val, X_val, "sample_weight_val")
-        if weights is not None and not weights.any():
-            raise ValueError("sample_weight_val is zero for every row; give some row of X_val a positive weight.")
-        return X_val, y_val, weights
-
-
-def _matching(name, value, shape):
-    """The initial value of an attribute, as an array of the given shape."""
-    value = np.asarray(value, dtype=np.float64)
-    if value.size != np.prod(shape) or value.ndim > 2 or (value.ndim == 2 and value.shape != shape):
-        raise ValueError(f"Provided {name} does not match dataset: expected shape {shape}, got {value.shape}.")
-    if not np.isfinite(value).all():
-        raise ValueError(f"{name} contains NaN or infinity.")
-    return value.reshape(shape)
+from sgdkit.rows import Targets
 
 
 def _has_probabilities(self):
@@ -434,8 +26,73 @@ def _has_probabilities(self):
     return True
 
 
+@documented
 class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
-    """DOC_CLASSIFIER"""
+    """Linear classifiers fitted by first-order optimizers: logistic regression, SVMs and others.
+
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(W)`` over weights W and intercepts b, with sample
+    weights s. More than two classes are one softmax model (with the log loss) or one model a class against the rest;
+    all are trained in the same pass over the rows. A label indicator as y makes a multi-label problem.
+
+    It takes the parameters of :class:`sklearn.linear_model.SGDClassifier`. What differs on purpose: the default loss is
+    the log loss, which is softmax for more than two classes; early stopping scores the model that is returned, once for
+    all classes; sparse and dense input give the same model.
+
+    Parameters
+    ----------
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron", "squared_error", "huber", \
+            "epsilon_insensitive", "squared_epsilon_insensitive"}, default="log_loss"
+        The loss, with the target t = -1 or 1 and the score s: ``log(1 + exp(-t s))``, ``max(0, 1 - t s)``, its
+        square, ``max(0, 1 - t s)^2`` that is continued as ``-4 t s`` below ``t s = -1``, ``max(0, -t s)``; the rest are
+        losses of regression on t, see :class:`SGDRegressorPlus`.
+
+    PARAMETERS
+
+    multi_class : {"auto", "ovr", "multinomial"}, default="auto"
+        What more than two classes are: one model against the rest for each, or one model for all, that is softmax for
+        "log_loss" and Crammer & Singer's [3]_ for "hinge". "auto" is "multinomial" for "log_loss", else "ovr".
+
+    MORE_PARAMETERS
+
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, by which those of the rows are multiplied. "balanced" is
+        ``sum(s) / (n_classes * sum(s of the class))``; `partial_fit` takes the sums over all rows so far.
+
+    LAST_PARAMETERS
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights.
+
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+
+    classes_ : ndarray of shape (n_classes,)
+        The classes; in a multi-label problem, the numbers of the labels.
+
+    ATTRIBUTES
+
+    See Also
+    --------
+    SGDRegressorPlus : The same for regression.
+    sklearn.linear_model.LogisticRegression : Batch solvers for the log loss.
+
+    REFERENCES
+    .. [3] K. Crammer & Y. Singer, "On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines",
+       JMLR 2, 2001.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sgdkit import SGDClassifierPlus
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), SGDClassifierPlus(optimizer="adam", random_state=0))
+    >>> model.fit(X, y).score(X, y) > 0.95
+    True
+    """
 
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
@@ -505,6 +162,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         tags.target_tags.multi_output = True
         return tags
 
+    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -518,15 +176,15 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         coef_init=None,
         intercept_init=None,
     ):
-        """DOC_FIT"""
+        """FIT"""
         self._check_parameters()
         X, y = self._validate_rows(X, y, reset=True)
         y = _check_labels(y)
         classes = _classes_of(y)
         if self.warm_start and hasattr(self, "coef_") and not np.array_equal(classes, self.classes_):
             raise ValueError(
-                f"warm_start can only be used where the classes are those of the last fit. Previously got {self.classes_}, "
-                f"y has {classes}."
+                f"warm_start can only be used where the classes are those of the last fit. Previously got "
+                f"{self.classes_}, y has {classes}."
             )
         self.classes_ = classes
         self._indicator_dtype = y.dtype if y.ndim == 2 else None
@@ -542,9 +200,10 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
             validation = self._data(X_val, y_val, sample_weight_val, training=False)
         return self._fit(data, validation, coef_init, intercept_init)
 
+    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """DOC_PARTIAL"""
+        """PARTIAL_FIT_CLASSES"""
         self._check_parameters(partial=True)
         first = not hasattr(self, "coef_")
         X, y = self._validate_rows(X, y, reset=first)
@@ -569,7 +228,9 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         """Encode the labels, and weigh the rows by their classes; training rows are counted."""
         if y.ndim == 2:
             if self.class_weight is not None:
-                raise ValueError("class_weight is not supported for multilabel targets; use sample_weight instead.")
+                raise ValueError(
+                    "class_weight is not supported for multilabel targets; use sample_weight instead."
+                )
             targets = Targets(2.0 * y - 1.0, np.arange(y.shape[1]))
             return Data(X, y, targets, sample_weight, sample_weight)
         codes = np.searchsorted(self.classes_, y)
@@ -723,8 +384,59 @@ def _classes_of(y):
     return classes
 
 
+@documented
 class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
-    """DOC_REGRESSOR"""
+    """Linear regression fitted by first-order optimizers: least squares, robust, quantile, Poisson and others.
+
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(W)`` over weights W and intercepts b, with sample
+    weights s; several outputs are trained in the same pass over the rows. Training begins with the intercept of the
+    best constant model.
+
+    It takes the parameters of :class:`sklearn.linear_model.SGDRegressor`, with the same meaning.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "absolute_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", \
+            "quantile", "poisson", "gamma"}, default="squared_error"
+        The loss, with the residual ``r = x W + b - y``: ``r^2 / 2``; ``|r|``; ``r^2 / 2`` that is continued as
+        ``epsilon |r| - epsilon^2 / 2`` above ``|r| = epsilon``; ``max(0, |r| - epsilon)``; its square;
+        ``quantile * max(0, -r) + (1 - quantile) * max(0, r)``; half the deviance of the Poisson (y >= 0) and of the
+        Gamma distribution (y > 0), with the prediction ``exp(x W + b)``.
+
+    PARAMETERS
+
+    quantile : float in (0, 1), default=0.5
+        The quantile that the loss "quantile" estimates.
+
+    MORE_PARAMETERS
+
+    LAST_PARAMETERS
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
+        Weights.
+
+    intercept_ : ndarray of shape (1,) or (n_outputs,)
+        Intercepts.
+
+    ATTRIBUTES
+
+    See Also
+    --------
+    SGDClassifierPlus : The same for classification.
+    sklearn.linear_model.Ridge, sklearn.linear_model.Lasso : Batch solvers for the squared error.
+
+    REFERENCES
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sgdkit import SGDRegressorPlus
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> SGDRegressorPlus(random_state=0).fit(X, y).score(X, y) > 0.5
+    True
+    """
 
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
@@ -790,6 +502,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         tags.target_tags.multi_output = True
         return tags
 
+    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -803,7 +516,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         coef_init=None,
         intercept_init=None,
     ):
-        """DOC_FIT"""
+        """FIT"""
         self._check_parameters()
         X, y = self._validate_rows(X, y, reset=True, y_numeric=True)
         data = self._data(X, y, self._validate_weights(sample_weight, X))
@@ -817,9 +530,10 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
             validation = self._data(X_val, y_val, sample_weight_val)
         return self._fit(data, validation, coef_init, intercept_init)
 
+    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """DOC_PARTIAL_REGRESSOR"""
+        """PARTIAL_FIT"""
         self._check_parameters(partial=True)
         X, y = self._validate_rows(X, y, reset=not hasattr(self, "coef_"), y_numeric=True)
         return self._go_on(self._data(X, y, self._validate_weights(sample_weight, X)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# After a step the rate grows by the first; until the objective lies below its quadratic model, it shrinks by the second.
+# The rate grows by the first after a step, and shrinks by the second until the loss lies below its quadratic model.
 GROW, SHRINK = 1.2, 0.5
 SMALLEST_RATE = 1e-30
 
@@ -90,12 +90,18 @@ class FullGradient:
         losses, gradient = scores.gradient(scores_V)
         if rate is not None:
             return scores.at(self._move(V, gradient, self.scale * self.W.dtype.type(rate)))
-        rates = np.ones(self.n_columns, self.W.dtype) if self.rate is None else self.rate * self.W.dtype.type(GROW)
+        rates = (
+            np.ones(self.n_columns, self.W.dtype)
+            if self.rate is None
+            else self.rate * self.W.dtype.type(GROW)
+        )
         slack = 10 * np.finfo(self.W.dtype).eps * np.abs(losses)
         while True:
             new, new_scores, new_losses = scores.at(self._move(V, gradient, rates))
             move = (new - V).astype(np.float64)
-            model = losses + scores.n_rows * ((gradient * move).sum(axis=0) + (move**2).sum(axis=0) / (2 * rates))
+            model = losses + scores.n_rows * (
+                (gradient * move).sum(axis=0) + (move**2).sum(axis=0) / (2 * rates)
+            )
             above = ~(scores.fold(new_losses) <= scores.fold(model + slack))
             if not above.any() or rates.min() < SMALLEST_RATE:
                 self.rate = rates

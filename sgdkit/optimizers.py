@@ -14,8 +14,8 @@ from numbers import Real
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sgdkit import updates
 from sgdkit.full_gradient import FullGradient
+from sgdkit.updates import AdaGradUpdate, AdamUpdate, RMSPropUpdate, SGDUpdate
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -118,7 +118,7 @@ class SGD(Optimizer):
     SGD(momentum=0.9)
     """
 
-    _update = updates.SGDUpdate
+    _update = SGDUpdate
     _schedule = "optimal"
     _scales_with_gradient = True
     _parameter_constraints: dict = {"momentum": _SHARE, "nesterov": ["boolean"]}
@@ -151,7 +151,7 @@ class AdaGrad(Optimizer):
     AdaGrad()
     """
 
-    _update = updates.AdaGradUpdate
+    _update = AdaGradUpdate
     _parameter_constraints: dict = {"initial_accumulator_value": _NON_NEGATIVE, "epsilon": _POSITIVE}
 
     def __init__(self, *, initial_accumulator_value=0.0, epsilon=1e-10):
@@ -186,7 +186,7 @@ class Adam(Optimizer):
     Adam(beta_2=0.99)
     """
 
-    _update = updates.AdamUpdate
+    _update = AdamUpdate
     _schedule = "invscaling"
     _parameter_constraints: dict = {
         "beta_1": _SHARE,
@@ -229,7 +229,7 @@ class RMSProp(Optimizer):
     RMSProp(rho=0.9)
     """
 
-    _update = updates.RMSPropUpdate
+    _update = RMSPropUpdate
     _schedule = "invscaling"
     _parameter_constraints: dict = {
         "rho": _SHARE,

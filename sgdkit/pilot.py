@@ -21,7 +21,6 @@ FULL_BATCH_EPOCHS = 30
 STATE_NUMBERS = 1 << 24
 
 
-
 def choose_rate(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     """Return the candidate of the lowest loss in a pilot run.
 
@@ -103,7 +102,9 @@ def _losses(trainer, problem, rates, initial):
     repeated, n_columns = _repeat(problem, len(rates)), problem.targets.n_columns
     trainer.set_columns(problem.penalty, np.repeat(rates, n_columns))
     trainer.load(np.tile(initial, len(rates)))
-    n_epochs = FULL_BATCH_EPOCHS if problem.n_rows <= problem.batch_size else -(-SAMPLE_ROWS // problem.n_rows)
+    n_epochs = (
+        FULL_BATCH_EPOCHS if problem.n_rows <= problem.batch_size else -(-SAMPLE_ROWS // problem.n_rows)
+    )
     sums = sum(trainer.epoch(repeated) for _ in range(n_epochs)) / n_epochs
     weights = trainer.updates[0].slot(0)[:-1]
     penalties = [

@@ -40,7 +40,7 @@ class InvScaling(Constant):
 
 
 class Optimal(Constant):
-    """``eta(t) = eta0 / (1 + alpha * eta0 * (t - 1))``, that is ``1 / (alpha * (t0 + t - 1))`` from ``eta(1) = eta0`` on.
+    """``eta(t) = eta0 / (1 + alpha * eta0 * (t - 1))``, or ``1 / (alpha * (t0 + t - 1))`` with ``eta(1) = eta0``.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Training: the epoch loop. Read this first.
 
-Minimise ``mean loss(y, XW + b) + alpha * penalty(W)``. A *column* is one linear model; one pass over the rows trains all
-columns. A `Problem` says what is minimised, a `Trainer` holds what changes on the way, and `train` runs the epochs.
+Minimise ``mean loss(y, XW + b) + alpha * penalty(W)``. A *column* is one linear model; one pass over the rows trains
+all columns. A `Problem` says what is minimised, a `Trainer` holds what changes, and `train` runs the epochs.
 
 Invariants:
 - A `Trainer` is all that a later fit needs to go on as if there had been no break; it can be pickled.
@@ -79,7 +79,9 @@ class Trainer:
         Of the shuffling.
     """
 
-    def __init__(self, optimizer, schedule, problem, *, fit_intercept=True, average_from=0, n_blocks=1, seed=0):
+    def __init__(
+        self, optimizer, schedule, problem, *, fit_intercept=True, average_from=0, n_blocks=1, seed=0
+    ):
         self.schedule = schedule
         self.optimizer = optimizer
         self.dtype = problem.rows.dtype
@@ -145,7 +147,11 @@ class Trainer:
         """
         if self.updates[0].optimizer._full_batch:
             self.n_steps += 1
-            rate = None if self.schedule is None else self.schedule.rates(np.array([self.n_steps], dtype=float))[0]
+            rate = (
+                None
+                if self.schedule is None
+                else self.schedule.rates(np.array([self.n_steps], dtype=float))[0]
+            )
             return self.updates[0].epoch(problem, rate)
         order = np.arange(problem.rows.n_rows) if problem.order is None else problem.order.copy()
         if shuffle and len(order) > problem.batch_size:
@@ -189,7 +195,7 @@ class Trainer:
 
 @dataclass
 class History:
-    """What happened epoch by epoch, and the weights to return: the best epoch's if there is a score, else the last's."""
+    """What happened epoch by epoch, and the weights to return: of the best epoch if there is a score, else the last."""
 
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
