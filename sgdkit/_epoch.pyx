@@ -8,13 +8,14 @@ from cython cimport floating
 from libc.stdint cimport int32_t
 
 from sgdkit.losses cimport Loss
-from sgdkit.rows cimport Rows, Targets, get_row, get_targets
+from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets
 from sgdkit.updates cimport Update
 
 cdef extern from *:
     """
     #if defined(__GNUC__) || defined(__clang__)
-    #define SGDKIT_PREFETCH(address) __builtin_prefetch((const void*)(address), 1, 3)
+    /* The empty statement is an effect; without one, GCC drops calls of functions that do nothing but prefetch. */
+    #define SGDKIT_PREFETCH(address) do { __builtin_prefetch(address, 0, 3); __asm__ volatile (""); } while (0)
     #else
     #define SGDKIT_PREFETCH(address)
     #endif
@@ -100,20 +101,19 @@ cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept n
 cdef inline void fetch(Pass p, Py_ssize_t i, floating* unused) noexcept nogil:
     """Ask for the weights of a row that is soon to come, and for the indices and values of a later one."""
     cdef Py_ssize_t last = p.order.shape[0] - 1, size = sizeof(floating), width = 8 if p.rows.wide else 4
-    cdef Py_ssize_t begin, end, k, record = p.update.record_size * size
+    cdef Py_ssize_t row, first, end, k, record = p.update.record_size * size
     cdef const char* state = <const char*> p.update.state
     cdef const int32_t* features
     if p.rows.dense:
         return
-    begin = p.rows.begin(p.order[min(i + FETCH_ROW, last)])
-    end = p.rows.begin(p.order[min(i + FETCH_ROW, last)] + 1)
-    fetch_lines(<const char*> p.rows.values + begin * size, (end - begin) * size)
-    fetch_lines(<const char*> p.rows.indices + begin * width, (end - begin) * width)
+    row = p.order[min(i + FETCH_ROW, last)]
+    first, end = begin(p.rows, row), begin(p.rows, row + 1)
+    fetch_lines(<const char*> p.rows.values + first * size, (end - first) * size)
+    fetch_lines(<const char*> p.rows.indices + first * width, (end - first) * width)
     if not p.rows.wide:
         features = <const int32_t*> p.rows.indices
-        begin = p.rows.begin(p.order[min(i + FETCH_WEIGHTS, last)])
-        end = p.rows.begin(p.order[min(i + FETCH_WEIGHTS, last)] + 1)
-        for k in range(begin, end):
+        row = p.order[min(i + FETCH_WEIGHTS, last)]
+        for k in range(begin(p.rows, row), begin(p.rows, row + 1)):
             SGDKIT_PREFETCH(state + features[k] * record)
 
 
@@ -247,23 +247,23 @@ cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept 
     """One step a mini-batch, whose gradient is like that of a row of ones: of the features that its rows touch."""
     cdef const floating* x
     cdef const int32_t* features
-    cdef Py_ssize_t b, i, k, n, begin, end, n_touched
+    cdef Py_ssize_t b, i, k, n, first, last, n_touched
     update.gradient = p.gradient
     update.gradient_stride = update.n_columns
     update.intercept_gradient = p.intercept_gradient
     for b in range(p.rates.shape[0]):
-        begin, end = b * p.batch_size, min((b + 1) * p.batch_size, p.order.shape[0])
+        first, last = b * p.batch_size, min((b + 1) * p.batch_size, p.order.shape[0])
         n_touched = 0
         for k in range(update.n_columns):
             (<floating*> p.intercept_gradient)[k] = 0
-        for i in range(begin, end):
+        for i in range(first, last):
             n = get_row(p.rows, p.order[i], value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
             score(p, features, x, n)
-            derive(p, p.order[i], 1.0 / (end - begin), x)
+            derive(p, p.order[i], 1.0 / (last - first), x)
             accumulate(p, features, x, n)
         update.rate = p.rates[b]
-        move(update, p.touched, <const floating*> p.ones, n_touched, end - begin)
+        move(update, p.touched, <const floating*> p.ones, n_touched, last - first)
         for k in range(n_touched):
             p.place[p.touched[k]] = -1
 

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -46,6 +46,8 @@ class Data:
         As the user gave it, for scorers.
     weights : ndarray of shape (n_rows,) or None
         Of the rows in the objective: `sample_weight` times the weight of the class.
+    visited : ndarray of intp, or None
+        The rows that count: by default those of positive weight. None if that is all.
     """
 
     X: object
@@ -53,22 +55,29 @@ class Data:
     targets: Targets
     sample_weight: np.ndarray | None
     weights: np.ndarray | None
+    visited: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.visited is None and self.weights is not None and not (self.weights > 0).all():
+            self.visited = np.flatnonzero(self.weights > 0)
 
     @property
-    def visited(self):
-        """The rows of positive weight, or None if that is all."""
-        if self.weights is None or (self.weights > 0).all():
-            return None
-        return np.flatnonzero(self.weights)
+    def n_visited(self):
+        return self.targets.n_rows if self.visited is None else len(self.visited)
+
+    @property
+    def total_weight(self):
+        if self.weights is None:
+            return self.n_visited
+        return self.weights.sum() if self.visited is None else self.weights[self.visited].sum()
 
     @property
     def seen(self):
-        """The number of rows of positive weight, and the sum of weights."""
-        if self.weights is None:
-            return np.array([self.targets.n_rows, self.targets.n_rows], dtype=np.float64)
-        return np.array([np.count_nonzero(self.weights), self.weights.sum()])
+        """The number of rows that count, and the sum of their weights."""
+        return np.array([self.n_visited, self.total_weight], dtype=np.float64)
 
     def take(self, rows):
+        """Some rows, copied."""
         sample_weight = None if self.sample_weight is None else self.sample_weight[rows]
         weights = None if self.weights is None else self.weights[rows]
         return Data(self.X[rows], self.y[rows], self.targets.take(rows), sample_weight, weights)
@@ -179,7 +188,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     def _go_on(self, data):
         """One epoch over `Data`, a chunk of rows."""
         first = not hasattr(self, "coef_")
-        if first and not data.seen[0]:
+        if first and not data.n_visited:
             raise ValueError("sample_weight is zero for every row of the first call to partial_fit.")
         self._seen = data.seen if first else self._seen + data.seen
         problem = self._problem(data)
@@ -208,8 +217,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         n_seen, weight_seen = self._seen
         batch_size = self.batch_size
         if batch_size == "auto":
-            n_rows = int(data.seen[0])
-            batch_size = max(n_rows, 1) if n_rows <= ONE_BATCH_ROWS else 1
+            batch_size = max(data.n_visited, 1) if data.n_visited <= ONE_BATCH_ROWS else 1
         loss = self._make_loss(data.targets)
         # What predictions need to know of it.
         self._probability, self._log_link = loss.probability, loss.log_link
@@ -224,24 +232,28 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         )
 
     def _split(self, data, seed):
-        """Hold out a share of the rows of positive weight."""
+        """Hold out a share of the rows; the others are not copied."""
         visited = np.arange(data.targets.n_rows) if data.visited is None else data.visited
         stratify = data.targets.values[visited] if data.targets.labels else None
         kept, held_out = train_test_split(
             visited, test_size=self.validation_fraction, random_state=seed, stratify=stratify
         )
-        return data.take(np.sort(kept)), data.take(np.sort(held_out))
+        return replace(data, visited=np.sort(kept)), data.take(np.sort(held_out))
 
     def _scorer(self, problem, validation):
         """Return a function from weights to the score of that model on the validation `Data`; higher is better."""
-        if self.scoring == "loss":
-            X, targets, weights = validation.X, validation.targets, validation.weights
+        if self.scoring != "loss":
+            return self._external_scorer(problem, validation)
+        X, targets, weights = validation.X, validation.targets, validation.weights
 
-            def minus_loss(weights_now):
-                scores = np.ascontiguousarray(X @ weights_now[:-1] + weights_now[-1])
-                return -problem.loss.total(scores, targets, weights).sum() / validation.seen[1]
+        def minus_loss(weights_now):
+            scores = np.ascontiguousarray(X @ weights_now[:-1] + weights_now[-1])
+            return -problem.loss.total(scores, targets, weights).sum() / validation.total_weight
 
-            return minus_loss
+        return minus_loss
+
+    def _external_scorer(self, problem, validation):
+        """The same for a scorer of scikit-learn's kind, which is tried before any work is done."""
         scorer = check_scoring(self, scoring=self.scoring)
         model = copy.copy(self)
         # Rows have been validated, and have no names any more.
@@ -250,23 +262,21 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
         def scored(weights_now):
             model._set_weights(weights_now)
-            return scorer(model, validation.X, validation.y, **options)
+            value = float(scorer(model, validation.X, validation.y, **options))
+            if np.isnan(value):
+                raise ValueError(f"scoring={self.scoring!r} returned nan.")
+            return value
 
+        shape = problem.rows.n_features + 1, problem.targets.n_columns
         try:
-            value = scored(
-                np.zeros((problem.rows.n_features + 1, problem.targets.n_columns), problem.rows.dtype)
-            )
-            float(value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scored(1e-3 * np.random.default_rng(0).standard_normal(shape).astype(problem.rows.dtype))
         except Exception as error:
             raise ValueError(
                 f"scoring={self.scoring!r} cannot score this problem on the validation set: {error} "
                 'Choose scoring="loss", or a scorer that suits the target.'
             ) from error
-        if np.isnan(value):
-            raise ValueError(
-                f"scoring={self.scoring!r} is not defined on the validation set (it returned nan). "
-                'Choose scoring="loss", or pass a validation set with X_val and y_val.'
-            )
         return scored
 
     # ------------------------------------------------------------------------------------------ trainer and weights

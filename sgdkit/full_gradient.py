@@ -78,7 +78,7 @@ class FullGradient:
         self.n_accelerated += 1
         self.n_rows_seen += scores.n_rows
         if self.average_from and self.n_rows_seen >= self.average_from:
-            self.total += self.W
+            self.total = self.total + self.W
             self.n_averaged += 1
         return scores.losses
 

@@ -107,7 +107,7 @@ cdef class Loss:
         pass
 
     def initial_intercept(self, y, sample_weight):
-        """The score that minimises the loss of a constant model; shape (n_outputs,)."""
+        """The score that minimises the loss of a constant model, or is near it; shape (n_outputs,)."""
         return np.average(y, axis=0, weights=sample_weight)
 
     def score_scale(self, y, sample_weight):
@@ -552,7 +552,7 @@ cdef inline void softmax(
         own += s[c] * (t[c] > 0)
         gradient[c] = gradient[c] / total - (t[c] > 0)
         value[c] = 0
-    value[0] = _log(total) + top - own
+    value[0] = _log(total) + (top - own)
 
 
 cdef class Softmax(Loss):

@@ -13,8 +13,6 @@ cdef class Rows:
     cdef const void* indptr
     cdef object _owners
 
-    cdef Py_ssize_t begin(self, Py_ssize_t i) noexcept nogil
-
 
 cdef class Targets:
     cdef readonly Py_ssize_t n_rows, n_columns
@@ -26,13 +24,22 @@ cdef class Targets:
     cdef Py_ssize_t n_outputs
 
 
+cdef inline Py_ssize_t begin(Rows rows, Py_ssize_t i) noexcept nogil:
+    """Where row `i` begins among the values."""
+    if rows.dense:
+        return i * rows.n_features
+    if rows.wide:
+        return <Py_ssize_t> (<const int64_t*> rows.indptr)[i]
+    return (<const int32_t*> rows.indptr)[i]
+
+
 cdef inline Py_ssize_t get_row(
     Rows rows, Py_ssize_t i, floating* value_buffer, int32_t* index_buffer,
     const floating** values, const int32_t** indices,
 ) noexcept nogil:
     """Point `values` and `indices` at the non-zeros of row `i`, and return how many there are."""
-    cdef Py_ssize_t begin = rows.begin(i), n = 0, j
-    cdef const floating* x = <const floating*> rows.values + begin
+    cdef Py_ssize_t first = begin(rows, i), n = 0, j
+    cdef const floating* x = <const floating*> rows.values + first
     cdef const int64_t* wide
     if rows.dense:
         # Without a branch: a zero is overwritten by the value that follows it.
@@ -43,15 +50,15 @@ cdef inline Py_ssize_t get_row(
         values[0] = value_buffer
         indices[0] = index_buffer
         return n
-    n = rows.begin(i + 1) - begin
+    n = begin(rows, i + 1) - first
     values[0] = x
     if rows.wide:
-        wide = <const int64_t*> rows.indices + begin
+        wide = <const int64_t*> rows.indices + first
         for j in range(n):
             index_buffer[j] = <int32_t> wide[j]
         indices[0] = index_buffer
     else:
-        indices[0] = <const int32_t*> rows.indices + begin
+        indices[0] = <const int32_t*> rows.indices + first
     return n
 
 

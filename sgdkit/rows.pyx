@@ -10,6 +10,11 @@ import numpy as np
 from scipy import sparse
 
 
+ctypedef fused index_t:
+    int32_t
+    int64_t
+
+
 cdef class Rows:
     """The rows of `X`, which is not copied if it is C-contiguous, or CSR in canonical format without stored zeros.
 
@@ -47,14 +52,6 @@ cdef class Rows:
             self.indptr = address(self._owners[2])
         self.values = address(self._owners[0])
 
-    cdef Py_ssize_t begin(self, Py_ssize_t i) noexcept nogil:
-        """Where row `i` begins among the values."""
-        if self.dense:
-            return i * self.n_features
-        if self.wide:
-            return <Py_ssize_t> (<const int64_t*> self.indptr)[i]
-        return (<const int32_t*> self.indptr)[i]
-
     @property
     def mean_nonzeros(self):
         """The mean number of stored values a row."""
@@ -65,6 +62,19 @@ cdef const void* address(array) except? NULL:
     return <const void*> <size_t> array.__array_interface__["data"][0]
 
 
+def rows_are_canonical(const floating[::1] data, const index_t[::1] indices, const index_t[::1] indptr):
+    """Whether the indices of every row rise, and no stored value is zero."""
+    cdef Py_ssize_t i, k
+    cdef bint canonical = True
+    with nogil:
+        for i in range(indptr.shape[0] - 1):
+            for k in range(indptr[i], indptr[i + 1]):
+                canonical &= data[k] != 0
+            for k in range(indptr[i] + 1, indptr[i + 1]):
+                canonical &= indices[k - 1] < indices[k]
+    return canonical
+
+
 def canonical_csr(X):
     """Return `X` as a csr_array with sorted, unique, non-zero entries; the data are shared if they are so already."""
     dtype = X.indices.dtype if X.indices.dtype == X.indptr.dtype and X.indices.dtype == np.int32 else np.int64
@@ -73,8 +83,7 @@ def canonical_csr(X):
     shared.data = np.ascontiguousarray(X.data)
     shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
     shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
-    n_stored = shared.indptr[X.shape[0]]
-    if shared.has_canonical_format and np.count_nonzero(shared.data[:n_stored]) == n_stored:
+    if rows_are_canonical(shared.data, shared.indices, shared.indptr):
         return shared
     own = shared.copy()
     own.sum_duplicates()

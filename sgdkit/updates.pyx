@@ -28,6 +28,8 @@ from libc.stdint cimport int32_t
 
 from sgdkit.penalties cimport shrink
 
+from sgdkit.penalties import Penalty
+
 
 ctypedef struct SGDRule:
     double momentum
@@ -230,8 +232,12 @@ cdef class Update:
             record = np.zeros((self.n_features + 1, self.record_size), dtype=dtype)
             self.record = record
             self._start()
+        elif not record.flags.writeable:
+            # A memory-mapped pickle, for one.
+            record = record.copy()
         self.record = record
         self.state = <void*> <size_t> record.__array_interface__["data"][0]
+        self.set_columns(Penalty(0.0, 0.0), np.ones(self.n_columns))
 
     def __reduce__(self):
         clocks = self.clock, self.n_rows_seen, self.n_averaged
