@@ -15,6 +15,8 @@ cdef class Update:
     cdef public Py_ssize_t average_from, n_rows_seen, n_averaged
     # The optimizer's denominator d: `metric_scale`, times `slot 1 + epsilon` if adaptive.
     cdef bint adaptive
+    # Whether all options of the optimizer are off.
+    cdef bint plain
     cdef double metric_scale, epsilon
     cdef Py_ssize_t record_size
     cdef void* state

@@ -81,13 +81,16 @@ cdef inline void gains(const Rule* rule, floating* shared, floating* gain) noexc
 
 
 cdef inline floating direction(
-    const Rule* rule, floating* slot, Py_ssize_t stride, floating g, const floating* gain,
+    const Rule* rule, floating* slot, Py_ssize_t stride, floating g, const floating* gain, bint plain,
 ) noexcept nogil:
-    """Take the gradient `g` into the moments of one coordinate, and return what its weight moves by at rate 1."""
+    """Take the gradient `g` into the moments of one coordinate, and return what its weight moves by at rate 1.
+
+    `plain` says that the rule's options are off, so that the compiler drops the branches.
+    """
     cdef floating root, v, mean, rho, momentum, epsilon
     if Rule is SGDRule:
         momentum = <floating> rule.momentum
-        if momentum == 0:
+        if plain or momentum == 0:
             return g
         slot[stride] = momentum * slot[stride] + g
         return g + momentum * slot[stride] if rule.nesterov else slot[stride]
@@ -97,20 +100,23 @@ cdef inline floating direction(
         return g / (root + <floating> rule.epsilon)
     elif Rule is AdamRule:
         epsilon = <floating> rule.epsilon
-        slot[2 * stride] += gain[0] * (g - slot[2 * stride])
-        if rule.amsgrad:
+        root = slot[stride]
+        mean = slot[2 * stride]
+        mean += gain[0] * (g - mean)
+        if rule.amsgrad and not plain:
             slot[3 * stride] += gain[1] * (g * g - slot[3 * stride])
-            root = max(slot[stride], _sqrt(slot[3 * stride]))
+            root = max(root, _sqrt(slot[3 * stride]))
         else:
-            v = slot[stride] * slot[stride]
+            v = root * root
             root = _sqrt(v + gain[1] * (g * g - v))
         slot[stride] = root
-        return slot[2 * stride] / (root + epsilon)
+        slot[2 * stride] = mean
+        return mean / (root + epsilon)
     elif Rule is RMSPropRule:
         rho = <floating> rule.rho
         momentum = <floating> rule.momentum
         epsilon = <floating> rule.epsilon
-        if rule.centered:
+        if rule.centered and not plain:
             mean = rho * slot[2 * stride] + (1 - rho) * g
             v = rho * slot[3 * stride] + (1 - rho) * g * g
             slot[2 * stride] = mean
@@ -121,7 +127,7 @@ cdef inline floating direction(
             root = _sqrt(rho * slot[stride] * slot[stride] + (1 - rho) * g * g)
         slot[stride] = root
         g = g / (root + epsilon)
-        if momentum == 0:
+        if plain or momentum == 0:
             return g
         stride *= 4 if rule.centered else 2
         slot[stride] = momentum * slot[stride] + g
@@ -129,7 +135,8 @@ cdef inline floating direction(
 
 
 cdef inline void step_columns(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+    Py_ssize_t n_columns, bint average, bint plain,
 ) noexcept nogil:
     cdef floating* state = <floating*> u.state
     cdef const floating* scale = <const floating*> u.scale
@@ -137,16 +144,17 @@ cdef inline void step_columns(
     cdef Py_ssize_t record = u.record_size, stride = u.gradient_stride
     cdef Py_ssize_t n_slots = u.n_slots, last = (n_slots - 1) * n_columns
     cdef floating rate = <floating> u.rate, weight = <floating> u.n_averaged
-    cdef bint average = u.average
+    cdef Rule own_rule = rule[0]
     cdef floating gain[2]
     cdef floating* slot
     cdef floating move
     cdef Py_ssize_t k, c
     for k in range(n):
         slot = state + features[k] * record
-        gains(rule, slot + n_slots * n_columns, gain)
+        gains(&own_rule, slot + n_slots * n_columns, gain)
         for c in range(n_columns):
-            move = rate * scale[c] * direction(rule, slot + c, n_columns, x[k] * gradient[c], gain)
+            move = direction(&own_rule, slot + c, n_columns, x[k] * gradient[c], gain, plain)
+            move *= rate * scale[c]
             slot[c] -= move
             if average:
                 slot[last + c] -= weight * move
@@ -159,19 +167,22 @@ cdef inline void step(
     """Move the weights of the touched features, whose gradients are `x[k] * gradient[k]`, and the intercept."""
     cdef int32_t intercept = <int32_t> u.n_features
     cdef floating one = 1
-    # With the constant 1 the compiler drops the loop over columns.
-    if u.n_columns == 1:
-        step_columns(u, rule, features, x, n, 1)
+    # With constants, the compiler drops loops and branches.
+    if u.average or not u.plain:
+        step_columns(u, rule, features, x, n, n_columns=u.n_columns, average=u.average, plain=False)
+    elif u.n_columns == 1:
+        step_columns(u, rule, features, x, n, n_columns=1, average=False, plain=True)
     else:
-        step_columns(u, rule, features, x, n, u.n_columns)
+        step_columns(u, rule, features, x, n, n_columns=u.n_columns, average=False, plain=True)
     if u.fit_intercept:
         u.gradient, u.intercept_gradient = u.intercept_gradient, u.gradient
-        step_columns(u, rule, &intercept, &one, 1, u.n_columns)
+        step_columns(u, rule, &intercept, &one, 1, n_columns=u.n_columns, average=u.average, plain=False)
         u.gradient, u.intercept_gradient = u.intercept_gradient, u.gradient
 
 
 cdef inline void catch_up_columns(
-    Update u, const int32_t* features, Py_ssize_t n, Py_ssize_t n_columns, floating now,
+    Update u, const int32_t* features, Py_ssize_t n, floating now,
+    Py_ssize_t n_columns, bint has_l1, bint average,
 ) noexcept nogil:
     cdef floating* state = <floating*> u.state
     cdef const floating* l1 = <const floating*> u.l1
@@ -179,7 +190,7 @@ cdef inline void catch_up_columns(
     cdef Py_ssize_t record = u.record_size, n_slots = u.n_slots, last = (n_slots - 1) * n_columns
     cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
     cdef floating weight = <floating> u.n_averaged
-    cdef bint has_l1 = u.has_l1, adaptive = u.adaptive, average = u.average
+    cdef bint adaptive = u.adaptive
     cdef floating* slot
     cdef floating missed, d, w
     cdef Py_ssize_t k, c
@@ -196,10 +207,13 @@ cdef inline void catch_up_columns(
 
 
 cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
-    if u.n_columns == 1:
-        catch_up_columns(u, features, n, 1, now)
+    # With constants, the compiler drops loops and branches.
+    if u.has_l1 or u.average:
+        catch_up_columns(u, features, n, now, n_columns=u.n_columns, has_l1=u.has_l1, average=u.average)
+    elif u.n_columns == 1:
+        catch_up_columns(u, features, n, now, n_columns=1, has_l1=False, average=False)
     else:
-        catch_up_columns(u, features, n, u.n_columns, now)
+        catch_up_columns(u, features, n, now, n_columns=u.n_columns, has_l1=False, average=False)
 
 
 cdef class Update:
@@ -226,6 +240,7 @@ cdef class Update:
         self.average = average_from > 0
         self.n_shared = 1
         self.metric_scale = 1.0
+        self.plain = True
         self.n_slots = self._configure(optimizer) + self.average
         self.record_size = self.n_slots * self.n_columns + self.n_shared
         if record is None:
@@ -333,6 +348,7 @@ cdef class SGDUpdate(Update):
         self.rule = SGDRule(momentum=optimizer.momentum, nesterov=optimizer.nesterov)
         # At a constant gradient g the velocity settles at g / (1 - momentum).
         self.metric_scale = 1 - optimizer.momentum
+        self.plain = optimizer.momentum == 0
         return 2 if optimizer.momentum else 1
 
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil:
@@ -371,6 +387,7 @@ cdef class AdamUpdate(Update):
         )
         self.adaptive, self.epsilon = True, optimizer.epsilon
         self.n_shared = 3
+        self.plain = not optimizer.amsgrad
         return 4 if optimizer.amsgrad else 3
 
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil:
@@ -390,6 +407,7 @@ cdef class RMSPropUpdate(Update):
         )
         self.adaptive, self.epsilon = True, optimizer.epsilon
         self.metric_scale = 1 - optimizer.momentum
+        self.plain = not optimizer.centered and optimizer.momentum == 0
         return 2 + 2 * optimizer.centered + (optimizer.momentum > 0)
 
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil:
