@@ -1,0 +1,221 @@
+"""The whole algorithm in obvious NumPy: dense, float64, one coordinate at a time where that is plainest.
+
+It is the definition that the compiled code is held to, so it shares nothing with it, and writes every formula as its
+source does. `w` has the shape (n_features + 1, n_columns); the intercepts come last.
+"""
+
+import numpy as np
+
+
+def _positive(x):
+    return np.maximum(x, 0)
+
+
+# Losses: name -> (value, derivative). First those of the margin z = t s, then those of the residual r = s - t, then
+# the others; p is a loss's own parameter.
+OF_MARGIN = {
+    "log_loss": (lambda z: np.logaddexp(0, -z), lambda z: -np.exp(-np.logaddexp(0, z))),
+    "hinge": (lambda z: _positive(1 - z), lambda z: np.where(z < 1, -1, 0)),
+    "squared_hinge": (lambda z: _positive(1 - z) ** 2, lambda z: -2 * _positive(1 - z)),
+    "modified_huber": (
+        lambda z: np.where(z < -1, -4 * z, _positive(1 - z) ** 2),
+        lambda z: np.where(z < -1, -4, -2 * _positive(1 - z)),
+    ),
+    "perceptron": (lambda z: _positive(-z), lambda z: np.where(z <= 0, -1, 0)),
+}
+OF_RESIDUAL = {
+    "squared_error": (lambda r, p: r**2 / 2, lambda r, p: r),
+    "absolute_error": (lambda r, p: np.abs(r), lambda r, p: np.sign(r)),
+    "huber": (
+        lambda r, p: np.where(np.abs(r) <= p, r**2 / 2, p * np.abs(r) - p**2 / 2),
+        lambda r, p: np.clip(r, -p, p),
+    ),
+    "epsilon_insensitive": (
+        lambda r, p: _positive(np.abs(r) - p),
+        lambda r, p: np.where(np.abs(r) > p, np.sign(r), 0),
+    ),
+    "squared_epsilon_insensitive": (
+        lambda r, p: _positive(np.abs(r) - p) ** 2,
+        lambda r, p: 2 * np.sign(r) * _positive(np.abs(r) - p),
+    ),
+    "quantile": (
+        lambda r, p: np.where(r < 0, -p * r, (1 - p) * r),
+        lambda r, p: np.where(r < 0, -p, np.where(r > 0, 1 - p, 0)),
+    ),
+}
+OF_LOG_LINK = {
+    "poisson": (
+        lambda s, t: np.exp(s) - t * s + np.where(t > 0, t * np.log(np.where(t > 0, t, 1)) - t, 0),
+        lambda s, t: np.exp(s) - t,
+    ),
+    "gamma": (lambda s, t: t * np.exp(-s) + s - np.log(t) - 1, lambda s, t: 1 - t * np.exp(-s)),
+}
+LOSSES = {**OF_MARGIN, **OF_RESIDUAL, **OF_LOG_LINK}
+
+
+def softmax(s, y):
+    """Value and derivative for the scores of one model, where y is the right class."""
+    total = np.exp(s - s.max()).sum()
+    return np.log(total) + (s.max() - s[y]), np.exp(s - s.max()) / total - np.eye(len(s))[y]
+
+
+def crammer_singer(s, y):
+    rival = np.argmax(np.where(np.arange(len(s)) == y, -np.inf, s))
+    excess = 1 + s[rival] - s[y]
+    return max(0, excess), (excess > 0) * (np.eye(len(s))[rival] - np.eye(len(s))[y])
+
+
+COUPLED_LOSSES = {"softmax": softmax, "crammer_singer": crammer_singer}
+
+
+def evaluate(loss, s, t, p=0.0, n_outputs=None):
+    """Values and derivatives for rows of scores; a coupled loss has one value for each model of `n_outputs` columns."""
+    if loss in COUPLED_LOSSES:
+        models = zip(s.reshape(-1, n_outputs), t.reshape(-1, n_outputs).argmax(axis=1), strict=True)
+        values, derivatives = zip(*[COUPLED_LOSSES[loss](*model) for model in models], strict=True)
+        return np.reshape(values, (len(s), -1)), np.reshape(derivatives, s.shape)
+    value, derivative = LOSSES[loss]
+    if loss in OF_MARGIN:
+        return value(t * s), t * derivative(t * s)
+    return (value(s - t, p), derivative(s - t, p)) if loss in OF_RESIDUAL else (value(s, t), derivative(s, t))
+
+
+# Optimizers: `direction(on, g)` takes the gradients of the touched coordinates `on`; `metric()` is d, of all.
+class SGD:
+    def __init__(self, shape, momentum, nesterov):
+        self.momentum, self.nesterov = momentum, nesterov
+        self.velocity = np.zeros(shape)
+
+    def direction(self, on, g):
+        self.velocity[on] = self.momentum * self.velocity[on] + g
+        return g + self.momentum * self.velocity[on] if self.nesterov else self.velocity[on]
+
+    def metric(self):
+        return np.full_like(self.velocity, 1 - self.momentum)
+
+
+class AdaGrad:
+    def __init__(self, shape, initial_accumulator_value, epsilon):
+        self.epsilon = epsilon
+        self.G = np.full(shape, float(initial_accumulator_value))
+
+    def direction(self, on, g):
+        self.G[on] += g**2
+        return g / self.metric()[on]
+
+    def metric(self):
+        return np.sqrt(self.G) + self.epsilon
+
+
+class Adam:
+    def __init__(self, shape, beta_1, beta_2, epsilon, amsgrad):
+        self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
+        self.m, self.v, self.largest = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.n = np.zeros((shape[0], 1))
+
+    def direction(self, on, g):
+        self.n[on] += 1
+        self.m[on] = self.beta_1 * self.m[on] + (1 - self.beta_1) * g
+        self.v[on] = self.beta_2 * self.v[on] + (1 - self.beta_2) * g**2
+        self.largest = np.maximum(self.largest, self.v_hat())
+        return self.m_hat()[on] / self.metric()[on]
+
+    def m_hat(self):
+        return self.m / (1 - self.beta_1 ** np.maximum(self.n, 1))
+
+    def v_hat(self):
+        return self.v / (1 - self.beta_2 ** np.maximum(self.n, 1))
+
+    def metric(self):
+        return np.sqrt(self.largest if self.amsgrad else self.v_hat()) + self.epsilon
+
+
+class RMSProp:
+    def __init__(self, shape, rho, momentum, centered, epsilon):
+        self.rho, self.momentum, self.centered, self.epsilon = rho, momentum, centered, epsilon
+        self.v, self.mean, self.velocity = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+
+    def direction(self, on, g):
+        self.v[on] = self.rho * self.v[on] + (1 - self.rho) * g**2
+        self.mean[on] = self.rho * self.mean[on] + (1 - self.rho) * g
+        self.velocity[on] = self.momentum * self.velocity[on] + g / (self.root()[on] + self.epsilon)
+        return self.velocity[on]
+
+    def root(self):
+        return np.sqrt(np.maximum(self.v - self.mean**2, 0) if self.centered else self.v)
+
+    def metric(self):
+        return (1 - self.momentum) * (self.root() + self.epsilon)
+
+
+def prox(w, d, S, l1, l2):
+    """argmin_v d/2 (v - w)^2 + S l1 |v| + S l2 v^2 / 2."""
+    return np.sign(w) * np.maximum(np.abs(w) - S * l1 / d, 0) / (1 + S * l2 / d)
+
+
+class Model:
+    """Columns in training by mini-batches. `optimizer` is one of the classes above, `l1`, `l2`, `scale` broadcast."""
+
+    def __init__(
+        self, optimizer, loss, *, l1, l2, fit_intercept, p=0.0, n_outputs=None, average_from=0, scale=1.0
+    ):
+        self.optimizer, self.loss, self.p, self.n_outputs = optimizer, loss, p, n_outputs
+        self.l1, self.l2, self.scale = l1, l2, scale
+        self.fit_intercept, self.average_from = fit_intercept, average_from
+        self.w = np.zeros(optimizer.metric().shape)
+        self.missed = np.zeros((len(self.w), 1))  # the sum S of rates since a coordinate was last touched
+        self.n_rows_seen, self.after_steps, self.sums = 0, [], 0.0
+
+    def catch_up(self, on):
+        on = on & (np.arange(len(self.w)) < len(self.w) - 1)
+        S = self.missed * self.scale
+        self.w = np.where(
+            on[:, np.newaxis], prox(self.w, self.optimizer.metric(), S, self.l1, self.l2), self.w
+        )
+        self.missed[on] = 0
+
+    def step(self, X, t, weights, rate):
+        """One mini-batch."""
+        A = np.column_stack([X, np.ones(len(X))])
+        on = (A != 0).any(axis=0)
+        on[-1] = self.fit_intercept
+        self.catch_up(on)
+        values, derivatives = evaluate(self.loss, A @ self.w, t, self.p, self.n_outputs)
+        g = A.T @ (weights[:, np.newaxis] * derivatives) / len(X)
+        self.w[on] -= rate * self.scale * self.optimizer.direction(on, g[on])
+        self.missed += rate
+        self.n_rows_seen += len(X)
+        self.sums += (weights[:, np.newaxis] * values).sum(axis=0)
+        if self.average_from and self.n_rows_seen >= self.average_from:
+            self.after_steps.append(self.w.copy())
+
+    def epoch(self, X, t, *, order, rates, weights, batch_size):
+        for b, rate in enumerate(rates):
+            rows = order[b * batch_size : (b + 1) * batch_size]
+            self.step(X[rows], t[rows], weights[rows], rate)
+        self.catch_up(np.full(len(self.w), True))
+        if self.after_steps:
+            self.after_steps[-1] = self.w.copy()
+
+    def weights(self):
+        return np.mean(self.after_steps, axis=0) if self.after_steps else self.w
+
+
+class GD:
+    """Proximal gradient descent on all rows with a fixed rate, Nesterov's momentum (k - 1) / (k + 2) in step k."""
+
+    def __init__(self, shape, nesterov):
+        self.nesterov, self.k = nesterov, 0
+        self.w = self.before = np.zeros(shape)
+
+    def step(self, loss, X, t, weights, *, rate, l1, l2, fit_intercept, p=0.0, n_outputs=None):
+        self.k += 1
+        v = self.w + self.nesterov * (self.k - 1) / (self.k + 2) * (self.w - self.before)
+        A = np.column_stack([X, np.full(len(X), float(fit_intercept))])
+        _, derivatives = evaluate(loss, A @ v, t, p, n_outputs)
+        new = v - rate * A.T @ (weights[:, np.newaxis] * derivatives) / len(X)
+        new[:-1] = prox(new[:-1], 1.0, rate, l1, l2)
+        self.w, self.before = new, self.w
+
+
+OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop": RMSProp}

@@ -1,0 +1,259 @@
+"""Every loss: its value, its derivative, its extremes."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize_scalar
+
+from sgdkit.losses import (
+    CLASSIFIER_LOSSES,
+    MULTINOMIAL,
+    REGRESSOR_LOSSES,
+    CrammerSinger,
+    Softmax,
+    weighted_quantile,
+)
+from sgdkit.rows import Targets
+from tests import reference
+
+POINTWISE = {**CLASSIFIER_LOSSES, **REGRESSOR_LOSSES}
+COUPLED = {"softmax": Softmax, "crammer_singer": CrammerSinger}
+LOSSES = {**POINTWISE, **COUPLED}
+PARAMETERS = {"epsilon": [0.1, 0.3, 1.5], "quantile": [0.1, 0.5, 0.8]}
+# The classes of a model of a coupled loss, and models side by side.
+N_OUTPUTS, N_MODELS = 4, 2
+ALL_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+TOLERANCES = {np.float64: {"rtol": 1e-12, "atol": 1e-13}, np.float32: {"rtol": 2e-6, "atol": 2e-6}}
+
+
+def cases():
+    """Each loss with each value of its parameter."""
+    for name, cls in LOSSES.items():
+        for parameter in PARAMETERS.get(cls.parameter_name, [0.0]):
+            own = [] if cls.parameter_name is None else [f"{cls.parameter_name}={parameter}"]
+            yield pytest.param(name, cls(parameter, N_OUTPUTS), id="-".join([name, *own]))
+
+
+ALL_CASES = pytest.mark.parametrize(("name", "loss"), list(cases()))
+
+
+def targets_for(name, n_rows, seed=0):
+    """Targets of the loss's domain; in float32 values, so that both dtypes see the same."""
+    rng = np.random.default_rng(seed)
+    if name in COUPLED:
+        labels = rng.integers(0, N_OUTPUTS, (n_rows, N_MODELS, 1))
+        return np.where(labels == np.arange(N_OUTPUTS), 1.0, -1.0).reshape(n_rows, -1)
+    if name in CLASSIFIER_LOSSES and name not in REGRESSOR_LOSSES:
+        return np.where(rng.random((n_rows, 3)) < 0.5, -1.0, 1.0)
+    t = rng.gamma(1.0, size=(n_rows, 3)).astype(np.float32).astype(np.float64)
+    if POINTWISE[name].minimum_target == (0.0, True):
+        t[::4] = 0
+    return t
+
+
+def scores_for(t, seed=1, dtype=np.float64):
+    return np.random.default_rng(seed).normal(0, 2, t.shape).astype(np.float32).astype(dtype)
+
+
+def evaluate(loss, scores, t):
+    """The values and derivatives of single rows; of a coupled loss, a value a model."""
+    scores, n = np.ascontiguousarray(scores), len(scores)
+    columns = np.arange(t.shape[1])
+    derivatives = np.empty_like(scores)
+    values = np.empty(t.shape)
+    for i in range(n):
+        values[i] = loss.total(
+            scores[i : i + 1], Targets(t[i : i + 1], columns), None, derivatives[i : i + 1]
+        )
+    if loss.coupled:
+        assert_array_equal(values.reshape(n, -1, N_OUTPUTS)[:, :, 1:], 0)
+        values = values[:, ::N_OUTPUTS]
+    return values, derivatives
+
+
+@ALL_DTYPES
+@ALL_CASES
+def test_values_and_derivatives_equal_the_reference(name, loss, dtype):
+    t = targets_for(name, 200)
+    scores = scores_for(t, dtype=dtype)
+    values, derivatives = evaluate(loss, scores, t)
+    expected = reference.evaluate(name, scores.astype(np.float64), t, loss.parameter, N_OUTPUTS)
+    assert derivatives.dtype == dtype
+    assert_allclose(values, expected[0], **TOLERANCES[dtype])
+    assert_allclose(derivatives, expected[1], **TOLERANCES[dtype])
+
+
+@ALL_CASES
+def test_derivative_is_that_of_the_value(name, loss):
+    t = targets_for(name, 200)
+    scores, h = scores_for(t), 1e-6
+    _, derivatives = evaluate(loss, scores, t)
+    n_kinks = 0
+    for c in range(t.shape[1]):
+        step = h * (np.arange(t.shape[1]) == c)
+        model = c // N_OUTPUTS if loss.coupled else c
+        at = evaluate(loss, scores, t)[0][:, model]
+        up, down = (evaluate(loss, scores + sign * step, t)[0][:, model] for sign in (1, -1))
+        # The slopes on both sides differ at a kink only.
+        kink = np.abs((up - at) - (at - down)) > 1e-2 * h
+        n_kinks += kink.sum()
+        assert_allclose(derivatives[~kink, c], ((up - down) / (2 * h))[~kink], rtol=1e-5, atol=1e-6)
+    assert n_kinks <= 2
+
+
+@ALL_CASES
+def test_convex(name, loss):
+    """Half-way between two scores the loss is at most half-way between their losses."""
+    t = targets_for(name, 200)
+    a, b = scores_for(t, 1), scores_for(t, 2)
+    (at_a, _), (at_b, _), (middle, _) = (evaluate(loss, s, t) for s in (a, b, (a + b) / 2))
+    assert np.all(middle <= (at_a + at_b) / 2 + 1e-12)
+
+
+@ALL_DTYPES
+@ALL_CASES
+def test_values_are_not_negative(name, loss, dtype):
+    t = targets_for(name, 300)
+    values, _ = evaluate(loss, scores_for(t, dtype=dtype), t)
+    # The deviances are differences of large numbers.
+    least = -10 * np.finfo(dtype).eps if loss.log_link else 0
+    assert values.min() >= least
+
+
+@ALL_CASES
+def test_a_perfect_score_is_the_minimum(name, loss):
+    t = targets_for(name, 50)
+    perfect = np.log(np.maximum(t, 1e-12)) if loss.log_link else t
+    if loss.probability in {"logistic", "softmax"}:
+        # They come near 0 as the score grows.
+        perfect = 40 * t
+    values, derivatives = evaluate(loss, perfect, t)
+    assert_allclose(values, 0, atol=1e-11)
+    assert_allclose(derivatives, 0, atol=1e-11)
+
+
+@ALL_DTYPES
+@pytest.mark.parametrize("scale", [1e2, 1e4])
+@pytest.mark.parametrize("name", sorted({*CLASSIFIER_LOSSES, "softmax", "crammer_singer"}))
+def test_large_scores_do_not_overflow(name, scale, dtype):
+    loss = LOSSES[name](0.3, N_OUTPUTS)
+    t = targets_for(name, 60)
+    if name in REGRESSOR_LOSSES:
+        t = np.sign(t - 0.5)
+    scores = (scale * np.sign(scores_for(t))).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values, derivatives = evaluate(loss, scores, t)
+    expected = reference.evaluate(name, scores.astype(np.float64), t, loss.parameter, N_OUTPUTS)
+    assert np.isfinite(values).all()
+    assert_allclose(values, expected[0], **TOLERANCES[dtype])
+    assert_allclose(derivatives, expected[1], **TOLERANCES[dtype])
+
+
+@ALL_DTYPES
+@pytest.mark.parametrize("shift", [-4096.0, 512.0, 8192.0])
+def test_softmax_depends_on_differences_of_scores_only(shift, dtype):
+    """All numbers are whole, so nothing is lost in the scores themselves."""
+    t = targets_for("softmax", 50)
+    scores = np.round(scores_for(t)).astype(dtype)
+    loss = Softmax(0.0, N_OUTPUTS)
+    values, derivatives = evaluate(loss, scores, t)
+    shifted_values, shifted_derivatives = evaluate(loss, scores + dtype(shift), t)
+    assert_array_equal(shifted_derivatives, derivatives)
+    eps = np.finfo(dtype).eps
+    assert_allclose(shifted_values, values, rtol=10 * eps, atol=10 * eps)
+
+
+@ALL_DTYPES
+@ALL_CASES
+def test_total_is_the_weighted_sum(name, loss, dtype):
+    t = targets_for(name, 40)
+    scores = scores_for(t, dtype=dtype)
+    weights = np.random.default_rng(3).uniform(0, 2, 40) * (np.arange(40) % 3 > 0)
+    values, derivatives = evaluate(loss, scores, t)
+    columns = np.arange(t.shape[1])
+    gradient = np.empty_like(scores)
+    totals = {
+        "plain": loss.total(scores, Targets(t, columns)),
+        "weighted": loss.total(scores, Targets(t, columns), weights),
+        "with gradient": loss.total(scores, Targets(t, columns), weights, gradient),
+    }
+    first = slice(None, None, N_OUTPUTS) if loss.coupled else slice(None)
+    assert_allclose(totals["plain"][first], values.sum(axis=0), rtol=1e-12)
+    assert_allclose(totals["weighted"][first], weights @ values, rtol=1e-12)
+    assert_array_equal(totals["with gradient"], totals["weighted"])
+    assert_allclose(gradient, weights[:, np.newaxis] * derivatives, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_labels_are_targets_of_one_against_the_rest():
+    labels = np.array([2, 0, 1, 1])
+    t = np.where(labels[:, np.newaxis] == np.array([1, 2]), 1.0, -1.0)
+    scores, loss = scores_for(t), CLASSIFIER_LOSSES["log_loss"]()
+    expected = loss.total(scores, Targets(t, [0, 1]))
+    assert_array_equal(loss.total(scores, Targets(labels, [1, 2])), expected)
+
+
+def test_coupled_losses_say_so():
+    assert {name for name, cls in LOSSES.items() if cls.coupled} == set(COUPLED)
+    assert set(MULTINOMIAL.values()) == set(COUPLED.values())
+
+
+@pytest.mark.parametrize(("name", "loss"), [case for case in cases() if case.values[0] in REGRESSOR_LOSSES])
+def test_initial_intercept_minimises_the_loss_of_a_constant_model(name, loss):
+    """Of a loss with an epsilon, a minimiser lies at most epsilon away: beyond, the derivative's sign is known."""
+    t = targets_for(name, 30)
+    weights = np.random.default_rng(1).integers(0, 4, 30).astype(np.float64)
+    start = np.asarray(loss.initial_intercept(t, weights))
+    assert start.shape == (t.shape[1],)
+    near = loss.parameter if loss.parameter_name == "epsilon" else 0.0
+    for c in range(t.shape[1]):
+
+        def objective(s, c=c):
+            values, _ = reference.evaluate(name, np.full(30, s), t[:, c], loss.parameter)
+            return weights @ values / weights.sum()
+
+        def lowest(begin, end, objective=objective):
+            return minimize_scalar(
+                objective, bounds=(begin, end), method="bounded", options={"xatol": 1e-9}
+            ).fun
+
+        own = lowest(start[c] - near, start[c] + near) if near else objective(start[c])
+        assert own <= lowest(-10, 10) + 1e-8
+
+
+def test_initial_intercept_of_empty_counts_is_finite():
+    assert np.isfinite(REGRESSOR_LOSSES["poisson"]().initial_intercept(np.zeros((3, 1)), np.ones(3))).all()
+
+
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.0.0", reason="np.quantile takes weights since NumPy 2"
+)
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    n=st.integers(1, 30),
+    seed=st.integers(0, 1000),
+    q=st.floats(0.01, 0.99),
+    ties=st.booleans(),
+    absent=st.sampled_from([0.0, 0.4]),
+)
+def test_weighted_quantile_is_that_of_numpy(n, seed, q, ties, absent):
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((n, 2))
+    values = np.round(values) if ties else values
+    weights = rng.uniform(0.1, 2, n) * (rng.random(n) >= absent)
+    weights[0] = 1.0
+    expected = np.quantile(values, q, axis=0, method="inverted_cdf", weights=weights)
+    assert_array_equal(weighted_quantile(values, weights, q), expected)
+
+
+@pytest.mark.parametrize("q", [0.1, 0.25, 0.5, 0.9])
+def test_weights_of_a_quantile_are_repetition(q):
+    rng = np.random.default_rng(0)
+    values, weights = rng.standard_normal((20, 3)), rng.integers(0, 4, 20)
+    repeated = np.repeat(values, weights, axis=0)
+    expected = weighted_quantile(repeated, np.ones(len(repeated)), q)
+    assert_array_equal(weighted_quantile(values, weights.astype(float), q), expected)

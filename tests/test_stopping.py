@@ -1,0 +1,78 @@
+"""Patience."""
+
+import math
+
+import pytest
+
+from sgdkit.stopping import Patience
+
+
+def n_seen(patience, values):
+    """How many values it takes until patience runs out; None if it does not."""
+    for n, value in enumerate(values, start=1):
+        patience.see(value)
+        if patience.exhausted:
+            return n
+    return None
+
+
+@pytest.mark.parametrize("n_iter_no_change", [1, 2, 5])
+def test_patience_lasts_for_the_epochs_without_progress(n_iter_no_change):
+    assert n_seen(Patience(1e-3, n_iter_no_change, relative=False), [1.0] * 20) == 1 + n_iter_no_change
+
+
+def test_progress_renews_patience():
+    assert n_seen(Patience(0.1, 2, relative=False), [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.2]) == 7
+
+
+def test_progress_is_measured_from_the_best():
+    """Not from the last: a value that rises and falls again is no progress."""
+    assert n_seen(Patience(0.1, 3, relative=False), [1.0, 5.0, 3.0, 1.0]) == 4
+
+
+def test_a_fall_within_the_tolerance_is_no_progress():
+    assert n_seen(Patience(0.1, 2, relative=False), [1.0, 0.95, 0.9, 0.85]) == 3
+
+
+def test_a_relative_tolerance_is_a_share_of_the_first_value():
+    values = [1.0, 0.95, 0.91, 0.7, 0.69, 0.68]
+    for factor in (1e-6, 1.0, -1e6):
+        # Also of negative values, which fall all the same.
+        scaled = [factor * value for value in (values if factor > 0 else values[::-1])]
+        expected = n_seen(Patience(0.1 * abs(scaled[0]), 2, relative=False), scaled)
+        assert n_seen(Patience(0.1, 2, relative=True), scaled) == expected
+    assert n_seen(Patience(0.1, 2, relative=True), values) == 3
+
+
+def test_without_a_tolerance_patience_does_not_run_out():
+    assert n_seen(Patience(None, 1, relative=True), [1.0] * 50) is None
+
+
+def test_zero_tolerance_asks_for_any_fall():
+    assert n_seen(Patience(0.0, 1, relative=False), [3.0, 2.0, 2.0 - 1e-12, 2.0 - 1e-12]) == 4
+
+
+@pytest.mark.parametrize("tol", [None, 0.5])
+def test_see_says_whether_the_value_is_the_lowest(tol):
+    """The tolerance has no say in which epoch is the best."""
+    patience = Patience(tol, 10, relative=False)
+    seen = [patience.see(value) for value in [2.0, 1.9, 1.9, 2.5, 1.8]]
+    assert seen == [True, True, False, False, True]
+    assert patience.best == 1.8
+
+
+def test_reset_renews_patience_and_keeps_the_best():
+    patience = Patience(0.1, 2, relative=False)
+    assert n_seen(patience, [1.0, 1.0, 1.0]) == 3
+    patience.reset()
+    assert not patience.exhausted
+    assert n_seen(patience, [1.0, 1.0]) == 2
+    assert patience.best == 1.0
+
+
+def test_a_score_of_minus_infinity_is_not_the_best():
+    """A first epoch without a finite value, such as a score that overflowed, does not end training by itself."""
+    patience = Patience(1e-3, 2, relative=False)
+    assert not patience.see(math.inf)
+    assert patience.see(1.0)
+    assert not patience.exhausted

@@ -1,0 +1,614 @@
+"""The compiled loop and its optimizers are what `tests/reference.py` says, step by step."""
+
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from sgdkit._epoch import run
+from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
+from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
+from sgdkit.penalties import PENALTIES, Penalty
+from sgdkit.rows import Rows, Targets
+from sgdkit.training import Problem
+from tests import reference
+
+# Hyper-parameters away from their defaults, so that a few steps tell the variants apart.
+VARIANTS = {
+    "sgd": SGD(),
+    "sgd-momentum": SGD(momentum=0.8),
+    "sgd-nesterov": SGD(momentum=0.8, nesterov=True),
+    "adagrad": AdaGrad(),
+    "adagrad-initial": AdaGrad(initial_accumulator_value=0.3, epsilon=1e-3),
+    "adam": Adam(),
+    "adam-fast": Adam(beta_1=0.6, beta_2=0.7, epsilon=1e-3),
+    "adam-memoryless": Adam(beta_1=0.0, beta_2=0.0, epsilon=0.1),
+    "adam-amsgrad": Adam(beta_1=0.6, beta_2=0.7, amsgrad=True),
+    "rmsprop": RMSProp(),
+    "rmsprop-momentum": RMSProp(rho=0.8, momentum=0.5, epsilon=1e-3),
+    "rmsprop-centered": RMSProp(rho=0.8, centered=True, epsilon=1e-2),
+    "rmsprop-centered-momentum": RMSProp(rho=0.8, momentum=0.5, centered=True, epsilon=1e-2),
+}
+LOSSES = {**REGRESSOR_LOSSES, **CLASSIFIER_LOSSES, "softmax": Softmax, "crammer_singer": CrammerSinger}
+PARAMETERS = {"epsilon": 0.3, "quantile": 0.7}
+TOLERANCES = {
+    np.float64: {"rtol": 1e-9, "atol": 1e-12},
+    np.float32: {"rtol": 1e-3, "atol": 1e-5},
+}
+ALL_OPTIMIZERS = pytest.mark.parametrize("optimizer", VARIANTS.values(), ids=VARIANTS)
+ALL_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+N_ROWS, N_FEATURES, N_COLUMNS = 11, 6, 2
+
+
+def name_of(optimizer):
+    return next(name for name, cls in OPTIMIZERS.items() if cls is type(optimizer))
+
+
+def make_loss(name, n_outputs=1):
+    cls = LOSSES[name]
+    return cls(PARAMETERS.get(cls.parameter_name, 0.0), n_outputs)
+
+
+@dataclass
+class Setup:
+    """One training problem, which the compiled code and the reference both solve."""
+
+    optimizer: object
+    X: object
+    t: np.ndarray
+    loss: str = "log_loss"
+    l1: object = 0.0
+    l2: object = 0.0
+    fit_intercept: bool = True
+    average_from: int = 0
+    batch_size: int = 1
+    weights: np.ndarray | None = None
+    scale: object = 1.0
+    labels: np.ndarray | None = None
+
+    @property
+    def dense(self):
+        return np.asarray(self.X.toarray() if sparse.issparse(self.X) else self.X, dtype=np.float64)
+
+    @property
+    def n_columns(self):
+        return self.t.shape[1]
+
+    @property
+    def penalty(self):
+        return Penalty(self.l1, self.l2)
+
+    def targets(self):
+        values = np.asarray(self.t, dtype=np.float64) if self.labels is None else self.labels
+        return Targets(values, np.arange(self.n_columns))
+
+    def update(self):
+        shape = self.X.shape[1], self.n_columns
+        settings = {"fit_intercept": self.fit_intercept, "average_from": self.average_from}
+        update = self.optimizer._update(self.optimizer, None, shape, self.X.dtype, **settings)
+        update.set_columns(self.penalty, np.full(self.n_columns, self.scale))
+        return update
+
+    def run(self, update, order, rates):
+        return run(
+            Rows(self.X),
+            self.targets(),
+            make_loss(self.loss, self.n_columns),
+            update,
+            order=np.asarray(order, dtype=np.intp),
+            rates=np.asarray(rates, dtype=np.float64),
+            weights=self.weights,
+            batch_size=self.batch_size,
+        )
+
+    def model(self):
+        rule = reference.OPTIMIZERS[name_of(self.optimizer)]
+        return reference.Model(
+            rule((self.X.shape[1] + 1, self.n_columns), **self.optimizer.get_params()),
+            self.loss,
+            l1=self.l1,
+            l2=self.l2,
+            fit_intercept=self.fit_intercept,
+            p=make_loss(self.loss).parameter,
+            n_outputs=self.n_columns,
+            average_from=self.average_from,
+            scale=self.scale,
+        )
+
+    def settings_of_epoch(self, order, rates):
+        weights = np.ones(self.X.shape[0]) if self.weights is None else self.weights
+        return {"order": order, "rates": rates, "weights": weights, "batch_size": self.batch_size}
+
+    def epochs(self, n_epochs, seed=0, order=None):
+        """The order of rows and the rates of each epoch."""
+        rng = np.random.default_rng(seed)
+        rows = np.arange(self.X.shape[0]) if order is None else order
+        n_steps = -(-len(rows) // self.batch_size)
+        return [(rng.permutation(rows), rng.uniform(0.02, 0.2, n_steps)) for _ in range(n_epochs)]
+
+
+def expected_slots(model, optimizer):
+    """What the slots after the weight hold, from the moments as the papers write them."""
+    moments = model.optimizer
+    if isinstance(optimizer, SGD):
+        return [moments.velocity] if optimizer.momentum else []
+    if isinstance(optimizer, AdaGrad):
+        return [np.sqrt(moments.G)]
+    if isinstance(optimizer, Adam):
+        root = moments.metric() - optimizer.epsilon
+        return [root, moments.m_hat()] + ([moments.v_hat()] if optimizer.amsgrad else [])
+    slots = [moments.root()]
+    slots += [moments.mean, moments.v] if optimizer.centered else []
+    return slots + ([moments.velocity] if optimizer.momentum else [])
+
+
+def assert_same_state(update, model, optimizer, **tolerance):
+    assert_allclose(update.slot(0), model.w, **tolerance)
+    slots = expected_slots(model, optimizer)
+    assert update.n_slots == 1 + len(slots) + update.average
+    for number, slot in enumerate(slots, start=1):
+        assert_allclose(update.slot(number), slot, err_msg=f"slot {number}", **tolerance)
+    assert_allclose(update.weights(), model.weights(), **tolerance)
+
+
+def assert_same_training(setup, n_epochs=3, order=None, seed=0):
+    update, model = setup.update(), setup.model()
+    sums = np.zeros(setup.n_columns)
+    for order_of_epoch, rates in setup.epochs(n_epochs, seed, order):
+        sums += setup.run(update, order_of_epoch, rates)
+        update.flush()
+        model.epoch(setup.dense, setup.t, **setup.settings_of_epoch(order_of_epoch, rates))
+    tolerance = TOLERANCES[setup.X.dtype.type]
+    assert np.abs(model.w).max() > 0
+    assert_same_state(update, model, setup.optimizer, **tolerance)
+    # A coupled loss leaves its sum in the first column of a model.
+    assert_allclose(sums[: len(model.sums)], model.sums, **tolerance)
+    return update, model
+
+
+def sparse_matrix(rng, shape, density=0.5, dtype=np.float64):
+    """A dense array with zeros; its first column has none, so that no row and no matrix is empty."""
+    X = rng.standard_normal(shape) * (rng.random(shape) < density)
+    X[:, 0] = rng.standard_normal(shape[0])
+    return X.astype(dtype)
+
+
+def signs(rng, shape):
+    return np.where(rng.random(shape) < 0.5, -1.0, 1.0)
+
+
+def make_setup(optimizer, dtype=np.float64, seed=0, **kwargs):
+    rng = np.random.default_rng(seed)
+    X = sparse_matrix(rng, (N_ROWS, N_FEATURES), dtype=dtype)
+    # Float32 values, so that both dtypes have the same numbers to begin with.
+    weights = rng.uniform(0.5, 2, N_ROWS).astype(np.float32).astype(np.float64)
+    return Setup(optimizer, X, signs(rng, (N_ROWS, N_COLUMNS)), **{"weights": weights, **kwargs})
+
+
+def strengths(name, alpha=0.1, l1_ratio=0.3):
+    penalty = PENALTIES[name](alpha, l1_ratio)
+    return {"l1": penalty.l1, "l2": penalty.l2}
+
+
+def test_every_name_has_a_twin_in_the_reference():
+    assert set(OPTIMIZERS) == set(reference.OPTIMIZERS)
+    assert {*CLASSIFIER_LOSSES, *REGRESSOR_LOSSES} == set(reference.LOSSES)
+    assert {cls.__name__ for cls in MULTINOMIAL.values()} == {"Softmax", "CrammerSinger"}
+    assert set(reference.COUPLED_LOSSES) == {"softmax", "crammer_singer"}
+
+
+def test_every_compiled_optimizer_has_a_variant():
+    assert {name_of(optimizer) for optimizer in VARIANTS.values()} == set(OPTIMIZERS) - {"gd"}
+
+
+@pytest.mark.parametrize("average_from", [0, 1, N_ROWS + 4])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 3, N_ROWS])
+@ALL_DTYPES
+@pytest.mark.parametrize("penalty", PENALTIES)
+@ALL_OPTIMIZERS
+def test_optimizers_equal_the_reference(optimizer, penalty, dtype, batch_size, fit_intercept, average_from):
+    kwargs = {"batch_size": batch_size, "fit_intercept": fit_intercept, "average_from": average_from}
+    assert_same_training(make_setup(optimizer, dtype, **strengths(penalty), **kwargs))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@ALL_DTYPES
+@ALL_OPTIMIZERS
+def test_every_single_step_equals_the_reference(optimizer, dtype, batch_size):
+    kwargs = {"batch_size": batch_size, "average_from": 4}
+    setup = make_setup(optimizer, dtype, **strengths("elasticnet"), **kwargs)
+    model = setup.model()
+    ((order, rates),) = setup.epochs(1)
+    weights = setup.weights
+    for k, rate in enumerate(rates, start=1):
+        update = setup.update()
+        setup.run(update, order[: k * batch_size], rates[:k])
+        rows = order[(k - 1) * batch_size : k * batch_size]
+        model.step(setup.dense[rows], setup.t[rows], weights[rows], rate)
+        assert_same_state(update, model, optimizer, **TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), AdaGrad()], ids=["sgd", "adagrad"])
+@pytest.mark.parametrize("batch_size", [1, 3])
+@ALL_DTYPES
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_equal_the_reference(loss, dtype, batch_size, optimizer):
+    setup = make_setup(
+        optimizer, dtype, loss=loss, batch_size=batch_size, **strengths("elasticnet", alpha=0.01)
+    )
+    rng = np.random.default_rng(3)
+    if loss in reference.COUPLED_LOSSES:
+        setup.labels = rng.integers(0, 3, N_ROWS)
+        setup.t = np.where(setup.labels[:, np.newaxis] == np.arange(3), 1.0, -1.0)
+    elif loss in REGRESSOR_LOSSES:
+        setup.t = rng.gamma(2.0, size=(N_ROWS, N_COLUMNS)).astype(np.float32).astype(np.float64)
+    # Rates at which no loss with a log link overflows.
+    setup.scale = 0.1
+    assert_same_training(setup)
+
+
+@ALL_OPTIMIZERS
+def test_labels_are_one_against_the_rest(optimizer):
+    labels = np.array([0, 2, 1, 1, 0, 2, 2, 0, 1, 0, 2])
+    setup = make_setup(optimizer, labels=labels)
+    setup.t = np.where(labels[:, np.newaxis] == np.arange(3), 1.0, -1.0)
+    assert_same_training(setup)
+
+
+@st.composite
+def setups(draw):
+    """Shapes, sparsity, penalties, rates a column, and an order without the rows of weight 0."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, d, m = draw(st.integers(1, 15)), draw(st.integers(1, 12)), draw(st.integers(1, 9))
+    X = rng.standard_normal((n, d)) * (rng.random((n, d)) < draw(st.floats(0, 1)))
+    if draw(st.booleans()):
+        X = sparse.csr_array(X)
+    weights = rng.uniform(0.1, 3, n) * (rng.random(n) < draw(st.sampled_from([1.0, 0.6])))
+    per_column = draw(st.booleans())
+    alpha = rng.uniform(0, 0.3, m) if per_column else draw(st.sampled_from([0.0, 1e-3, 0.3]))
+    penalty = PENALTIES[draw(st.sampled_from(list(PENALTIES)))](alpha, 0.4)
+    setup = Setup(
+        draw(st.sampled_from(list(VARIANTS.values()))),
+        X,
+        signs(rng, (n, m)),
+        loss=draw(st.sampled_from(["log_loss", "hinge", "squared_hinge", "squared_error", "huber"])),
+        l1=penalty.l1,
+        l2=penalty.l2,
+        fit_intercept=draw(st.booleans()),
+        average_from=draw(st.integers(0, 2 * n + 2)),
+        batch_size=draw(st.integers(1, n + 2)),
+        weights=weights,
+        scale=rng.uniform(0.3, 2, m) if per_column else 1.0,
+    )
+    return setup, np.flatnonzero(weights)
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(drawn=setups(), n_epochs=st.integers(1, 4))
+def test_any_problem_equals_the_reference(drawn, n_epochs):
+    setup, order = drawn
+    update, model = setup.update(), setup.model()
+    for order_of_epoch, rates in setup.epochs(n_epochs, order=order):
+        setup.run(update, order_of_epoch, rates)
+        update.flush()
+        model.epoch(setup.dense, setup.t, **setup.settings_of_epoch(order_of_epoch, rates))
+    assert_same_state(update, model, setup.optimizer, **TOLERANCES[np.float64])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@ALL_OPTIMIZERS
+def test_columns_do_not_meet(optimizer, batch_size):
+    """Several columns in one pass, with penalties and rates of their own, equal each column alone."""
+    rng = np.random.default_rng(5)
+    m = 9
+    columns = {"l1": rng.uniform(0, 0.05, m), "l2": rng.uniform(0, 0.5, m), "scale": rng.uniform(0.5, 1.5, m)}
+    setup = make_setup(optimizer, batch_size=batch_size, average_from=N_ROWS, **columns)
+    setup.t = signs(rng, (N_ROWS, m))
+    together, _ = assert_same_training(setup)
+    for c in range(m):
+        own = {name: values[c] for name, values in columns.items()}
+        alone = make_setup(optimizer, batch_size=batch_size, average_from=N_ROWS, **own)
+        alone.t = setup.t[:, [c]]
+        update, _ = assert_same_training(alone)
+        assert_allclose(together.weights()[:, [c]], update.weights(), rtol=1e-11, atol=1e-13)
+
+
+def with_indices(X, dtype):
+    """A CSR array whose indices keep the dtype that is asked for; the constructor chooses the smallest."""
+    X = sparse.csr_array(X)
+    X.indices, X.indptr = X.indices.astype(dtype), X.indptr.astype(dtype)
+    return X
+
+
+def with_stored_zeros(X):
+    """Every entry is stored, zero or not."""
+    n, d = X.shape
+    return sparse.csr_array((X.ravel(), np.tile(np.arange(d), n), np.arange(n + 1) * d), shape=X.shape)
+
+
+def with_unsorted_duplicates(X):
+    """Each entry is stored as two halves, in the reverse order."""
+    own = sparse.csr_array(X)
+    entries = [
+        np.repeat(np.arange(begin, end)[::-1], 2)
+        for begin, end in zip(own.indptr, own.indptr[1:], strict=False)
+    ]
+    order = np.concatenate(entries)
+    return sparse.csr_array((own.data[order] / 2, own.indices[order], own.indptr * 2), shape=X.shape)
+
+
+FORMATS = {
+    "int32": lambda X: with_indices(X, np.int32),
+    "int64": lambda X: with_indices(X, np.int64),
+    "csr_matrix": sparse.csr_matrix,
+    "stored zeros": with_stored_zeros,
+    "unsorted duplicates": with_unsorted_duplicates,
+    "fortran": np.asfortranarray,
+    "view": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@ALL_DTYPES
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+@ALL_OPTIMIZERS
+def test_sparse_is_dense(optimizer, form, dtype, batch_size):
+    """Not nearly: to the last bit, because the same additions are done in the same order."""
+    setup = make_setup(optimizer, dtype, batch_size=batch_size, average_from=5, **strengths("elasticnet"))
+    dense, other = setup.update(), setup.update()
+    epochs = setup.epochs(2)
+    for order, rates in epochs:
+        setup.run(dense, order, rates)
+        dense.flush()
+    setup.X = form(setup.X)
+    for order, rates in epochs:
+        setup.run(other, order, rates)
+        other.flush()
+    assert_array_equal(other.record, dense.record)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_rows_leaves_its_matrix_alone(form):
+    X = form(sparse_matrix(np.random.default_rng(0), (5, 4)))
+    before = pickle.dumps(X)
+    Rows(X)
+    assert pickle.dumps(X) == before
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_rows_shares_what_is_canonical(dtype):
+    X = with_indices(sparse_matrix(np.random.default_rng(0), (5, 4)), dtype)
+    assert np.shares_memory(Rows(X).X.data, X.data)
+    assert np.shares_memory(Rows(X).X.indices, X.indices)
+    assert Rows(X).X.indices.dtype == dtype
+
+
+def test_too_many_features_are_refused():
+    with pytest.raises(ValueError, match="FeatureHasher"):
+        Rows(sparse.csr_array((1, 2**31 - 1)))
+
+
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.7])
+@ALL_DTYPES
+@ALL_OPTIMIZERS
+def test_l1_gives_exact_zeros(optimizer, dtype, l1_ratio):
+    """Of features without a bearing on the target the weights are 0, that of the one with a bearing is not."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5)).astype(dtype)
+    penalty = strengths("elasticnet", alpha=0.2, l1_ratio=l1_ratio)
+    setup = Setup(optimizer, X, np.sign(X[:, :1]), loss="log_loss", batch_size=60, **penalty)
+    update = setup.update()
+    for _ in range(150):
+        setup.run(update, np.arange(60), [0.05])
+        update.flush()
+    assert_array_equal(update.slot(0)[1:5], 0)
+    assert update.slot(0)[0, 0] > 0.01
+
+
+@ALL_DTYPES
+@ALL_OPTIMIZERS
+def test_a_pickled_update_goes_on_identically(optimizer, dtype):
+    setup = make_setup(optimizer, dtype, average_from=3, **strengths("elasticnet"))
+    ((order, rates),) = setup.epochs(1)
+    whole, begun = setup.update(), setup.update()
+    setup.run(whole, order, rates)
+    setup.run(begun, order[:6], rates[:6])
+    # In the middle of an epoch: with a clock that is not 0.
+    loaded = pickle.loads(pickle.dumps(begun))
+    loaded.set_columns(setup.penalty, np.ones(N_COLUMNS))
+    setup.run(loaded, order[6:], rates[6:])
+    for update in (whole, loaded):
+        update.flush()
+    assert_array_equal(loaded.record, whole.record)
+    assert_array_equal(loaded.weights(), whole.weights())
+    assert (loaded.n_rows_seen, loaded.n_averaged) == (whole.n_rows_seen, whole.n_averaged)
+
+
+def test_a_pickle_shares_nothing_with_its_original():
+    setup = make_setup(Adam())
+    update = setup.update()
+    before = pickle.loads(pickle.dumps(update))
+    setup.run(update, [0, 1], [0.1, 0.1])
+    assert_array_equal(before.record, setup.update().record)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), Adam()], ids=["sgd", "adam"])
+def test_a_read_only_state_is_not_written_to(optimizer):
+    """joblib hands large arrays to its workers as read-only memory maps; to write there is a crash."""
+    setup = make_setup(optimizer)
+    record = setup.update().record
+    record.setflags(write=False)
+    shape = N_FEATURES, N_COLUMNS
+    assert optimizer._update(optimizer, record, shape, record.dtype).record.flags.writeable
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@ALL_OPTIMIZERS
+def test_an_untouched_coordinate_keeps_its_record(optimizer, batch_size):
+    """Its moments, its weight, its number of steps; only `flush` lets it catch up."""
+    setup = make_setup(optimizer, batch_size=batch_size, average_from=1, **strengths("elasticnet"))
+    update = setup.update()
+    setup.run(update, *setup.epochs(1)[0])
+    before = update.record.copy()
+    rows = np.array([2, 7])[:batch_size]
+    touched = np.append((setup.X[rows] != 0).any(axis=0), True)
+    assert 0 < touched[:-1].sum() < N_FEATURES
+    setup.run(update, rows, [0.1])
+    assert_array_equal(update.record[~touched], before[~touched])
+    assert (update.slot(0) != before[:, :N_COLUMNS])[touched].all()
+    moments = [update.slot(number).copy() for number in range(1, update.n_slots - 1)]
+    weights = update.slot(0).copy()
+    update.flush()
+    for number, slot in enumerate(moments, start=1):
+        assert_array_equal(update.slot(number), slot)
+    assert (np.abs(update.slot(0)) < np.abs(weights))[:-1].all()
+    assert_array_equal(update.slot(0)[-1], weights[-1])
+
+
+@ALL_OPTIMIZERS
+def test_load_keeps_the_moments_and_drops_the_average(optimizer):
+    setup = make_setup(optimizer, average_from=1)
+    update = setup.update()
+    setup.run(update, *setup.epochs(1)[0])
+    update.flush()
+    moments = [update.slot(number).copy() for number in range(1, update.n_slots - 1)]
+    weights = np.arange(14.0).reshape(7, 2)
+    update.load(weights)
+    assert_array_equal(update.weights(), weights)
+    for number, slot in enumerate(moments, start=1):
+        assert_array_equal(update.slot(number), slot)
+    setup.run(update, [0], [0.1])
+    first = update.slot(0).copy()
+    setup.run(update, [1], [0.1])
+    assert_allclose(update.weights(), (first + update.slot(0)) / 2, rtol=1e-12)
+
+
+def test_a_new_update_must_name_its_slots():
+    from sgdkit.updates import Update
+
+    with pytest.raises(NotImplementedError, match="_configure"):
+        Update(SGD(), None, (3, 1), np.float64)
+
+
+# The full gradient.
+
+
+def make_problem(setup, order=None):
+    weights = None if setup.weights is None else setup.weights.astype(np.float64)
+    loss = make_loss(setup.loss, setup.n_columns)
+    return Problem(Rows(setup.X), setup.targets(), loss, setup.penalty, weights, order, 1)
+
+
+@pytest.mark.parametrize("some_rows", [False, True])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_error", "huber", "poisson", "softmax"])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_full_gradient_equals_the_reference(nesterov, loss, penalty, fit_intercept, some_rows):
+    setup = make_setup(GD(nesterov=nesterov), loss=loss, fit_intercept=fit_intercept, **strengths(penalty))
+    if loss == "softmax":
+        setup.labels = np.arange(N_ROWS) % 2
+        setup.t = np.where(setup.labels[:, np.newaxis] == np.arange(2), 1.0, -1.0)
+    elif loss == "poisson":
+        setup.t = np.abs(setup.t)
+    rows = np.array([1, 4, 5, 9]) if some_rows else np.arange(N_ROWS)
+    problem = make_problem(setup, rows if some_rows else None)
+    update = setup.update()
+    twin = reference.GD((N_FEATURES + 1, N_COLUMNS), nesterov)
+    kwargs = {"l1": setup.l1, "l2": setup.l2, "p": problem.loss.parameter, "n_outputs": N_COLUMNS}
+    for rate in np.geomspace(0.3, 0.1, 8):
+        sums = update.epoch(problem, rate)
+        at = setup.dense[rows], setup.t[rows], setup.weights[rows]
+        twin.step(loss, *at, rate=rate, fit_intercept=fit_intercept, **kwargs)
+        assert_allclose(update.weights(), twin.w, **TOLERANCES[np.float64])
+    values, _ = reference.evaluate(loss, at[0] @ twin.w[:-1] + twin.w[-1], at[1], kwargs["p"], N_COLUMNS)
+    expected = (at[2][:, np.newaxis] * values).sum(axis=0)
+    assert_allclose(sums[: len(expected)], expected, rtol=1e-9)
+
+
+def test_full_gradient_averages_its_steps():
+    setup = make_setup(GD(), average_from=2 * N_ROWS)
+    problem, update, steps = make_problem(setup), setup.update(), []
+    for _ in range(5):
+        update.epoch(problem, 0.3)
+        steps.append(update.slot(0).copy())
+        # The second step is the first that has seen so many rows.
+        assert_allclose(update.weights(), np.mean(steps[1:] or steps, axis=0), rtol=1e-12)
+
+
+def test_full_gradient_does_not_write_to_a_read_only_state():
+    setup = make_setup(GD(), average_from=1)
+    problem, whole, loaded = make_problem(setup), setup.update(), setup.update()
+    whole.epoch(problem, 0.3)
+    loaded.epoch(problem, 0.3)
+    for array in (loaded.W, loaded.previous, loaded.total):
+        array.setflags(write=False)
+    for update in (whole, loaded):
+        update.epoch(problem, 0.3)
+    assert_array_equal(loaded.weights(), whole.weights())
+
+
+def smooth_losses():
+    return [name for name, cls in LOSSES.items() if cls.smooth]
+
+
+def objectives(setup, n_steps, dtype=np.float64):
+    """The objective of each column (of a coupled loss: of the model) before and after each step."""
+    problem, update = make_problem(setup), setup.update()
+    curve = []
+    for k in range(n_steps + 1):
+        if k:
+            update.epoch(problem, None)
+        w = update.W.astype(np.float64)
+        values, _ = reference.evaluate(
+            setup.loss, setup.dense @ w[:-1] + w[-1], setup.t, problem.loss.parameter, setup.n_columns
+        )
+        mean = (setup.weights[:, np.newaxis] * values).sum(axis=0) / len(setup.t)
+        penalty = setup.l1 * np.abs(w[:-1]) + setup.l2 * w[:-1] ** 2 / 2
+        penalty = penalty.sum() if setup.loss in reference.COUPLED_LOSSES else penalty.sum(axis=0)
+        curve.append(mean + penalty)
+    return np.array(curve)
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("loss", smooth_losses())
+def test_backtracking_never_lets_the_objective_rise(loss, penalty, scale):
+    setup = make_setup(GD(), loss=loss, **strengths(penalty, alpha=0.02))
+    setup.X *= scale
+    if loss == "softmax":
+        setup.labels = np.arange(N_ROWS) % 2
+        setup.t = np.where(setup.labels[:, np.newaxis] == np.arange(2), 1.0, -1.0)
+    elif loss in {"poisson", "gamma"}:
+        setup.t = np.random.default_rng(2).gamma(2.0, size=setup.t.shape)
+    curve = objectives(setup, 25)
+    assert np.all(np.diff(curve, axis=0) <= 1e-13 * np.abs(curve[:-1]))
+    assert np.all(curve[-1] < curve[0])
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_acceleration_comes_nearer_in_the_same_number_of_steps(loss):
+    setups_ = [
+        make_setup(GD(nesterov=nesterov), loss=loss, **strengths("l2", 1e-3)) for nesterov in (True, False)
+    ]
+    fast, plain = (objectives(setup, 40)[-1] for setup in setups_)
+    assert np.all(fast < plain)
+
+
+def test_a_pickled_full_gradient_goes_on_identically():
+    setup = make_setup(GD(nesterov=True), **strengths("elasticnet"))
+    problem, update = make_problem(setup), setup.update()
+    for _ in range(4):
+        update.epoch(problem, None)
+    loaded = pickle.loads(pickle.dumps(update))
+    for _ in range(4):
+        update.epoch(problem, None)
+        loaded.epoch(problem, None)
+    # The scores are computed anew, so the last bits may differ.
+    assert_allclose(loaded.W, update.W, rtol=1e-10)
