@@ -128,39 +128,39 @@ cdef inline void catch_up(
         update.catch_up_f64(features, n)
 
 
-cdef inline floating dot_one(
-    const floating* state, Py_ssize_t record, const int32_t* features, const floating* x, Py_ssize_t n,
+cdef inline void score_columns(
+    Pass p, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
 ) noexcept nogil:
-    """The score of a single column; in four sums, because each addition waits for the one before."""
-    cdef floating s0 = 0, s1 = 0, s2 = 0, s3 = 0
-    cdef Py_ssize_t k
-    for k in range(0, n - 3, 4):
-        s0 += x[k] * state[features[k] * record]
-        s1 += x[k + 1] * state[features[k + 1] * record]
-        s2 += x[k + 2] * state[features[k + 2] * record]
-        s3 += x[k + 3] * state[features[k + 3] * record]
-    for k in range(n - n % 4, n):
-        s0 += x[k] * state[features[k] * record]
-    return (s0 + s1) + (s2 + s3)
-
-
-cdef inline void score(
-    Pass p, const int32_t* features, const floating* x, Py_ssize_t n,
-) noexcept nogil:
-    """Write the score of a row for every column."""
     cdef const floating* state = <const floating*> p.update.state
-    cdef Py_ssize_t record = p.update.record_size, m = p.update.n_columns, k, c
-    cdef const floating* w = state + p.update.n_features * record
+    cdef Py_ssize_t record = p.update.record_size, k, c
+    cdef const floating* w0 = state + p.update.n_features * record
+    cdef const floating* w1
+    cdef const floating* w2
+    cdef const floating* w3
     cdef floating* scores = <floating*> p.scores
-    for c in range(m):
-        scores[c] = w[c] if p.update.fit_intercept else 0
-    if m == 1:
-        scores[0] += dot_one(state, record, features, x, n)
-        return
-    for k in range(n):
-        w = state + features[k] * record
-        for c in range(m):
-            scores[c] += x[k] * w[c]
+    for c in range(n_columns):
+        scores[c] = w0[c] if p.update.fit_intercept else 0
+    # Four at a time, because each addition to a score waits for the one before.
+    for k in range(0, n - 3, 4):
+        w0 = state + features[k] * record
+        w1 = state + features[k + 1] * record
+        w2 = state + features[k + 2] * record
+        w3 = state + features[k + 3] * record
+        for c in range(n_columns):
+            scores[c] += (x[k] * w0[c] + x[k + 1] * w1[c]) + (x[k + 2] * w2[c] + x[k + 3] * w3[c])
+    for k in range(n - n % 4, n):
+        w0 = state + features[k] * record
+        for c in range(n_columns):
+            scores[c] += x[k] * w0[c]
+
+
+cdef inline void score(Pass p, const int32_t* features, const floating* x, Py_ssize_t n) noexcept nogil:
+    """Write the score of a row for every column."""
+    # With the constant 1, the compiler drops the loops over columns.
+    if p.update.n_columns == 1:
+        score_columns(p, features, x, n, 1)
+    else:
+        score_columns(p, features, x, n, p.update.n_columns)
 
 
 cdef inline void derive(Pass p, Py_ssize_t row, double share, const floating* unused) noexcept nogil:

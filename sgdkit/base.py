@@ -4,6 +4,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from inspect import signature
 from numbers import Integral, Real
 
 import numpy as np
@@ -26,6 +27,11 @@ from sgdkit.schedules import SCHEDULES
 from sgdkit.stopping import Patience
 from sgdkit.training import Diverged, History, Problem, Trainer, train
 
+ALL_ZERO = "Sample weights must contain at least one non-zero number, and sample_weight is zero everywhere."
+# In scikit-learn 1.9 a check of its own came, which partial_fit has no use for.
+_ALLOW_ZERO_WEIGHTS = {
+    name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
+}
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
 ONE_BATCH_ROWS = 256
 # With eta0="auto", how often a fit that overflows begins again, at a tenth of the rate.
@@ -176,7 +182,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         try:
             train(trainer, problem, history, max_iter=self.max_iter, patience=patience, **options)
         except KeyboardInterrupt:
-            if history.n_iter:
+            if history.weights is not None:
                 # The optimizer stands in the middle of an epoch, so a later fit begins with the weights alone.
                 self._publish(trainer, history)
                 self._trainer = None
@@ -189,7 +195,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """One epoch over `Data`, a chunk of rows."""
         first = not hasattr(self, "coef_")
         if first and not data.n_visited:
-            raise ValueError("sample_weight is zero for every row of the first call to partial_fit.")
+            raise ValueError(ALL_ZERO)
         self._seen = data.seen if first else self._seen + data.seen
         problem = self._problem(data)
         if not problem.n_rows:
@@ -242,6 +248,11 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _scorer(self, problem, validation):
         """Return a function from weights to the score of that model on the validation `Data`; higher is better."""
+        if validation.targets.n_columns != problem.targets.n_columns:
+            raise ValueError(
+                f"y_val has {validation.targets.n_columns} outputs, and y has {problem.targets.n_columns}. "
+                "Both need the same columns."
+            )
         if self.scoring != "loss":
             return self._external_scorer(problem, validation)
         X, targets, weights = validation.X, validation.targets, validation.weights
@@ -393,7 +404,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """Return float64 weights, or None; negative ones are an error."""
         if sample_weight is None:
             return None
-        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, **_ALLOW_ZERO_WEIGHTS)
         if sample_weight.min(initial=0) < 0:
             raise ValueError(
                 f"Negative values in data passed to `{name}`. Weights must be non-negative; "
@@ -403,12 +414,13 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _validate_validation(self, X, X_val, y_val, sample_weight_val):
         """Return the validation set as `Data`, or None if none is given."""
-        if X_val is None and y_val is None:
+        if X_val is None and y_val is None and sample_weight_val is None:
             return None
-        if y_val is None:
+        if X_val is not None and y_val is None:
             raise ValueError("X_val is provided, but y_val was not provided.")
         if X_val is None:
-            raise ValueError("y_val is provided, but X_val was not provided.")
+            given = "sample_weight_val" if y_val is None else "y_val"
+            raise ValueError(f"{given} is provided, but X_val was not provided.")
         if not self.early_stopping:
             raise ValueError(
                 "X_val and y_val are passed to fit while at the same time early_stopping is False. "
@@ -418,9 +430,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         X_val = validate_data(self, X_val, **options)
         weights = self._validate_weights(sample_weight_val, X_val, "sample_weight_val")
         if weights is not None and not weights.any():
-            raise ValueError(
-                "sample_weight_val is zero for every row; give some row of X_val a positive weight."
-            )
+            raise ValueError(ALL_ZERO.replace("sample_weight", "sample_weight_val"))
         return X_val, y_val, weights
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import _check_y, check_consistent_length, check_is_fitted, validate_data
 
 from sgdkit._docs import documented
-from sgdkit.base import BaseSGDPlus, Data
+from sgdkit.base import ALL_ZERO, BaseSGDPlus, Data
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES
 from sgdkit.rows import Targets
 
@@ -186,12 +186,20 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
                 f"warm_start can only be used where the classes are those of the last fit. Previously got "
                 f"{self.classes_}, y has {classes}."
             )
+        if (
+            self.warm_start
+            and hasattr(self, "coef_")
+            and (y.ndim == 2) != (self._indicator_dtype is not None)
+        ):
+            raise ValueError(
+                "warm_start needs targets of the kind of the last fit: classes, or a multilabel indicator."
+            )
         self.classes_ = classes
         self._indicator_dtype = y.dtype if y.ndim == 2 else None
         self._class_totals = 0
         data = self._data(X, y, self._validate_weights(sample_weight, X))
         if not data.seen[0]:
-            raise ValueError("sample_weight is zero for every row; give some row a positive weight.")
+            raise ValueError(ALL_ZERO)
         validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
         if validation is not None:
             X_val, y_val, sample_weight_val = validation
@@ -226,6 +234,11 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
 
     def _data(self, X, y, sample_weight, training=True):
         """Encode the labels, and weigh the rows by their classes; training rows are counted."""
+        if (y.ndim == 2) != (self._indicator_dtype is not None):
+            raise ValueError(
+                "One of the targets is a multilabel indicator and the other is not: y_val, or the y of a later call to "
+                "partial_fit, must be of the kind of y."
+            )
         if y.ndim == 2:
             if self.class_weight is not None:
                 raise ValueError(
@@ -255,7 +268,10 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         if self.class_weight == "balanced":
             totals = self._class_totals
             return np.divide(totals.sum(), len(totals) * totals, out=np.ones(len(totals)), where=totals > 0)
-        return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        if not (np.isfinite(weights).all() and weights.min() >= 0):
+            raise ValueError(f"class_weight must hold finite, non-negative weights, got {self.class_weight}.")
+        return weights
 
     def _make_loss(self, targets):
         cls = CLASSIFIER_LOSSES[self.loss]
@@ -521,7 +537,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         X, y = self._validate_rows(X, y, reset=True, y_numeric=True)
         data = self._data(X, y, self._validate_weights(sample_weight, X))
         if not data.seen[0]:
-            raise ValueError("sample_weight is zero for every row; give some row a positive weight.")
+            raise ValueError(ALL_ZERO)
         validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
         if validation is not None:
             X_val, y_val, sample_weight_val = validation
@@ -558,12 +574,39 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     def _initial_intercept(self, data, loss):
         visited = slice(None) if data.visited is None else data.visited
         weights = np.ones(data.targets.n_rows) if data.weights is None else data.weights
-        return loss.initial_intercept(data.targets.values[visited], weights[visited])
+        y, weights = data.targets.values[visited], weights[visited]
+        # Not the very minimum: an adaptive optimizer would take the rounding error of a gradient of 0 for a gradient.
+        return loss.initial_intercept(y, weights) + 0.1 * loss.score_scale(y, weights)
 
     def _set_weights(self, weights):
         super()._set_weights(weights)
         if len(self.coef_) == 1:
             self.coef_ = self.coef_[0]
+
+    def sparsify(self):
+        """Convert `coef_` to CSR, of shape (n_outputs, n_features); worth it where over half of it is zero.
+
+        Returns
+        -------
+        self : object
+        """
+        check_is_fitted(self)
+        if not sparse.issparse(self.coef_):
+            # A sparse array of one dimension takes no part in products.
+            self.coef_ = np.atleast_2d(self.coef_)
+        return super().sparsify()
+
+    def densify(self):
+        """Convert `coef_` back to an ndarray.
+
+        Returns
+        -------
+        self : object
+        """
+        super().densify()
+        if self.coef_.ndim == 2 and len(self.coef_) == 1:
+            self.coef_ = self.coef_[0]
+        return self
 
     def predict(self, X):
         """Predict targets: ``X @ coef_.T + intercept_``, or its exponential for `poisson` and `gamma`.

@@ -79,6 +79,8 @@ cdef class Loss:
         How scores become probabilities: "logistic", "modified_huber", "softmax", or None if they do not.
     smooth : bool
         Whether the derivative is continuous.
+    homogeneous : bool
+        Whether the loss is smallest, and scales, at a score of 0: then no rate is better than another.
     log_link : bool
         Whether the prediction is `exp(score)`, instead of the score itself.
     minimum_target : tuple of (float, bool)
@@ -87,6 +89,7 @@ cdef class Loss:
 
     coupled = False
     smooth = True
+    homogeneous = False
     probability = None
     log_link = False
     minimum_target = (-np.inf, True)
@@ -111,12 +114,11 @@ cdef class Loss:
         return np.average(y, axis=0, weights=sample_weight)
 
     def score_scale(self, y, sample_weight):
-        """The size of typical scores: with a log link 1, else the mean standard deviation of the columns of `y`."""
+        """The size of typical scores, of shape (n_outputs,): with a log link 1, else the standard deviation of `y`."""
         if self.log_link:
-            return 1.0
+            return np.ones(y.shape[1])
         mean = np.average(y, axis=0, weights=sample_weight)
-        spread = float(np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight)).mean())
-        return spread if spread > 0 else 1.0
+        return np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight))
 
     def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
         """The weighted sum over rows of the loss of each column.
@@ -285,6 +287,7 @@ cdef class Perceptron(Loss):
     """Perceptron loss: `max(0, -t s)`; at a score of 0 its derivative is `-t`, or nothing would be learnt."""
 
     smooth = False
+    homogeneous = True
 
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,

@@ -43,6 +43,8 @@ def choose_rate(problem, optimizer, schedule, *, initial, fit_intercept, seed):
         visited = np.sort(generator.choice(visited, n_sample, replace=False))
     sample, initial = _sample(problem, visited, initial)
     rates = CANDIDATES * rate_scale(sample, optimizer, initial)
+    if problem.loss.homogeneous:
+        return float(rates[len(rates) // 2])
     n_columns = sample.targets.n_columns
     n_together = max(1, STATE_NUMBERS // (5 * sample.rows.n_features * n_columns))
     losses = []
@@ -81,7 +83,7 @@ def rate_scale(problem, optimizer, initial):
     weights = np.ones(problem.n_rows) if weights is None else weights
     values = X.multiply(X) if issparse(X) else X * X
     mean_square = 1.0 + np.average(np.asarray(values.sum(axis=1, dtype=np.float64)).ravel(), weights=weights)
-    size = 1.0 if targets.labels else problem.loss.score_scale(targets.values, weights)
+    size = 1.0 if targets.labels else problem.loss.score_scale(targets.values, weights).mean() or 1.0
     if not optimizer._scales_with_gradient:
         return size / np.sqrt(mean_square)
     scores = np.ascontiguousarray(X @ initial[:-1] + initial[-1])

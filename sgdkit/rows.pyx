@@ -116,6 +116,11 @@ cdef class Targets:
         else:
             self.outputs = <const double*> address(self.values)
 
+    @property
+    def size(self):
+        """The mean absolute target."""
+        return 1.0 if self.labels else float(np.abs(self.values).mean())
+
     def take(self, rows):
         """The targets of some rows."""
         return Targets(self.values[rows], self.column)

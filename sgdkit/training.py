@@ -21,8 +21,12 @@ CHUNK_SECONDS = 0.2
 SECONDS_A_VALUE = 1e-8
 
 
+# A rise of the objective by this factor since the first epoch is no noise.
+HOPELESS = 1e3
+
+
 class Diverged(ValueError):
-    """The weights overflowed."""
+    """The weights overflowed, or the objective is on its way there."""
 
 
 @dataclass
@@ -239,6 +243,7 @@ def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=
         If a loss or a weight is not finite.
     """
     trainer.set_columns(problem.penalty)
+    fresh, floor = trainer.n_steps == 0, problem.targets.size
     total_weight = problem.total_weight
     for n_iter in range(1, max_iter + 1):
         begin = time.perf_counter()
@@ -246,15 +251,17 @@ def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=
         objective += trainer.penalty_value(problem.penalty)
         weights = trainer.weights()
         if not (np.isfinite(objective) and np.isfinite(weights).all()):
+            raise Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer)}")
+        if fresh and history.loss_curve and objective > HOPELESS * max(history.loss_curve[0], floor):
             raise Diverged(
-                f"Floating-point overflow in epoch {n_iter}, at the learning rate eta0={trainer.first_rate:.3g}. "
-                "Scale the features (and the targets of a regression), for instance with "
-                "sklearn.preprocessing.StandardScaler or MaxAbsScaler, or lower eta0."
+                f"The objective has risen from {history.loss_curve[0]:.3g} to {objective:.3g} in epoch {n_iter}, "
+                f"{_remedy(trainer)}"
             )
-        history.loss_curve.append(objective)
+        validation_score = None if score is None else score(weights)
+        lowest = patience.see(objective if score is None else -validation_score)
+        history.loss_curve.append(float(objective))
         if score is not None:
-            history.validation_scores.append(score(weights))
-        lowest = patience.see(objective if score is None else -history.validation_scores[-1])
+            history.validation_scores.append(float(validation_score))
         if lowest or score is None:
             history.keep(weights)
         if verbose:
@@ -264,6 +271,13 @@ def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=
                 history.converged = True
                 return
             patience.reset()
+
+
+def _remedy(trainer):
+    return (
+        f"at the learning rate eta0={trainer.first_rate:.3g}. Scale the features (and the targets of a regression), "
+        "for instance with sklearn.preprocessing.StandardScaler or MaxAbsScaler, or lower eta0."
+    )
 
 
 def _report(trainer, history, seconds):

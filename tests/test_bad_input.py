@@ -1,0 +1,536 @@
+"""What bad input gets: an error that names the parameter and a remedy; never a silent NaN."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
+
+ESTIMATORS = [SGDClassifierPlus, SGDRegressorPlus]
+X = np.random.RandomState(0).normal(size=(40, 4))
+Y = (X[:, 0] > 0).astype(int)
+THREE_CLASSES = np.arange(40) % 3
+
+
+def error_of(act):
+    """The message of the ValueError that something ends in, or None."""
+    try:
+        act()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(params=ESTIMATORS)
+def model(request):
+    return request.param(max_iter=5, tol=None)
+
+
+# --------------------------------------------------------------------------------------------------- the data
+
+
+@pytest.mark.parametrize("to_input", [np.asarray, sparse.csr_array, sparse.csc_matrix])
+@pytest.mark.parametrize(("value", "name"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+def test_nan_and_infinity_in_X(model, value, name, to_input):
+    bad = X.copy()
+    bad[3, 1] = value
+    with pytest.raises(ValueError, match=f"Input X contains {name}"):
+        model.fit(to_input(bad), Y)
+    model.fit(X, Y)
+    for method in model.predict, lambda bad: model.partial_fit(bad, Y), lambda bad: model.score(bad, Y):
+        with pytest.raises(ValueError, match=f"Input X contains {name}"):
+            method(to_input(bad))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_in_y(model, value):
+    bad = X[:, 0].copy()
+    bad[3] = value
+    with pytest.raises(ValueError, match="Input y contains"):
+        model.fit(X, bad)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_in_weights(model, value):
+    weights = np.ones(40)
+    weights[3] = value
+    with pytest.raises(ValueError, match="sample_weight contains"):
+        model.fit(X, Y, sample_weight=weights)
+
+
+def test_float32_that_is_too_large_once_it_is_narrowed(model):
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(ValueError, match="contains infinity or a value too large"),
+    ):
+        model.fit(X.astype(np.float32), Y).partial_fit(np.full_like(X, 1e300), Y)
+
+
+def test_wrong_shapes(model):
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        model.fit(X[:, 0], Y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, Y[:-1])
+    with pytest.raises(ValueError, match=r"sample_weight.shape == \(39,\), expected \(40,\)"):
+        model.fit(X, Y, sample_weight=np.ones(39))
+    with pytest.raises(ValueError, match="Found array with 0 sample"):
+        model.fit(X[:0], Y[:0])
+    with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\)"):
+        model.fit(X[:, :0], Y)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        model.fit(X, None)
+
+
+def test_complex_and_text(model):
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        model.fit(X + 1j, Y)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        model.fit([["a"], ["b"]], [0, 1])
+
+
+def test_other_features_than_in_fit(model):
+    model.fit(X, Y)
+    for method in model.predict, lambda other: model.partial_fit(other, Y):
+        with pytest.raises(ValueError, match=r"X has 3 features, but .* is expecting 4 features"):
+            method(X[:, :3])
+
+
+def test_other_feature_names_than_in_fit(model):
+    pandas = pytest.importorskip("pandas")
+    model.fit(pandas.DataFrame(X, columns=list("abcd")), Y)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(pandas.DataFrame(X, columns=list("abce")))
+
+
+def test_unfitted(model):
+    methods = [model.predict, model.densify, model.sparsify]
+    if isinstance(model, SGDClassifierPlus):
+        methods += [model.decision_function, model.predict_proba, model.predict_log_proba]
+    for method in methods:
+        with pytest.raises(NotFittedError, match="fitted"):
+            method(X) if method not in (model.densify, model.sparsify) else method()
+
+
+# ---------------------------------------------------------------------------------------------------- classes
+
+
+def test_one_class():
+    with pytest.raises(ValueError, match="number of classes has to be greater than one; got 1 class"):
+        SGDClassifierPlus().fit(X, np.zeros(40))
+    with pytest.raises(ValueError, match="number of classes has to be greater than one; got 1 class"):
+        SGDClassifierPlus().partial_fit(X, np.zeros(40), classes=[0])
+
+
+def test_continuous_labels():
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        SGDClassifierPlus().fit(X, X[:, 0])
+
+
+def test_several_columns_of_classes():
+    with pytest.raises(ValueError, match="MultiOutputClassifier"):
+        SGDClassifierPlus().fit(X, np.column_stack([Y, Y + 1, Y]))
+
+
+def test_classes_of_partial_fit():
+    with pytest.raises(ValueError, match="classes must be passed on the first call to partial_fit"):
+        SGDClassifierPlus().partial_fit(X, Y)
+    with pytest.raises(ValueError, match=r"labels that are not among the classes.*\[2\]"):
+        SGDClassifierPlus().partial_fit(X, np.r_[2, Y[1:]], classes=[0, 1])
+    model = SGDClassifierPlus().partial_fit(X, Y, classes=[0, 1])
+    with pytest.raises(ValueError, match="is not the same as on last call to partial_fit"):
+        model.partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"labels that are not among the classes.*\[7\]"):
+        model.partial_fit(X, np.r_[7, Y[1:]])
+
+
+def test_text_labels_that_are_unknown_in_partial_fit():
+    model = SGDClassifierPlus().partial_fit(X, np.array(["a", "b"])[Y], classes=["a", "b"])
+    with pytest.raises(ValueError, match=r"labels that are not among the classes.*zebra"):
+        model.partial_fit(X, np.array(["a", "zebra"])[Y])
+
+
+def test_a_failed_partial_fit_leaves_the_model_as_it_was():
+    model = SGDClassifierPlus(random_state=0).partial_fit(X, Y, classes=[0, 1])
+    other = SGDClassifierPlus(random_state=0).partial_fit(X, Y, classes=[0, 1])
+    with pytest.raises(ValueError, match="not among the classes"):
+        model.partial_fit(X, Y + 5)
+    np.testing.assert_array_equal(model.partial_fit(X, Y).coef_, other.partial_fit(X, Y).coef_)
+
+
+def test_class_weight():
+    with pytest.raises(ValueError, match="class_weight"):
+        SGDClassifierPlus(class_weight={0: 1, 5: 2}).fit(X, Y)
+    with pytest.raises(ValueError, match="'class_weight' parameter"):
+        SGDClassifierPlus(class_weight="even").fit(X, Y)
+    with pytest.raises(ValueError, match="class_weight is not supported for multilabel"):
+        SGDClassifierPlus(class_weight="balanced").fit(X, np.column_stack([Y, 1 - Y]))
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_class_weights_that_are_no_weights(weight):
+    with pytest.raises(ValueError, match="class_weight"):
+        SGDClassifierPlus(class_weight={0: weight, 1: 1.0}).fit(X, Y)
+
+
+def test_class_weights_of_zero_leave_nothing():
+    with pytest.raises(ValueError, match="weight"):
+        SGDClassifierPlus(class_weight={0: 0.0, 1: 0.0}).fit(X, Y)
+
+
+def test_multinomial_where_there_is_none():
+    y = THREE_CLASSES
+    with pytest.raises(
+        ValueError, match=r"multi_class='multinomial' is not available for loss='squared_hinge'.*ovr"
+    ):
+        SGDClassifierPlus("squared_hinge", multi_class="multinomial").fit(X, y)
+    with pytest.raises(ValueError, match="multi_class='multinomial' is not available for multilabel"):
+        SGDClassifierPlus(multi_class="multinomial").fit(X, np.column_stack([Y, 1 - Y]))
+
+
+# ---------------------------------------------------------------------------------------------------- weights
+
+
+def test_negative_weights(model):
+    weights = np.ones(40)
+    weights[3] = -1
+    for method in model.fit, model.partial_fit if isinstance(model, SGDRegressorPlus) else model.fit:
+        with pytest.raises(
+            ValueError, match=r"Negative values in data passed to `sample_weight`.*non-negative"
+        ):
+            method(X, Y, sample_weight=weights)
+    model.set_params(early_stopping=True)
+    with pytest.raises(ValueError, match=r"Negative values in data passed to `sample_weight_val`"):
+        model.fit(X, Y, X_val=X, y_val=Y, sample_weight_val=weights)
+
+
+def test_weights_that_are_all_zero(model):
+    with pytest.raises(ValueError, match=r"(?i)sample.weight.*zero"):
+        model.fit(X, Y, sample_weight=np.zeros(40))
+    model.set_params(early_stopping=True)
+    with pytest.raises(ValueError, match=r"(?i)sample.weight.*zero"):
+        model.fit(X, Y, X_val=X, y_val=Y, sample_weight_val=np.zeros(40))
+
+
+# ------------------------------------------------------------------------------------------ targets of a loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "lowest", "bound"), [("poisson", -1.0, ">= 0"), ("gamma", 0.0, "> 0"), ("gamma", -1.0, "> 0")]
+)
+def test_targets_outside_the_domain_of_a_loss(loss, lowest, bound):
+    y = np.abs(X[:, 0]) + 1
+    fine = y.copy()
+    y[7] = lowest
+    message = rf"y are out of the valid range of the loss '{loss}'.*{bound}.*[Cc]hoose"
+    with pytest.raises(ValueError, match=message):
+        SGDRegressorPlus(loss).fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        SGDRegressorPlus(loss).partial_fit(X, y)
+    with pytest.raises(ValueError, match="out of the valid range"):
+        SGDRegressorPlus(loss, early_stopping=True).fit(X, fine, X_val=X, y_val=y)
+
+
+def test_counts_that_are_all_zero_give_finite_predictions():
+    model = SGDRegressorPlus("poisson", max_iter=20, tol=None).fit(X, np.zeros(40))
+    assert np.isfinite(model.predict(X)).all()
+    assert (model.predict(X) < 1e-3).all()
+
+
+# --------------------------------------------------------------------------------------------- validation set
+
+
+def test_validation_set(model):
+    model.set_params(early_stopping=True)
+    with pytest.raises(ValueError, match="X_val is provided, but y_val was not"):
+        model.fit(X, Y, X_val=X)
+    with pytest.raises(ValueError, match="y_val is provided, but X_val was not"):
+        model.fit(X, Y, y_val=Y)
+    with pytest.raises(ValueError, match=r"X_val|X has 3 features"):
+        model.fit(X, Y, X_val=X[:, :3], y_val=Y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, Y, X_val=X, y_val=Y[:-1])
+    bad = X.copy()
+    bad[0, 0] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.fit(X, Y, X_val=bad, y_val=Y)
+    with pytest.raises(ValueError, match="early_stopping should be set to True"):
+        clone(model).set_params(early_stopping=False).fit(X, Y, X_val=X, y_val=Y)
+
+
+def test_weights_of_a_validation_set_without_the_set(model):
+    with pytest.raises(ValueError, match="sample_weight_val"):
+        model.set_params(early_stopping=True).fit(X, Y, sample_weight_val=np.ones(40))
+
+
+def test_validation_set_with_unknown_labels():
+    with pytest.raises(ValueError, match=r"labels that are not among the classes.*\[5\]"):
+        SGDClassifierPlus(early_stopping=True).fit(X, Y, X_val=X, y_val=np.r_[5, Y[1:]])
+
+
+LABELS = (X > 0).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "y", "y_val"),
+    [
+        (SGDRegressorPlus, X[:, :2], X[:, :3]),
+        (SGDRegressorPlus, X[:, :2], X[:, 0]),
+        (SGDRegressorPlus, X[:, 0], X[:, :2]),
+        (SGDClassifierPlus, LABELS[:, :2], LABELS[:, :3]),
+        (SGDClassifierPlus, LABELS[:, :3], LABELS[:, :2]),
+        (SGDClassifierPlus, LABELS[:, :2], Y),
+        (SGDClassifierPlus, Y, LABELS[:, :2]),
+        (SGDClassifierPlus, THREE_CLASSES, LABELS[:, :3]),
+    ],
+)
+@pytest.mark.parametrize("scoring", ["loss", lambda model, X, y: 1.0])
+def test_validation_set_with_another_number_of_outputs(estimator, y, y_val, scoring):
+    with pytest.raises(ValueError, match=r"y_val|outputs|columns|classes|multilabel"):
+        estimator(early_stopping=True, scoring=scoring).fit(X, y, X_val=X, y_val=y_val)
+
+
+def test_a_held_out_share_that_leaves_nothing():
+    with pytest.raises(ValueError, match=r"test_size|least populated class"):
+        SGDClassifierPlus(early_stopping=True).fit(X[:2], [0, 1])
+    with pytest.raises(ValueError, match="train set will be empty"):
+        SGDRegressorPlus(early_stopping=True).fit(X[:1], [0])
+
+
+def test_early_stopping_with_partial_fit(model):
+    options = {"classes": [0, 1]} if isinstance(model, SGDClassifierPlus) else {}
+    with pytest.raises(ValueError, match="early_stopping should be False with partial_fit"):
+        model.set_params(early_stopping=True).partial_fit(X, Y, **options)
+
+
+# ---------------------------------------------------------------------------------------------------- scoring
+
+
+def test_scoring_that_cannot_score():
+    with pytest.raises(ValueError, match=r"scoring='roc_auc' cannot score.*[Cc]hoose"):
+        SGDClassifierPlus(early_stopping=True, scoring="roc_auc").fit(X, THREE_CLASSES)
+    with pytest.raises(ValueError, match=r"scoring='neg_log_loss' cannot score.*[Cc]hoose"):
+        SGDClassifierPlus("hinge", early_stopping=True, scoring="neg_log_loss").fit(X, Y)
+    with pytest.raises(ValueError, match=r"scoring='accuracy' cannot score.*[Cc]hoose"):
+        SGDRegressorPlus(early_stopping=True, scoring="accuracy").fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="The 'scoring' parameter"):
+        SGDClassifierPlus(early_stopping=True, scoring="no_such_score").fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "score", [lambda *_: "high", lambda *_: None, lambda *_: float("nan"), lambda *_: 1 / 0]
+)
+def test_a_callable_that_returns_no_score(model, score):
+    with pytest.raises(ValueError, match=r"scoring=.*[Cc]hoose scoring"):
+        model.set_params(early_stopping=True, scoring=score).fit(X, Y)
+
+
+# ------------------------------------------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("loss", ["logistic", None]),
+        ("optimizer", ["momentum", None, 3]),
+        ("penalty", ["l3", "None", 1]),
+        ("alpha", [-1e-9, None, "1"]),
+        ("l1_ratio", [-0.1, 1.1]),
+        ("epsilon", [-0.1]),
+        ("batch_size", [0, -1, 1.5, "all", None]),
+        ("learning_rate", ["fast", None]),
+        ("eta0", [0, -1.0, None, "best"]),
+        ("power_t", [-1.0]),
+        ("max_iter", [0, -1, 2.5]),
+        ("tol", [-1e-9]),
+        ("shuffle", ["yes"]),
+        ("early_stopping", ["yes"]),
+        ("validation_fraction", [0.0, 1.0, -0.1, 1.1]),
+        ("n_iter_no_change", [0, 1.5]),
+        ("average", [-1, 0.5]),
+        ("n_jobs", [1.5]),
+        ("random_state", ["seed"]),
+    ],
+)
+def test_parameters_out_of_range(model, name, values):
+    for value in values:
+        with pytest.raises(ValueError, match=rf"'?{name}'? (parameter|must)"):
+            clone(model).set_params(**{name: value}).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", ["alpha", "eta0", "tol", "epsilon", "power_t"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_are_not_finite(model, name, value):
+    # Infinity is an absurd, but an honest alpha or epsilon; what it must not give is NaN.
+    loss = "huber" if name == "epsilon" else model.loss
+    model.set_params(**{name: value, "loss": loss})
+    if np.isnan(value):
+        with pytest.raises(ValueError, match=f"The '{name}' parameter"):
+            model.fit(X, Y)
+        return
+    message = error_of(lambda: model.fit(X, Y))
+    if message is None:
+        assert np.isfinite(model.coef_).all()
+        assert np.isfinite(model.intercept_).all()
+    else:
+        assert name in message or "eta0" in message
+
+
+def test_quantile_out_of_range():
+    for value in 0.0, 1.0, -0.5:
+        with pytest.raises(ValueError, match="The 'quantile' parameter"):
+            SGDRegressorPlus("quantile", quantile=value).fit(X, Y)
+
+
+def test_multi_class_out_of_range():
+    with pytest.raises(ValueError, match="The 'multi_class' parameter"):
+        SGDClassifierPlus(multi_class="softmax").fit(X, Y)
+
+
+def test_l1_ratio_of_elasticnet(model):
+    with pytest.raises(ValueError, match="l1_ratio must be set when penalty is 'elasticnet'"):
+        model.set_params(penalty="elasticnet", l1_ratio=None).fit(X, Y)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_class_instead_of_an_object(model, name):
+    cls = OPTIMIZERS[name]
+    with pytest.raises(ValueError, match=rf"got the class {cls.__name__}.*optimizer={cls.__name__}\(\)"):
+        model.set_params(optimizer=cls).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        GD(nesterov="yes"),
+        SGD(momentum=1.0),
+        SGD(momentum=-0.1),
+        SGD(nesterov=2),
+        AdaGrad(epsilon=0.0),
+        AdaGrad(initial_accumulator_value=-1.0),
+        Adam(beta_1=1.0),
+        Adam(beta_2=-0.1),
+        Adam(epsilon=0),
+        Adam(amsgrad="yes"),
+        RMSProp(rho=1.0),
+        RMSProp(momentum=1.0),
+        RMSProp(centered=3),
+        RMSProp(epsilon=-1e-8),
+    ],
+    ids=str,
+)
+def test_parameters_of_optimizers_out_of_range(model, optimizer):
+    ((name, _),) = (
+        (name, value)
+        for name, value in optimizer.get_params().items()
+        if value != type(optimizer)().get_params()[name]
+    )
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of {type(optimizer).__name__}"):
+        model.set_params(optimizer=optimizer).fit(X, Y)
+
+
+def test_initial_weights(model):
+    with pytest.raises(ValueError, match=r"coef_init does not match dataset: expected shape \(1, 4\)"):
+        model.fit(X, Y, coef_init=np.zeros(5))
+    with pytest.raises(ValueError, match=r"intercept_init does not match dataset: expected shape \(1,\)"):
+        model.fit(X, Y, intercept_init=np.zeros(2))
+    with pytest.raises(ValueError, match="coef_init contains NaN or infinity"):
+        model.fit(X, Y, coef_init=np.full(4, np.nan))
+
+
+def test_warm_start_with_other_data():
+    model = SGDClassifierPlus(warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match=r"warm_start.*classes"):
+        model.fit(X, THREE_CLASSES)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.fit(X[:, :2], Y)
+    model = SGDRegressorPlus(warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.fit(X, X[:, :2])
+
+
+# --------------------------------------------------------------------------------------------------- overflow
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_rate_that_overflows(optimizer, batch_size, dtype):
+    model = SGDRegressorPlus(optimizer=optimizer, eta0=1e300, learning_rate="constant", batch_size=batch_size)
+    with pytest.raises(
+        ValueError, match=r"overflow in epoch \d+.*eta0=.*1e\+300.*[Ss]cale the features.*lower eta0"
+    ):
+        model.set_params(penalty=None).fit(X.astype(dtype), X[:, 0])
+
+
+def test_the_epoch_of_an_overflow():
+    # Each step multiplies the error by about 1e4, so float64 lasts a while, but the objective tells earlier.
+    model = SGDRegressorPlus(optimizer="sgd", eta0=1e4, learning_rate="constant", batch_size=40)
+    model.set_params(penalty=None, tol=None)
+    with pytest.raises(ValueError, match=r"risen.*epoch [2-9],.*eta0=1e\+04") as caught:
+        model.fit(X, X[:, 0])
+    assert not hasattr(model, "coef_")
+    assert "lower eta0" in str(caught.value)
+
+
+def test_an_overflow_in_partial_fit_leaves_the_model_before():
+    model = SGDRegressorPlus(optimizer="sgd", eta0=0.01, learning_rate="constant", penalty=None, batch_size=1)
+    model.partial_fit(X, X[:, 0])
+    before = model.coef_.copy()
+    with pytest.raises(ValueError, match="lower eta0"):
+        model.set_params(eta0=1e300).partial_fit(X, X[:, 0])
+    np.testing.assert_array_equal(model.coef_, before)
+    assert np.isfinite(model.set_params(eta0=0.01).partial_fit(X, X[:, 0]).coef_).all()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("scale", [1e-30, 1e-8, 1e8, 1e30])
+@pytest.mark.parametrize(
+    ("estimator", "loss"),
+    [(SGDClassifierPlus, loss) for loss in CLASSIFIER_LOSSES]
+    + [(SGDRegressorPlus, loss) for loss in REGRESSOR_LOSSES],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_nothing_is_ever_silently_nan(estimator, loss, scale, optimizer):
+    """Features of an absurd size end in a finite model, or in an error that says what to do."""
+    model = estimator(loss, optimizer=optimizer, max_iter=5, random_state=0)
+    y = Y if estimator is SGDClassifierPlus else np.abs(X[:, 0]) + 1
+    message = error_of(lambda: model.fit(scale * X, y))
+    if message is not None:
+        assert "Scale the features" in message
+        assert scale > 1
+    else:
+        assert np.isfinite(model.coef_).all()
+        assert np.isfinite(model.intercept_).all()
+        assert np.isfinite(model.loss_curve_).all()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("loss", sorted(set(REGRESSOR_LOSSES) - {"poisson", "gamma"}))
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_targets_of_any_size_are_fitted(loss, scale, optimizer):
+    """With a rate chosen from the data; a log link has a unit of its own."""
+    y = scale * (X @ np.arange(4.0) + 0.1 * np.cos(np.arange(40)))
+    model = SGDRegressorPlus(loss, optimizer=optimizer, penalty=None, epsilon=0.1 * scale, random_state=0)
+    assert model.fit(X, y).score(X, y) > 0.5
+
+
+def test_what_ends_at_max_iter_warns(model):
+    with pytest.warns(ConvergenceWarning, match=r"Maximum number of iterations \(2\) reached.*max_iter"):
+        model.set_params(max_iter=2, tol=1e-3).fit(X, Y)
+
+
+def test_going_on_with_another_kind_of_target():
+    model = SGDClassifierPlus(max_iter=2, tol=None).fit(X, THREE_CLASSES)
+    with pytest.raises(ValueError, match=r"targets|classes|multilabel"):
+        model.partial_fit(X, LABELS[:, :3])
+    model = SGDClassifierPlus(max_iter=2, tol=None, warm_start=True).fit(X, THREE_CLASSES)
+    with pytest.raises(ValueError, match=r"targets|classes|multilabel"):
+        model.fit(X, LABELS[:, :3])
+    model = SGDRegressorPlus(max_iter=2, tol=None).fit(X, X[:, :2])
+    with pytest.raises(ValueError, match="2 columns"):
+        model.partial_fit(X, X[:, :3])
