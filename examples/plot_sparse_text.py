@@ -256,7 +256,9 @@ def draw(results, path):
         )
     ax.set_xscale("log")
     ax.set_xlim(seconds.min() / 1.4, margin)
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if seconds.min() / 1.4 <= tick <= margin]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
     ax.set_xlabel("fit time of the classifier (seconds, log scale)")
     ax.set_ylabel("held-out accuracy")
     ax.set_title(f"Which of {len(set(labels))} modules does a docstring belong to?", loc="left")

@@ -10,15 +10,21 @@ from numbers import Integral, Real
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    check_consistent_length,
+    validate_data,
+)
 
+from sgdkit._docs import documented
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.penalties import PENALTIES
 from sgdkit.pilot import choose_rate
@@ -122,15 +128,53 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
+    # Whether targets are numbers.
+    _y_numeric = False
+
     @abstractmethod
-    def _make_loss(self, data):
-        """The loss object for the targets of `Data`."""
+    def _validate_targets(self, y):
+        """Return the targets in the form that `_data` takes, or raise."""
+
+    def _meet_targets(self, y):
+        """Take note of what is to be known of the targets of a whole problem."""
+
+    @abstractmethod
+    def _data(self, X, y, sample_weight, training=True):
+        """Return validated rows as `Data`, for training or for validation."""
+
+    @abstractmethod
+    def _make_loss(self, targets):
+        """The loss object for `Targets`."""
 
     @abstractmethod
     def _initial_intercept(self, data, loss):
         """The intercepts to begin with, of shape (n_columns,)."""
 
     # ------------------------------------------------------------------------------------------------------ training
+
+    @documented
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        coef_init=None,
+        intercept_init=None,
+    ):
+        """FIT"""
+        self._check_parameters()
+        X, y = self._validate_rows(X, y, reset=True)
+        self._meet_targets(y)
+        data = self._data(X, y, self._validate_weights(sample_weight, X))
+        if not data.n_visited:
+            raise ValueError(ALL_ZERO)
+        validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
+        return self._fit(data, validation, coef_init, intercept_init)
 
     def _fit(self, data, validation, coef_init, intercept_init):
         """Fit `Data`, and validate on `Data` of the user's own, or None."""
@@ -392,13 +436,13 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
 
-    def _validate_rows(self, X, y, *, reset, y_numeric=False):
-        """Return X, and y still to be looked at."""
+    def _validate_rows(self, X, y, *, reset):
         dtype = [np.float64, np.float32]
         if not reset and getattr(self, "_trainer", None) is not None:
             dtype = self._trainer.dtype
         options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
-        return validate_data(self, X, y, multi_output=True, y_numeric=y_numeric, **options)
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=self._y_numeric, **options)
+        return X, self._validate_targets(y)
 
     def _validate_weights(self, sample_weight, X, name="sample_weight"):
         """Return float64 weights, or None; negative ones are an error."""
@@ -431,7 +475,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         weights = self._validate_weights(sample_weight_val, X_val, "sample_weight_val")
         if weights is not None and not weights.any():
             raise ValueError(ALL_ZERO.replace("sample_weight", "sample_weight_val"))
-        return X_val, y_val, weights
+        y_val = self._validate_targets(_check_y(y_val, multi_output=True, y_numeric=self._y_numeric))
+        check_consistent_length(X_val, y_val)
+        return self._data(X_val, y_val, weights, training=False)
 
 
 def _matching(name, value, shape):

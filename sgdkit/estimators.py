@@ -12,10 +12,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import _check_y, check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sgdkit._docs import documented
-from sgdkit.base import ALL_ZERO, BaseSGDPlus, Data
+from sgdkit.base import BaseSGDPlus, Data
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES
 from sgdkit.rows import Targets
 
@@ -162,51 +162,45 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         tags.target_tags.multi_output = True
         return tags
 
-    @documented
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X,
-        y,
-        sample_weight=None,
-        *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        coef_init=None,
-        intercept_init=None,
-    ):
-        """FIT"""
-        self._check_parameters()
-        X, y = self._validate_rows(X, y, reset=True)
-        y = _check_labels(y)
-        classes = _classes_of(y)
-        if self.warm_start and hasattr(self, "coef_") and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start can only be used where the classes are those of the last fit. Previously got "
-                f"{self.classes_}, y has {classes}."
-            )
-        if (
-            self.warm_start
-            and hasattr(self, "coef_")
-            and (y.ndim == 2) != (self._indicator_dtype is not None)
-        ):
-            raise ValueError(
-                "warm_start needs targets of the kind of the last fit: classes, or a multilabel indicator."
-            )
+    def _validate_targets(self, y):
+        """Return y as class labels of shape (n_rows,), or as an indicator of shape (n_rows, n_outputs)."""
+        if sparse.issparse(y):
+            y = y.toarray()
+        check_classification_targets(y)
+        if y.ndim == 2 and y.shape[1] > 1:
+            if type_of_target(y) != "multilabel-indicator":
+                raise ValueError(
+                    "y has several columns that are not label indicators. Fit them with "
+                    "sklearn.multioutput.MultiOutputClassifier."
+                )
+            return y
+        return column_or_1d(y, warn=True)
+
+    def _meet_targets(self, y):
+        self._meet_classes(y, np.unique(y))
+
+    def _meet_classes(self, y, classes):
+        """Set the classes of a problem, which are not to change where it is gone on with."""
+        classes = np.arange(y.shape[1]) if y.ndim == 2 else classes
+        if len(classes) < 2:
+            raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class")
+        if self.warm_start and hasattr(self, "coef_"):
+            if not np.array_equal(classes, self.classes_):
+                raise ValueError(
+                    f"warm_start can only be used where the classes are those of the last fit. Previously got "
+                    f"{self.classes_}, y has {classes}."
+                )
+            self._check_kind(y)
         self.classes_ = classes
         self._indicator_dtype = y.dtype if y.ndim == 2 else None
         self._class_totals = 0
-        data = self._data(X, y, self._validate_weights(sample_weight, X))
-        if not data.seen[0]:
-            raise ValueError(ALL_ZERO)
-        validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
-        if validation is not None:
-            X_val, y_val, sample_weight_val = validation
-            y_val = _check_labels(_check_y(y_val, multi_output=True))
-            check_consistent_length(X_val, y_val)
-            validation = self._data(X_val, y_val, sample_weight_val, training=False)
-        return self._fit(data, validation, coef_init, intercept_init)
+
+    def _check_kind(self, y):
+        if (y.ndim == 2) != (self._indicator_dtype is not None):
+            raise ValueError(
+                "One of the targets is a multilabel indicator and the other is not: y_val, and the y of a later call "
+                "to partial_fit or to fit with warm_start, must be of the kind of the first y."
+            )
 
     @documented
     @_fit_context(prefer_skip_nested_validation=True)
@@ -215,17 +209,10 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         self._check_parameters(partial=True)
         first = not hasattr(self, "coef_")
         X, y = self._validate_rows(X, y, reset=first)
-        y = _check_labels(y)
         if first:
             if classes is None and y.ndim == 1:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self.classes_ = np.unique(classes) if y.ndim == 1 else np.arange(y.shape[1])
-            self._indicator_dtype = y.dtype if y.ndim == 2 else None
-            self._class_totals = 0
-            if len(self.classes_) < 2:
-                raise ValueError(
-                    f"The number of classes has to be greater than one; got {len(self.classes_)} class"
-                )
+            self._meet_classes(y, np.unique(classes))
         elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
@@ -234,11 +221,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
 
     def _data(self, X, y, sample_weight, training=True):
         """Encode the labels, and weigh the rows by their classes; training rows are counted."""
-        if (y.ndim == 2) != (self._indicator_dtype is not None):
-            raise ValueError(
-                "One of the targets is a multilabel indicator and the other is not: y_val, or the y of a later call to "
-                "partial_fit, must be of the kind of y."
-            )
+        self._check_kind(y)
         if y.ndim == 2:
             if self.class_weight is not None:
                 raise ValueError(
@@ -376,30 +359,6 @@ def _clipped(scores):
     return (np.clip(scores, -1, 1) + 1) / 2
 
 
-def _check_labels(y):
-    """Return y as class labels of shape (n_rows,), or as an indicator of shape (n_rows, n_outputs)."""
-    if sparse.issparse(y):
-        y = y.toarray()
-    check_classification_targets(y)
-    if y.ndim == 2 and y.shape[1] > 1:
-        if type_of_target(y) != "multilabel-indicator":
-            raise ValueError(
-                "y has several columns that are not label indicators. Fit them with "
-                "sklearn.multioutput.MultiOutputClassifier."
-            )
-        return y
-    return column_or_1d(y, warn=True)
-
-
-def _classes_of(y):
-    if y.ndim == 2:
-        return np.arange(y.shape[1])
-    classes = np.unique(y)
-    if len(classes) < 2:
-        raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class")
-    return classes
-
-
 @documented
 class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     """Linear regression fitted by first-order optimizers: least squares, robust, quantile, Poisson and others.
@@ -459,6 +418,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
     }
+    _y_numeric = True
 
     def __init__(
         self,
@@ -520,41 +480,14 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
 
     @documented
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X,
-        y,
-        sample_weight=None,
-        *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        coef_init=None,
-        intercept_init=None,
-    ):
-        """FIT"""
-        self._check_parameters()
-        X, y = self._validate_rows(X, y, reset=True, y_numeric=True)
-        data = self._data(X, y, self._validate_weights(sample_weight, X))
-        if not data.seen[0]:
-            raise ValueError(ALL_ZERO)
-        validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
-        if validation is not None:
-            X_val, y_val, sample_weight_val = validation
-            y_val = _check_y(y_val, multi_output=True, y_numeric=True)
-            check_consistent_length(X_val, y_val)
-            validation = self._data(X_val, y_val, sample_weight_val)
-        return self._fit(data, validation, coef_init, intercept_init)
-
-    @documented
-    @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """PARTIAL_FIT"""
         self._check_parameters(partial=True)
-        X, y = self._validate_rows(X, y, reset=not hasattr(self, "coef_"), y_numeric=True)
+        X, y = self._validate_rows(X, y, reset=not hasattr(self, "coef_"))
         return self._go_on(self._data(X, y, self._validate_weights(sample_weight, X)))
 
-    def _data(self, X, y, sample_weight):
+    def _validate_targets(self, y):
+        """Return y in float64, of shape (n_rows,) or (n_rows, n_outputs), and in the domain of the loss."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.astype(np.float64, copy=False)
@@ -564,6 +497,9 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
                 f"Some value(s) of y are out of the valid range of the loss {self.loss!r}: they must be "
                 f"{'>=' if included else '>'} {lowest:g}. Choose another loss, or remove those rows."
             )
+        return y
+
+    def _data(self, X, y, sample_weight, training=True):
         outputs = y.reshape(len(y), -1)
         return Data(X, y, Targets(outputs, np.arange(outputs.shape[1])), sample_weight, sample_weight)
 
