@@ -14,6 +14,7 @@ import numpy as np
 from cython cimport floating
 from libc.math cimport exp, expf, fabs, fabsf, log, log1p, log1pf, logf
 
+from sgdkit.exponential cimport exp_nonpositive
 from sgdkit.rows cimport Targets, get_targets
 
 
@@ -167,7 +168,7 @@ cdef inline void log_loss(
     cdef floating z, e
     for c in range(n):
         z = t[c] * s[c]
-        e = _exp(-_abs(z))
+        e = exp_nonpositive(-_abs(z))
         value[c] = _positive(-z) + _log1p(e)
         gradient[c] = -t[c] * (e if z > 0 else <floating> 1.0) / (1 + e)
 
@@ -541,18 +542,44 @@ cdef class Gamma(Loss):
         return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), np.finfo(float).tiny))
 
 
+cdef inline floating maximum(const floating* s, Py_ssize_t n) noexcept nogil:
+    """The largest of some numbers; in four parts, because each comparison waits for the one before."""
+    cdef floating a = s[0], b = s[0], c = s[0], d = s[0]
+    cdef Py_ssize_t k
+    for k in range(0, n - 3, 4):
+        a, b = max(a, s[k]), max(b, s[k + 1])
+        c, d = max(c, s[k + 2]), max(d, s[k + 3])
+    for k in range(n - n % 4, n):
+        a = max(a, s[k])
+    return max(max(a, b), max(c, d))
+
+
+cdef inline floating sum_of(const floating* s, Py_ssize_t n) noexcept nogil:
+    """The sum of some numbers; in four parts, because each addition waits for the one before."""
+    cdef floating a = 0, b = 0, c = 0, d = 0
+    cdef Py_ssize_t k
+    for k in range(0, n - 3, 4):
+        a += s[k]
+        b += s[k + 1]
+        c += s[k + 2]
+        d += s[k + 3]
+    for k in range(n - n % 4, n):
+        a += s[k]
+    return (a + b) + (c + d)
+
+
 cdef inline void softmax(
     const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
 ) noexcept nogil:
     cdef Py_ssize_t c
-    cdef floating top = s[0], total = 0, own = 0
+    cdef floating top = maximum(s, n), own = 0, total
     for c in range(n):
-        top = max(top, s[c])
+        gradient[c] = exp_nonpositive(s[c] - top)
+    total = sum_of(gradient, n)
     for c in range(n):
-        gradient[c] = _exp(s[c] - top)
-        total += gradient[c]
+        if t[c] > 0:
+            own = s[c]
     for c in range(n):
-        own += s[c] * (t[c] > 0)
         gradient[c] = gradient[c] / total - (t[c] > 0)
         value[c] = 0
     value[0] = _log(total) + (top - own)

@@ -771,7 +771,7 @@ def test_an_interruption_before_the_first_epoch_ends_leaves_no_model(n_calls):
             raise KeyboardInterrupt
         return 0.0
 
-    model = SGDClassifierPlus(early_stopping=True, scoring=interrupts)
+    model = SGDClassifierPlus(early_stopping=True, scoring=interrupts, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*IRIS)
     assert not hasattr(model, "coef_")

@@ -257,3 +257,14 @@ def test_weights_of_a_quantile_are_repetition(q):
     repeated = np.repeat(values, weights, axis=0)
     expected = weighted_quantile(repeated, np.ones(len(repeated)), q)
     assert_array_equal(weighted_quantile(values, weights.astype(float), q), expected)
+
+
+@pytest.mark.parametrize(("dtype", "lowest"), [(np.float32, -87.0), (np.float64, -700.0)])
+def test_the_exponential_is_accurate_to_the_last_bits(dtype, lowest):
+    """Of two classes whose scores differ by x, the less likely one has the probability exp(x) / (1 + exp(x))."""
+    x = np.linspace(lowest, 0, 20001).astype(dtype)
+    scores = np.column_stack([x, np.zeros_like(x)])
+    gradient = np.empty_like(scores)
+    Softmax(0.0, 2).total(scores, Targets(np.ones(len(x), dtype=np.int32), [0, 1]), None, gradient)
+    exact = np.exp(x.astype(np.float64))
+    assert_allclose(gradient[:, 0], exact / (1 + exact), rtol=4 * np.finfo(dtype).eps)
