@@ -105,11 +105,11 @@ n_iter_ : int
 best_iter_ : int
     The epoch whose weights these are, counted from 1: the best one with `early_stopping`, else the last.
 
-loss_curve_ : list of float of length n_iter_
+loss_curve_ : list of float, one for each epoch
     The objective of each epoch, summed over outputs: the mean of the losses of the rows, each as it was met, before the
     step that it was part of, plus the penalty at the end of the epoch. For "gd" it is the objective after the epoch.
 
-validation_scores_ : list of float of length n_iter_, or None
+validation_scores_ : list of float, one for each epoch, or None
     The validation score of each epoch, if `early_stopping`.
 
 t_ : int
@@ -118,7 +118,7 @@ t_ : int
 n_features_in_ : int
     Number of features seen during `fit`.
 
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of features seen during `fit`, if all are strings.
 """
 
