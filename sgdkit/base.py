@@ -16,7 +16,7 @@ from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
@@ -99,7 +99,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
 
     _parameter_constraints: dict = {
-        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer, type],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer, Hidden(type)],
         "penalty": [StrOptions({name for name in PENALTIES if name}), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
@@ -127,6 +127,26 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def set_params(self, **params):
+        """Set parameters, those of an optimizer object by `optimizer__name`.
+
+        Parameters
+        ----------
+        **params : dict
+
+        Returns
+        -------
+        self : object
+        """
+        nested = [name for name in params if name.startswith("optimizer__")]
+        optimizer = params.get("optimizer", self.optimizer)
+        if nested and isinstance(optimizer, str):
+            raise ValueError(
+                f"{nested[0]} is a parameter of an optimizer object, and optimizer={optimizer!r} is a name. "
+                "Pass an object of sgdkit.optimizers, such as optimizer=Adam()."
+            )
+        return super().set_params(**params)
 
     # Whether targets are numbers.
     _y_numeric = False
@@ -200,7 +220,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 f"Maximum number of iterations ({self.max_iter}) reached before convergence. "
                 "Consider increasing max_iter, or tol, to improve the fit.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return self
 
@@ -285,9 +305,15 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """Hold out a share of the rows; the others are not copied."""
         visited = np.arange(data.targets.n_rows) if data.visited is None else data.visited
         stratify = data.targets.values[visited] if data.targets.labels else None
-        kept, held_out = train_test_split(
-            visited, test_size=self.validation_fraction, random_state=seed, stratify=stratify
-        )
+        try:
+            kept, held_out = train_test_split(
+                visited, test_size=self.validation_fraction, random_state=seed, stratify=stratify
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} cannot be held out of {len(visited)} rows: {error} "
+                "Change validation_fraction, add rows, pass X_val and y_val, or set early_stopping=False."
+            ) from error
         return replace(data, visited=np.sort(kept)), data.take(np.sort(held_out))
 
     def _scorer(self, problem, validation):

@@ -452,6 +452,17 @@ def test_warm_start_with_other_data():
         model.fit(X, X[:, :2])
 
 
+def test_a_parameter_of_an_optimizer_that_is_a_name():
+    with pytest.raises(ValueError, match=r"optimizer__beta_2 .* optimizer='adam' is a name.*Adam\(\)"):
+        SGDClassifierPlus(optimizer="adam").set_params(optimizer__beta_2=0.9)
+
+
+def test_a_fraction_too_small_to_hold_out():
+    model = SGDClassifierPlus(early_stopping=True, validation_fraction=0.01)
+    with pytest.raises(ValueError, match=r"validation_fraction=0\.01 .*early_stopping=False"):
+        model.fit(X, THREE_CLASSES)
+
+
 # --------------------------------------------------------------------------------------------------- overflow
 
 
