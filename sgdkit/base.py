@@ -438,8 +438,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return weights
 
     def _set_weights(self, weights):
-        self.coef_ = np.ascontiguousarray(weights[:-1].T)
-        self.intercept_ = np.array(weights[-1])
+        # A view: `coef_.T`, which predictions multiply by, is C-contiguous without a copy.
+        self.coef_ = weights[:-1].T
+        self.intercept_ = weights[-1].copy()
 
     def _publish(self, trainer, history):
         """Set the fitted attributes."""

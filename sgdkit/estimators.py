@@ -4,12 +4,12 @@ from numbers import Real
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.extmath import safe_sparse_dot, softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -342,14 +342,14 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         check_is_fitted(self)
         scores = self.decision_function(X)
         if self._probability == "softmax":
-            return softmax(scores, axis=1)
+            return softmax(scores, copy=False)
         estimate = _clipped if self._probability == "modified_huber" else expit
         if scores.ndim == 1:
             return np.column_stack([estimate(-scores), estimate(scores)])
         if self._indicator_dtype is not None:
             return estimate(scores)
         if self._probability == "logistic":
-            return softmax(log_expit(scores), axis=1)
+            return softmax(log_expit(scores), copy=False)
         p = estimate(scores)
         total = p.sum(axis=1, keepdims=True)
         return np.divide(p, total, out=np.full_like(p, 1 / p.shape[1]), where=total > 0)
