@@ -43,9 +43,9 @@ learning_rate : {"auto", "constant", "invscaling", "optimal", "adaptive"}, defau
       steps need no schedule; "invscaling" for "gd" with a loss that has kinks).
 
 eta0 : float > 0 or "auto", default="auto"
-    The first rate. "auto" chooses it by short pilot runs on at most 2,000 rows, in which eleven rates train at once as
-    columns of one pass, and lowers it where a fit overflows. For "gd" it leaves the rate to backtracking. The rate that
-    was used is in `eta0_`.
+    The first rate. "auto" chooses it by short pilot runs on 2,000 rows (or 20 mini-batches), in which eleven rates
+    train at once as columns of one pass; `fit` lowers it where the weights overflow. For "gd" it leaves the rate to
+    backtracking. The rate that was used is in `eta0_`.
 
 power_t : float >= 0, default=0.5
     Exponent of "invscaling".
@@ -73,7 +73,8 @@ n_iter_no_change : int >= 1, default=5
 
 scoring : str or callable, default="loss"
     What scores a validation set: "loss" (minus the mean loss, without penalty), a scorer's name, or a callable
-    ``scorer(estimator, X, y)``. The model scored is the one that would be returned, averaged if `average`.
+    ``scorer(estimator, X, y)`` that may take `sample_weight`. The model scored is the one that would be returned,
+    averaged if `average`.
 """
 
 _LAST_PARAMETERS = """\

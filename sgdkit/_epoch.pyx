@@ -139,7 +139,7 @@ cdef inline void score_columns(
     cdef const floating* w3
     cdef floating* scores = <floating*> p.scores
     for c in range(n_columns):
-        scores[c] = w0[c] if p.update.fit_intercept else 0
+        scores[c] = w0[c]
     # Four at a time, because each addition to a score waits for the one before.
     for k in range(0, n - 3, 4):
         w0 = state + features[k] * record

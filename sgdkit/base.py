@@ -33,7 +33,9 @@ from sgdkit.schedules import SCHEDULES
 from sgdkit.stopping import Patience
 from sgdkit.training import Diverged, History, Problem, Trainer, train
 
-ALL_ZERO = "Sample weights must contain at least one non-zero number, and sample_weight is zero everywhere."
+ALL_ZERO = (
+    "Sample weights must contain at least one non-zero number; sample_weight, times class_weight, is all 0."
+)
 # In scikit-learn 1.9 a check of its own came, which partial_fit has no use for.
 _ALLOW_ZERO_WEIGHTS = {
     name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
@@ -189,8 +191,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """FIT"""
         self._check_parameters()
         X, y = self._validate_rows(X, y, reset=True)
+        sample_weight = self._validate_weights(sample_weight, X)
         self._meet_targets(y)
-        data = self._data(X, y, self._validate_weights(sample_weight, X))
+        data = self._data(X, y, sample_weight)
         if not data.n_visited:
             raise ValueError(ALL_ZERO)
         validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
@@ -202,7 +205,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         if self.early_stopping and validation is None:
             data, validation = self._split(data, seeds[0])
         self._seen = data.seen
-        problem = self._problem(data)
+        problem = self._problem(data, self._seen)
         score = None if validation is None else self._scorer(problem, validation)
         if self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None:
             initial = self._fitted_weights(problem)
@@ -239,6 +242,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 rate /= 10
 
     def _train(self, trainer, problem, score):
+        self._trainer = None  # unless training comes to its end
         history = History()
         relative = score is None or self.scoring == "loss"
         patience = Patience(self.tol, self.n_iter_no_change, relative=relative)
@@ -260,8 +264,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         first = not hasattr(self, "coef_")
         if first and not data.n_visited:
             raise ValueError(ALL_ZERO)
-        self._seen = data.seen if first else self._seen + data.seen
-        problem = self._problem(data)
+        seen = data.seen if first else self._seen + data.seen
+        problem = self._problem(data, seen)
         if not problem.n_rows:
             return self
         initial = self._initial_weights(data, problem, None, None) if first else self._fitted_weights(problem)
@@ -274,6 +278,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         history = History(loss_curve=[] if first else list(self.loss_curve_))
         patience = Patience(None, 1, relative=True)
         options = {"shuffle": self.shuffle, "verbose": self.verbose}
+        self._seen = seen
         self._trainer = None  # unless the epoch comes to its end
         train(trainer, problem, history, max_iter=1, patience=patience, **options)
         self._publish(trainer, history)
@@ -283,8 +288,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """Seeds of the validation split, of the pilot runs and of the shuffling."""
         return check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
 
-    def _problem(self, data):
-        n_seen, weight_seen = self._seen
+    def _problem(self, data, seen):
+        n_seen, weight_seen = seen
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = max(data.n_visited, 1) if data.n_visited <= ONE_BATCH_ROWS else 1
@@ -298,7 +303,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             penalty=PENALTIES[self.penalty](self.alpha, self.l1_ratio),
             weights=None if data.weights is None else data.weights * (n_seen / weight_seen),
             order=data.visited,
-            batch_size=int(batch_size),
+            batch_size=min(int(batch_size), max(data.n_visited, 1)),
         )
 
     def _split(self, data, seed):
@@ -339,7 +344,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         model = copy.copy(self)
         # Rows have been validated, and have no names any more.
         model.__dict__.pop("feature_names_in_", None)
-        options = {} if validation.sample_weight is None else {"sample_weight": validation.sample_weight}
+        options = {}
+        if validation.sample_weight is not None and _takes_sample_weight(scorer):
+            options["sample_weight"] = validation.sample_weight
 
         def scored(weights_now):
             model._set_weights(weights_now)
@@ -352,7 +359,13 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                scored(1e-3 * np.random.default_rng(0).standard_normal(shape).astype(problem.rows.dtype))
+                values = validation.X.data if sparse.issparse(validation.X) else validation.X
+                noise = (
+                    np.random.default_rng(0).standard_normal(shape)
+                    * 1e-3
+                    / (1 + np.abs(values).max(initial=0))
+                )
+                scored(noise.astype(problem.rows.dtype))
         except Exception as error:
             raise ValueError(
                 f"scoring={self.scoring!r} cannot score this problem on the validation set: {error} "
@@ -397,9 +410,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     def _resumed_trainer(self, weights, loss):
         """The trainer of the last fit, if it still fits the parameters; it goes on from the given weights."""
         trainer = getattr(self, "_trainer", None)
-        if trainer is None or not trainer.matches(
-            as_optimizer(self.optimizer), weights.dtype, bool(self.fit_intercept), int(self.average)
-        ):
+        settings = as_optimizer(self.optimizer), weights.dtype, bool(self.fit_intercept), int(self.average)
+        if trainer is None or not trainer.matches(settings, loss):
             return None
         if self.eta0 != "auto" or trainer.schedule is not None:
             rate = trainer.schedule.eta0 if self.eta0 == "auto" else float(self.eta0)
@@ -433,7 +445,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             raise ValueError(
                 f"Going on needs the features and the targets of the last fit: it had {weights.shape[0] - 1} features "
                 f"and {weights.shape[1]} columns, now there are {expected[0] - 1} and {expected[1]}. "
-                "Set warm_start=False to begin anew."
+                "To begin anew, fit a new estimator, or one with warm_start=False."
             )
         return weights
 
@@ -505,6 +517,13 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         y_val = self._validate_targets(_check_y(y_val, multi_output=True, y_numeric=self._y_numeric))
         check_consistent_length(X_val, y_val)
         return self._data(X_val, y_val, weights, training=False)
+
+
+def _takes_sample_weight(scorer):
+    """Whether a scorer, or a function in its place, has an argument sample_weight."""
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in signature(scorer).parameters
 
 
 def _matching(name, value, shape):

@@ -173,6 +173,8 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
                     "y has several columns that are not label indicators. Fit them with "
                     "sklearn.multioutput.MultiOutputClassifier."
                 )
+            if not np.isin(y, (0, 1)).all():
+                raise ValueError(f"A multilabel indicator y must hold 0 and 1 only, got {np.unique(y)}.")
             return y
         return column_or_1d(y, warn=True)
 
@@ -367,7 +369,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     weights s; several outputs are trained in the same pass over the rows. Training begins with the intercept of the
     best constant model.
 
-    It takes the parameters of :class:`sklearn.linear_model.SGDRegressor`, with the same meaning.
+    It takes the parameters of :class:`sklearn.linear_model.SGDRegressor`.
 
     Parameters
     ----------

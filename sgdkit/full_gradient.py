@@ -57,6 +57,10 @@ class FullGradient:
     def flush(self):
         """Nothing is put off here."""
 
+    def release(self):
+        """Let go of the data of a fit."""
+        self._cached = None
+
     def epoch(self, problem, rate):
         """Take one step on all rows of a `Problem`, and return each column's sum of losses after it.
 
@@ -68,7 +72,7 @@ class FullGradient:
         with np.errstate(over="ignore", invalid="ignore"):
             if self.optimizer.nesterov and share and rate is None:
                 step = self._step(scores, share, None)
-                if not self._objective(*step) <= self._objective(self.W, scores.own, scores.losses):
+                if not self._objective(step[0], step[2]) <= self._objective(self.W, scores.losses):
                     self.n_accelerated = 0
                     step = self._step(scores, 0.0, None)
             else:
@@ -113,7 +117,7 @@ class FullGradient:
         new[:-1] = self.penalty.prox(new[:-1], rates)
         return new
 
-    def _objective(self, weights, _, losses):
+    def _objective(self, weights, losses):
         return losses.sum() / self._cached.n_rows + self.penalty.value(weights[:-1])
 
 

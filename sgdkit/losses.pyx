@@ -508,7 +508,8 @@ cdef class Poisson(Loss):
         poisson(scores, targets, n, gradient, value)
 
     def initial_intercept(self, y, sample_weight):
-        return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), np.finfo(float).tiny))
+        # Rows without an event tell that the mean is small, not that it is zero.
+        return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), 0.5 / sample_weight.sum()))
 
 
 cdef inline void gamma(
@@ -539,7 +540,8 @@ cdef class Gamma(Loss):
         gamma(scores, targets, n, gradient, value)
 
     def initial_intercept(self, y, sample_weight):
-        return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), np.finfo(float).tiny))
+        # Rows without an event tell that the mean is small, not that it is zero.
+        return np.log(np.maximum(np.average(y, axis=0, weights=sample_weight), 0.5 / sample_weight.sum()))
 
 
 cdef inline floating maximum(const floating* s, Py_ssize_t n) noexcept nogil:

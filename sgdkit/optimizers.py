@@ -58,7 +58,7 @@ class GD(Optimizer):
     own have rates of their own. With `nesterov`, V is W plus its last move times ``(k - 1) / (k + 2)`` in step k; with
     backtracking, k begins anew when the objective would rise [2]_. Without, V is W.
 
-    `batch_size` has no effect. An epoch is one step.
+    `batch_size` has no effect; an epoch is one step.
 
     Parameters
     ----------

@@ -43,10 +43,11 @@ def choose_rate(problem, optimizer, schedule, *, initial, fit_intercept, seed):
         visited = np.sort(generator.choice(visited, n_sample, replace=False))
     sample, initial = _sample(problem, visited, initial)
     rates = CANDIDATES * rate_scale(sample, optimizer, initial)
-    if problem.loss.homogeneous:
+    if problem.loss.homogeneous or sample.targets.constant:
+        # A pilot would prefer the rate that moves least.
         return float(rates[len(rates) // 2])
     n_columns = sample.targets.n_columns
-    n_together = max(1, STATE_NUMBERS // (5 * sample.rows.n_features * n_columns))
+    n_together = max(1, STATE_NUMBERS // (5 * (sample.rows.n_features + 1) * n_columns))
     losses = []
     with np.errstate(over="ignore", invalid="ignore"):
         for begin in range(0, len(rates), n_together):
@@ -77,16 +78,21 @@ def rate_scale(problem, optimizer, initial):
     """The rate at which one step changes a typical score by about what it lacks.
 
     With r the root mean square of ``||x||``, s the size of the scores to be reached, and g the root mean square of the
-    loss's derivative at the beginning: s / r if a step does not depend on the gradient's scale, else s / (g r^2).
+    loss's derivative at a distance of s from the beginning: s / r if a step does not depend on the gradient's scale,
+    else s / (g r^2).
     """
     X, targets, weights = problem.rows.X, problem.targets, problem.weights
     weights = np.ones(problem.n_rows) if weights is None else weights
     values = X.multiply(X) if issparse(X) else X * X
     mean_square = 1.0 + np.average(np.asarray(values.sum(axis=1, dtype=np.float64)).ravel(), weights=weights)
-    size = 1.0 if targets.labels else problem.loss.score_scale(targets.values, weights).mean() or 1.0
+    size = 1.0
+    if not targets.labels:
+        # A constant target has no spread; then its size must do.
+        size = problem.loss.score_scale(targets.values, weights).mean() or targets.size or 1.0
     if not optimizer._scales_with_gradient:
         return size / np.sqrt(mean_square)
-    scores = np.ascontiguousarray(X @ initial[:-1] + initial[-1])
+    # Not at the beginning itself, where the derivative may be no more than rounding error.
+    scores = np.ascontiguousarray(X @ initial[:-1] + (initial[-1] + X.dtype.type(size)))
     derivative = np.empty_like(scores)
     problem.loss.total(scores, targets, None, derivative)
     gradient = np.sqrt(np.average(np.square(derivative, dtype=np.float64).mean(axis=1), weights=weights))
@@ -104,9 +110,8 @@ def _losses(trainer, problem, rates, initial):
     repeated, n_columns = _repeat(problem, len(rates)), problem.targets.n_columns
     trainer.set_columns(problem.penalty, np.repeat(rates, n_columns))
     trainer.load(np.tile(initial, len(rates)))
-    n_epochs = (
-        FULL_BATCH_EPOCHS if problem.n_rows <= problem.batch_size else -(-SAMPLE_ROWS // problem.n_rows)
-    )
+    one_batch = trainer.optimizer._full_batch or problem.n_rows <= problem.batch_size
+    n_epochs = FULL_BATCH_EPOCHS if one_batch else -(-SAMPLE_ROWS // problem.n_rows)
     sums = sum(trainer.epoch(repeated) for _ in range(n_epochs)) / n_epochs
     weights = trainer.updates[0].slot(0)[:-1]
     penalties = [

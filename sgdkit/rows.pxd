@@ -7,7 +7,6 @@ cdef class Rows:
     cdef readonly object X
     cdef readonly object dtype
     cdef bint dense, wide
-    cdef Py_ssize_t item_size
     cdef const void* values
     cdef const void* indices
     cdef const void* indptr

@@ -37,7 +37,6 @@ cdef class Rows:
                 "Hash them into fewer with sklearn.feature_extraction.FeatureHasher."
             )
         self.dtype = X.dtype
-        self.item_size = X.dtype.itemsize
         self.dense = not sparse.issparse(X)
         if self.dense:
             self.X = np.ascontiguousarray(X)
@@ -62,16 +61,28 @@ cdef const void* address(array) except? NULL:
     return <const void*> <size_t> array.__array_interface__["data"][0]
 
 
-def rows_are_canonical(const floating[::1] data, const index_t[::1] indices, const index_t[::1] indptr):
-    """Whether the indices of every row rise, and no stored value is zero."""
-    cdef Py_ssize_t i, k
-    cdef bint canonical = True
+def rows_are_canonical(
+    const floating[::1] data, const index_t[::1] indices, const index_t[::1] indptr, Py_ssize_t n_features,
+):
+    """Whether the indices of every row rise, and no stored value is zero.
+
+    SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
+    """
+    cdef Py_ssize_t i, k, begin, end, n_stored = min(data.shape[0], indices.shape[0])
+    cdef bint canonical = True, valid = True
     with nogil:
         for i in range(indptr.shape[0] - 1):
-            for k in range(indptr[i], indptr[i + 1]):
+            begin, end = indptr[i], indptr[i + 1]
+            if begin < 0 or end < begin or end > n_stored:
+                valid = False
+                break
+            for k in range(begin, end):
                 canonical &= data[k] != 0
-            for k in range(indptr[i] + 1, indptr[i + 1]):
+                valid &= (0 <= indices[k]) & (indices[k] < n_features)
+            for k in range(begin + 1, end):
                 canonical &= indices[k - 1] < indices[k]
+    if not valid:
+        raise ValueError("X is not a valid CSR matrix: its indptr or indices point outside of it.")
     return canonical
 
 
@@ -83,7 +94,7 @@ def canonical_csr(X):
     shared.data = np.ascontiguousarray(X.data)
     shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
     shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
-    if rows_are_canonical(shared.data, shared.indices, shared.indptr):
+    if rows_are_canonical(shared.data, shared.indices, shared.indptr, X.shape[1]):
         return shared
     own = shared.copy()
     own.sum_duplicates()
@@ -120,6 +131,11 @@ cdef class Targets:
     def size(self):
         """The mean absolute target."""
         return 1.0 if self.labels else float(np.abs(self.values).mean())
+
+    @property
+    def constant(self):
+        """Whether the targets are numbers, and all the same."""
+        return not self.labels and bool((self.values == self.values[0]).all())
 
     def take(self, rows):
         """The targets of some rows."""

@@ -108,10 +108,20 @@ class Trainer:
             for block in self.columns
         ]
 
-    def matches(self, optimizer, dtype, fit_intercept, average_from):
-        """Whether the state is of use with these settings."""
+    def matches(self, settings, loss):
+        """Whether the state is of use with (optimizer, dtype, fit_intercept, average_from), and with a loss."""
         mine = self.optimizer, self.dtype, self.fit_intercept, self.average_from
-        return mine == (optimizer, dtype, fit_intercept, average_from)
+        backtracks = self.schedule is None
+        return (
+            mine == settings
+            and (len(self.updates) == 1 or not loss.coupled)
+            and (not backtracks or self.optimizer._backtracks(loss))
+        )
+
+    def release(self):
+        """Let go of the data of a fit."""
+        for update in self.updates:
+            update.release()
 
     @property
     def rate(self):
@@ -211,6 +221,11 @@ class History:
     def n_iter(self):
         return len(self.loss_curve)
 
+    def add(self, objective, validation_score):
+        self.loss_curve.append(float(objective))
+        if validation_score is not None:
+            self.validation_scores.append(float(validation_score))
+
     def keep(self, weights):
         self.best_iter = self.n_iter
         if self.weights is None:
@@ -243,34 +258,47 @@ def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=
         If a loss or a weight is not finite.
     """
     trainer.set_columns(problem.penalty)
-    fresh, floor = trainer.n_steps == 0, problem.targets.size
+    # Where training has just begun, the first objective tells what a hopeless one is; at a minimum, it may be nothing.
+    ceiling = None if trainer.n_steps else HOPELESS * problem.targets.size
     total_weight = problem.total_weight
-    for n_iter in range(1, max_iter + 1):
-        begin = time.perf_counter()
-        objective = trainer.epoch(problem, shuffle=shuffle).sum() / total_weight
-        objective += trainer.penalty_value(problem.penalty)
-        weights = trainer.weights()
-        if not (np.isfinite(objective) and np.isfinite(weights).all()):
-            raise Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer)}")
-        if fresh and history.loss_curve and objective > HOPELESS * max(history.loss_curve[0], floor):
-            raise Diverged(
-                f"The objective has risen from {history.loss_curve[0]:.3g} to {objective:.3g} in epoch {n_iter}, "
-                f"{_remedy(trainer)}"
-            )
-        validation_score = None if score is None else score(weights)
-        lowest = patience.see(objective if score is None else -validation_score)
-        history.loss_curve.append(float(objective))
-        if score is not None:
-            history.validation_scores.append(float(validation_score))
-        if lowest or score is None:
-            history.keep(weights)
-        if verbose:
-            _report(trainer, history, time.perf_counter() - begin)
-        if patience.exhausted:
-            if trainer.schedule is None or not trainer.schedule.lower():
-                history.converged = True
-                return
-            patience.reset()
+    try:
+        for _ in range(max_iter):
+            begin = time.perf_counter()
+            objective = trainer.epoch(problem, shuffle=shuffle).sum() / total_weight
+            objective += trainer.penalty_value(problem.penalty)
+            weights = trainer.weights()
+            validation_score = None if score is None else score(weights)
+            _check_progress(trainer, history, objective, weights, validation_score, ceiling=ceiling)
+            lowest = patience.see(objective if score is None else -validation_score)
+            history.add(objective, validation_score)
+            if lowest or score is None:
+                history.keep(weights)
+            if verbose:
+                _report(trainer, history, time.perf_counter() - begin)
+            if patience.exhausted:
+                if trainer.schedule is None or not trainer.schedule.lower():
+                    history.converged = True
+                    return
+                patience.reset()
+    finally:
+        trainer.release()
+
+
+def _check_progress(trainer, history, objective, weights, validation_score, *, ceiling):
+    """Raise `Diverged` if the epoch has led nowhere."""
+    n_iter = history.n_iter + 1
+    if not (np.isfinite(objective) and np.isfinite(weights).all()):
+        raise Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer)}")
+    if validation_score is not None and not np.isfinite(validation_score):
+        raise Diverged(
+            f"The validation score of epoch {n_iter} is {validation_score}, {_remedy(trainer)} "
+            "Or choose another scoring."
+        )
+    if ceiling is not None and history.n_iter and objective > max(ceiling, HOPELESS * history.loss_curve[0]):
+        raise Diverged(
+            f"The objective has risen from {history.loss_curve[0]:.3g} to {objective:.3g} in epoch {n_iter}, "
+            f"{_remedy(trainer)}"
+        )
 
 
 def _remedy(trainer):

@@ -15,9 +15,11 @@ cdef class Update:
     cdef public Py_ssize_t average_from, n_rows_seen, n_averaged
     # The optimizer's denominator d: `metric_scale`, times `slot 1 + epsilon` if adaptive.
     cdef bint adaptive
+    # Whether a slot 1 of zero says that no gradient has come yet.
+    cdef bint waits
     # Whether all options of the optimizer are off.
     cdef bint plain
-    cdef double metric_scale, epsilon
+    cdef double metric_scale, epsilon, smallest
     cdef Py_ssize_t record_size
     cdef void* state
     cdef void* l1

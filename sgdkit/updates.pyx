@@ -14,6 +14,7 @@ Invariants:
 - A step is `w <- prox(w - rate * direction)`, with the penalty's proximal operator in the metric d / rate. The
   gradient part is taken by `step`. The proximal part waits until the coordinate is next read, and `catch_up` then takes
   it with the sum of the rates since: d does not change in between.
+- A coordinate of an adaptive optimizer that no gradient has reached has no metric; `catch_up` leaves its weight alone.
 - `direction` settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
 
 To add an optimizer: a struct for its numbers, its formula in `direction`, a class that names its slots, and its
@@ -190,7 +191,7 @@ cdef inline void catch_up_columns(
     cdef Py_ssize_t record = u.record_size, n_slots = u.n_slots, last = (n_slots - 1) * n_columns
     cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
     cdef floating weight = <floating> u.n_averaged
-    cdef bint adaptive = u.adaptive
+    cdef bint adaptive = u.adaptive, waits = u.waits
     cdef floating* slot
     cdef floating missed, d, w
     cdef Py_ssize_t k, c
@@ -201,6 +202,9 @@ cdef inline void catch_up_columns(
         for c in range(n_columns):
             d = scale * (slot[n_columns + c] + epsilon) if adaptive else scale
             w = shrink(slot[c], l1[c] * missed, l2[c] * missed, d, has_l1)
+            if waits and slot[n_columns + c] == 0:
+                # No gradient has come yet, so there is no metric; given weights are not to vanish for that.
+                w = slot[c]
             if average:
                 slot[last + c] += weight * (w - slot[c])
             slot[c] = w
@@ -238,10 +242,13 @@ cdef class Update:
         self.fit_intercept = fit_intercept
         self.average_from = average_from
         self.average = average_from > 0
+        self.smallest = float(np.finfo(dtype).tiny)
         self.n_shared = 1
         self.metric_scale = 1.0
         self.plain = True
+        self.waits = True
         self.n_slots = self._configure(optimizer) + self.average
+        self.waits = self.waits and self.adaptive
         self.record_size = self.n_slots * self.n_columns + self.n_shared
         if record is None:
             record = np.zeros((self.n_features + 1, self.record_size), dtype=dtype)
@@ -291,6 +298,9 @@ cdef class Update:
         if not self.n_averaged:
             return self.slot(0)
         return self.slot(0) - self.slot(self.n_slots - 1) / self.record.dtype.type(self.n_averaged)
+
+    def release(self):
+        """Let go of the data of a fit; nothing is kept of them here."""
 
     def flush(self):
         """Apply to every feature the penalty that it has missed, and turn the clock back to zero."""
@@ -363,8 +373,8 @@ cdef class AdaGradUpdate(Update):
     cdef AdaGradRule rule
 
     def _configure(self, optimizer):
-        self.rule = AdaGradRule(epsilon=optimizer.epsilon)
-        self.adaptive, self.epsilon = True, optimizer.epsilon
+        self.adaptive, self.epsilon = True, max(optimizer.epsilon, self.smallest)
+        self.rule = AdaGradRule(epsilon=self.epsilon)
         return 2
 
     def _start(self):
@@ -382,10 +392,10 @@ cdef class AdamUpdate(Update):
     cdef AdamRule rule
 
     def _configure(self, optimizer):
+        self.adaptive, self.epsilon = True, max(optimizer.epsilon, self.smallest)
         self.rule = AdamRule(
-            beta_1=optimizer.beta_1, beta_2=optimizer.beta_2, epsilon=optimizer.epsilon, amsgrad=optimizer.amsgrad,
+            beta_1=optimizer.beta_1, beta_2=optimizer.beta_2, epsilon=self.epsilon, amsgrad=optimizer.amsgrad,
         )
-        self.adaptive, self.epsilon = True, optimizer.epsilon
         self.n_shared = 3
         self.plain = not optimizer.amsgrad
         return 4 if optimizer.amsgrad else 3
@@ -402,11 +412,13 @@ cdef class RMSPropUpdate(Update):
     cdef RMSPropRule rule
 
     def _configure(self, optimizer):
+        self.adaptive, self.epsilon = True, max(optimizer.epsilon, self.smallest)
         self.rule = RMSPropRule(
-            rho=optimizer.rho, momentum=optimizer.momentum, epsilon=optimizer.epsilon, centered=optimizer.centered,
+            rho=optimizer.rho, momentum=optimizer.momentum, epsilon=self.epsilon, centered=optimizer.centered,
         )
-        self.adaptive, self.epsilon = True, optimizer.epsilon
         self.metric_scale = 1 - optimizer.momentum
+        # A constant gradient has no variance, which is not to say that there was none.
+        self.waits = not optimizer.centered
         self.plain = not optimizer.centered and optimizer.momentum == 0
         return 2 + 2 * optimizer.centered + (optimizer.momentum > 0)
 

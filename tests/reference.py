@@ -168,10 +168,11 @@ class Model:
 
     def catch_up(self, on):
         on = on & (np.arange(len(self.w)) < len(self.w) - 1)
-        S = self.missed * self.scale
-        self.w = np.where(
-            on[:, np.newaxis], prox(self.w, self.optimizer.metric(), S, self.l1, self.l2), self.w
-        )
+        S, d = self.missed * self.scale, self.optimizer.metric()
+        # Without a gradient yet, an adaptive optimizer has no metric, and its weight waits.
+        known = d > getattr(self.optimizer, "epsilon", 0) * (1 - getattr(self.optimizer, "momentum", 0))
+        known = known | getattr(self.optimizer, "centered", False)
+        self.w = np.where(on[:, np.newaxis] & known, prox(self.w, d, S, self.l1, self.l2), self.w)
         self.missed[on] = 0
 
     def step(self, X, t, weights, rate):
