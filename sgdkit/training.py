@@ -10,6 +10,7 @@ Invariants:
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -171,7 +172,8 @@ class Trainer:
         if shuffle and len(order) > problem.batch_size:
             self.generator.shuffle(order)
         sums = np.zeros(sum(map(len, self.columns)))
-        with ThreadPoolExecutor(len(self.updates)) as pool:
+        # A pool for one block would only cost time.
+        with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
             for chunk in self._chunks(problem, order):
                 sums += self._visit(problem, chunk, pool)
         for update in self.updates:

@@ -1,0 +1,4 @@
+"""The speed benchmark: each row is measured in turns with its peer. Run ``python -m tests.benchmarks``.
+
+`bars` says what is measured and how fast it must be, `peers` how each peer is run, `data` where the rows come from.
+"""

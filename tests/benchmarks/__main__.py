@@ -1,0 +1,80 @@
+"""Run the benchmark: ``python -m tests.benchmarks [names ...] [--repeats N] [--quick] [--picture PATH]``."""
+
+import argparse
+import os
+import sys
+import warnings
+
+import numpy as np
+import scipy
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from tests.benchmarks.bars import BARS
+from tests.benchmarks.growth import growth
+from tests.benchmarks.report import cells, draw, growth_table, table
+from tests.benchmarks.timing import Missing, Settings
+
+GROWTH = "growth"
+
+
+def parsed(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description="sgdkit against its peers."
+    )
+    parser.add_argument("names", nargs="*", help="parts of the names of rows; all rows if none is given")
+    parser.add_argument("--repeats", type=int, default=5, help="turns that each side takes (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="small data: does all run?")
+    parser.add_argument("--picture", default="benchmark.png", help="where the picture goes; '' for none")
+    parser.add_argument("--wordnet", help="folder of WordNet's data files; else they are found, or fetched")
+    parser.add_argument("--list", action="store_true", help="print the names of the rows")
+    return parser.parse_args(arguments)
+
+
+def chosen(names):
+    """The rows that are asked for, and whether the growth table is."""
+    bars = [bar for bar in BARS if not names or any(name in bar.name for name in names)]
+    return bars, not names or any(name in GROWTH for name in names)
+
+
+def measured(bars, settings):
+    """Measure the rows in order; return the results, and what was skipped and why."""
+    results, skipped = [], []
+    for bar in bars:
+        try:
+            results.append((bar, bar.measure(settings)))
+            print("  ".join(cells(*results[-1])), file=sys.stderr, flush=True)
+        except Missing as reason:
+            skipped.append(f"skipped: {bar.name}: {reason}")
+    return results, skipped
+
+
+def main(arguments=None):
+    """Measure, print the tables and save the picture."""
+    options = parsed(arguments)
+    bars, with_growth = chosen(options.names)
+    if options.list:
+        print("\n".join([*(bar.name for bar in bars), *[GROWTH] * with_growth]))
+        return
+    settings = Settings(options.repeats, options.quick, options.wordnet)
+    versions = f"NumPy {np.__version__}, SciPy {scipy.__version__}, scikit-learn {sklearn.__version__}"
+    print(f"{versions}; one thread; medians of at most {settings.repeats} turns\n")
+    results, skipped = measured(bars, settings)
+    if results:
+        print(table([cells(bar, result) for bar, result in results]), "\n")
+    for line in skipped:
+        print(line)
+    if with_growth:
+        print(growth_table(list(growth(settings))))
+    if options.picture and results:
+        draw(results, options.picture)
+        print(f"\nThe picture is in {options.picture}.")
+
+
+if __name__ == "__main__":
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"  # for the processes that are started
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    with threadpool_limits(1):
+        main()
