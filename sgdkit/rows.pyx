@@ -68,22 +68,27 @@ def rows_are_canonical(
 
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
-    cdef Py_ssize_t i, k, begin, end, n_stored = min(data.shape[0], indices.shape[0])
-    cdef bint canonical = True, valid = True
+    cdef Py_ssize_t i, k, begin = 0, end = 0, n_stored = min(data.shape[0], indices.shape[0])
+    cdef int falls = 0, zeros = 0, outside = 0
     with nogil:
         for i in range(indptr.shape[0] - 1):
             begin, end = indptr[i], indptr[i + 1]
             if begin < 0 or end < begin or end > n_stored:
-                valid = False
+                outside = 1
                 break
-            for k in range(begin, end):
-                canonical &= data[k] != 0
-                valid &= (0 <= indices[k]) & (indices[k] < n_features)
             for k in range(begin + 1, end):
-                canonical &= indices[k - 1] < indices[k]
-    if not valid:
+                falls |= indices[k] <= indices[k - 1]
+            if end > begin:
+                outside |= indices[begin] < 0 or indices[end - 1] >= n_features
+        if not outside:
+            for k in range(end):
+                zeros |= data[k] == 0
+    # Where indices rise, the first and the last of a row speak for all.
+    if falls and not outside:
+        outside = np.min(indices) < 0 or np.max(indices) >= n_features
+    if outside:
         raise ValueError("X is not a valid CSR matrix: its indptr or indices point outside of it.")
-    return canonical
+    return not (falls or zeros)
 
 
 def canonical_csr(X):
