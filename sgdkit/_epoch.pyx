@@ -27,12 +27,22 @@ cdef enum:
     FETCH_ROW = 8
     FETCH_WEIGHTS = 3
     LINE = 64
+    # Rows between two looks ahead.
+    STRETCH = 256
 
 
 cdef class Pass:
-    """A pass over rows: what it reads, what it changes, and what it writes to on its way.
+    """Passes over rows: what they read, what they change, and what they write to on their way.
 
-    One is made for each call, so that threads do not meet.
+    Parameters
+    ----------
+    rows : Rows
+    targets : Targets
+    loss : Loss
+    update : Update
+        It holds the state, which changes.
+    weights : ndarray of float64 of shape (n_rows,), default=None
+    batch_size : int, default=1
     """
     cdef Rows rows
     cdef Targets targets
@@ -40,9 +50,12 @@ cdef class Pass:
     cdef Update update
     cdef const Py_ssize_t[::1] order
     cdef const double[::1] weights
-    cdef const double[::1] rates
+    cdef const double[:, ::1] rates
     cdef Py_ssize_t batch_size
     cdef double[::1] sums
+    # Where the coming rows begin and end.
+    cdef Py_ssize_t begins[STRETCH + FETCH_ROW]
+    cdef Py_ssize_t ends[STRETCH + FETCH_ROW]
     # Of a row: its non-zeros; of its columns, the scores, the targets, the loss and its derivative.
     cdef void* values
     cdef int32_t* indices
@@ -57,31 +70,54 @@ cdef class Pass:
     cdef void* intercept_gradient
     cdef void* ones
     cdef list _arrays
+    cdef object _sums
 
-    def __init__(self, Rows rows, Targets targets, Loss loss, Update update):
+    def __init__(self, Rows rows, Targets targets, Loss loss, Update update, weights=None, batch_size=1):
         self.rows, self.targets, self.loss, self.update = rows, targets, loss, update
+        self.weights = np.empty(0) if weights is None else weights
+        self.batch_size = batch_size
         self._arrays = []
         m = update.n_columns
-        self.sums = np.zeros(m)
+        self.sums = self._sums = np.zeros(m)
         self.values = self.allocate(max(rows.longest, 1), rows.dtype)
         self.indices = <int32_t*> self.allocate(max(rows.longest, 1), np.int32)
         self.scores = self.allocate(m, rows.dtype)
         self.column_targets = self.allocate(m, rows.dtype)
         self.derivative = self.allocate(m, rows.dtype)
         self.value = self.allocate(m, rows.dtype)
-
-    def plan(self, order, rates, weights, batch_size):
-        """Set the rows to visit, and the steps to take on the way."""
-        self.order, self.rates, self.batch_size = order, rates, batch_size
-        self.weights = np.empty(0) if weights is None else weights
         if batch_size > 1:
-            m, dtype = self.update.n_columns, self.rows.dtype
-            n_touched = min(min(batch_size, len(order)) * max(self.rows.longest, 1), self.rows.n_features) + 1
-            self.place = <int32_t*> self.allocate(self.rows.n_features, np.int32, fill=-1)
+            n_touched = min(min(batch_size, rows.n_rows) * max(rows.longest, 1), rows.n_features) + 1
+            self.place = <int32_t*> self.allocate(rows.n_features, np.int32, fill=-1)
             self.touched = <int32_t*> self.allocate(n_touched, np.int32)
-            self.gradient = self.allocate(n_touched * m, dtype)
-            self.intercept_gradient = self.allocate(m, dtype)
-            self.ones = self.allocate(n_touched, dtype, fill=1)
+            self.gradient = self.allocate(n_touched * m, rows.dtype)
+            self.intercept_gradient = self.allocate(m, rows.dtype)
+            self.ones = self.allocate(n_touched, rows.dtype, fill=1)
+
+    def visit(self, order, rates):
+        """Visit rows in the given order, one optimizer step for each `batch_size` of them.
+
+        Parameters
+        ----------
+        order : ndarray of intp
+            The rows to visit.
+        rates : ndarray of float64 of shape (n_steps,) or (n_steps, n_columns)
+            The learning rate of each step; `n_steps` is `len(order) / batch_size`, rounded up.
+
+        Returns
+        -------
+        sums : ndarray of float64 of shape (n_columns,)
+            The weighted sum of the losses met, each before the step that its row is part of.
+        """
+        cdef bint single = self.rows.dtype == np.float32
+        self.order, self.rates = order, rates if rates.ndim == 2 else rates[:, np.newaxis]
+        self.update.prepare(self.rates.shape[1])
+        self._sums.fill(0)
+        with nogil:
+            if single:
+                visit(self, <float*> self.values)
+            else:
+                visit(self, <double*> self.values)
+        return self._sums.copy()
 
     cdef void* allocate(self, size, dtype, fill=None) except? NULL:
         array = np.empty(size, dtype) if fill is None else np.full(size, fill, dtype)
@@ -98,69 +134,58 @@ cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept n
         SGDKIT_PREFETCH(address + k * LINE)
 
 
+cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:
+    """Note where the rows of the coming stretch begin and end, and ask for their targets.
+
+    These are reads all over memory that do not wait for one another, as they would between the rows.
+    """
+    cdef Py_ssize_t last = min(first + STRETCH + FETCH_ROW, p.order.shape[0]), row, i
+    for i in range(first, last):
+        row = p.order[i]
+        p.begins[i - first] = begin(p.rows, row)
+        p.ends[i - first] = begin(p.rows, row + 1)
+        fetch_targets(p.targets, row)
+    for i in range(last - first, STRETCH + FETCH_ROW):
+        p.begins[i] = p.ends[i] = 0
+
+
+cdef inline void fetch_targets(Targets targets, Py_ssize_t row) noexcept nogil:
+    if targets.labels:
+        SGDKIT_PREFETCH(targets.codes + row)
+    else:
+        SGDKIT_PREFETCH(targets.outputs + row * targets.n_outputs)
+
+
 cdef inline void fetch(Pass p, Py_ssize_t i, floating* unused) noexcept nogil:
-    """Ask for the weights of a row that is soon to come, and for the indices and values of a later one."""
-    cdef Py_ssize_t last = p.order.shape[0] - 1, size = sizeof(floating), width = 8 if p.rows.wide else 4
-    cdef Py_ssize_t row, first, end, k, record = p.update.record_size * size
+    """Ask for the weights of a row that is soon to come, and for the indices and values of a later one.
+
+    `i` is the place of the row at hand in the stretch.
+    """
+    cdef Py_ssize_t size = sizeof(floating), width = 8 if p.rows.wide else 4, record = p.update.record_size * size
+    cdef Py_ssize_t first = p.begins[i + FETCH_ROW], n = p.ends[i + FETCH_ROW] - first, k
     cdef const char* state = <const char*> p.update.state
     cdef const int32_t* features
+    fetch_lines(<const char*> p.rows.values + first * size, n * size)
     if p.rows.dense:
         return
-    row = p.order[min(i + FETCH_ROW, last)]
-    first, end = begin(p.rows, row), begin(p.rows, row + 1)
-    fetch_lines(<const char*> p.rows.values + first * size, (end - first) * size)
-    fetch_lines(<const char*> p.rows.indices + first * width, (end - first) * width)
+    fetch_lines(<const char*> p.rows.indices + first * width, n * width)
     if not p.rows.wide:
         features = <const int32_t*> p.rows.indices
-        row = p.order[min(i + FETCH_WEIGHTS, last)]
-        for k in range(begin(p.rows, row), begin(p.rows, row + 1)):
-            SGDKIT_PREFETCH(state + features[k] * record)
+        if record <= LINE:
+            for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
+                SGDKIT_PREFETCH(state + features[k] * record)
+        else:
+            for k in range(p.begins[i + 2], p.ends[i + 2]):
+                fetch_lines(state + features[k] * record, record)
 
 
-cdef inline void catch_up(
-    Update update, const int32_t* features, Py_ssize_t n, const floating* unused,
+cdef inline void read(
+    Update update, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
-    if not update.penalised:
-        return
     if floating is float:
-        update.catch_up_f32(features, n)
+        update.read_f32(features, x, n, scores)
     else:
-        update.catch_up_f64(features, n)
-
-
-cdef inline void score_columns(
-    Pass p, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
-) noexcept nogil:
-    cdef const floating* state = <const floating*> p.update.state
-    cdef Py_ssize_t record = p.update.record_size, k, c
-    cdef const floating* w0 = state + p.update.n_features * record
-    cdef const floating* w1
-    cdef const floating* w2
-    cdef const floating* w3
-    cdef floating* scores = <floating*> p.scores
-    for c in range(n_columns):
-        scores[c] = w0[c]
-    # Four at a time, because each addition to a score waits for the one before.
-    for k in range(0, n - 3, 4):
-        w0 = state + features[k] * record
-        w1 = state + features[k + 1] * record
-        w2 = state + features[k + 2] * record
-        w3 = state + features[k + 3] * record
-        for c in range(n_columns):
-            scores[c] += (x[k] * w0[c] + x[k + 1] * w1[c]) + (x[k + 2] * w2[c] + x[k + 3] * w3[c])
-    for k in range(n - n % 4, n):
-        w0 = state + features[k] * record
-        for c in range(n_columns):
-            scores[c] += x[k] * w0[c]
-
-
-cdef inline void score(Pass p, const int32_t* features, const floating* x, Py_ssize_t n) noexcept nogil:
-    """Write the score of a row for every column."""
-    # With the constant 1, the compiler drops the loops over columns.
-    if p.update.n_columns == 1:
-        score_columns(p, features, x, n, 1)
-    else:
-        score_columns(p, features, x, n, p.update.n_columns)
+        update.read_f64(features, x, n, scores)
 
 
 cdef inline void derive(Pass p, Py_ssize_t row, double share, const floating* unused) noexcept nogil:
@@ -182,18 +207,14 @@ cdef inline void derive(Pass p, Py_ssize_t row, double share, const floating* un
         p.sums[c] += weight * value[c]
 
 
-cdef inline void move(
-    Update update, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_rows,
+cdef inline void step(
+    Update update, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_rows, const double* rates,
 ) noexcept nogil:
-    """Let the optimizer take its step, and turn the clocks."""
+    update.n_rows, update.rates = n_rows, rates
     if floating is float:
         update.step_f32(features, x, n)
     else:
         update.step_f64(features, x, n)
-    update.clock += update.rate
-    update.n_rows_seen += n_rows
-    if update.average and update.n_rows_seen >= update.average_from:
-        update.n_averaged += 1
 
 
 cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nogil:
@@ -204,13 +225,13 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
     update.gradient = update.intercept_gradient = p.derivative
     update.gradient_stride = 0
     for i in range(p.order.shape[0]):
-        fetch(p, i, value_buffer)
+        if i % STRETCH == 0:
+            look_ahead(p, i)
+        fetch(p, i % STRETCH, value_buffer)
         n = get_row(p.rows, p.order[i], value_buffer, p.indices, &x, &features)
-        catch_up(update, features, n, x)
-        score(p, features, x, n)
+        read(update, features, x, n, <floating*> p.scores)
         derive(p, p.order[i], 1.0, x)
-        update.rate = p.rates[i]
-        move(update, features, x, n, 1)
+        step(update, features, x, n, 1, &p.rates[i, 0])
 
 
 cdef inline Py_ssize_t gather(
@@ -223,7 +244,6 @@ cdef inline Py_ssize_t gather(
             p.place[features[k]] = <int32_t> n_touched
             p.touched[n_touched] = features[k]
             n_touched += 1
-    catch_up(p.update, p.touched + before, n_touched - before, unused)
     for k in range(before * p.update.n_columns, n_touched * p.update.n_columns):
         (<floating*> p.gradient)[k] = 0
     return n_touched
@@ -259,11 +279,10 @@ cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept 
         for i in range(first, last):
             n = get_row(p.rows, p.order[i], value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
-            score(p, features, x, n)
+            read(update, features, x, n, <floating*> p.scores)
             derive(p, p.order[i], 1.0 / (last - first), x)
             accumulate(p, features, x, n)
-        update.rate = p.rates[b]
-        move(update, p.touched, <const floating*> p.ones, n_touched, last - first)
+        step(update, p.touched, <const floating*> p.ones, n_touched, last - first, &p.rates[b, 0])
         for k in range(n_touched):
             p.place[p.touched[k]] = -1
 
@@ -273,36 +292,3 @@ cdef inline void visit(Pass p, floating* value_buffer) noexcept nogil:
         visit_rows(p, p.update, value_buffer)
     else:
         visit_batches(p, p.update, value_buffer)
-
-
-def run(rows, targets, loss, update, *, order, rates, weights=None, batch_size=1):
-    """Visit rows in the given order, one optimizer step for each `batch_size` of them.
-
-    Parameters
-    ----------
-    rows : Rows
-    targets : Targets
-    loss : Loss
-    update : Update
-        It holds the state, which changes.
-    order : ndarray of intp
-        The rows to visit.
-    rates : ndarray of float64 of shape (n_steps,)
-        The learning rate of each step; `n_steps` is `len(order) / batch_size`, rounded up.
-    weights : ndarray of float64 of shape (n_rows,), default=None
-    batch_size : int, default=1
-
-    Returns
-    -------
-    sums : ndarray of float64 of shape (n_columns,)
-        The weighted sum of the losses met, each before the step that its row is part of.
-    """
-    cdef Pass p = Pass(rows, targets, loss, update)
-    cdef bint single = rows.dtype == np.float32
-    p.plan(order, rates, weights, batch_size)
-    with nogil:
-        if single:
-            visit(p, <float*> p.values)
-        else:
-            visit(p, <double*> p.values)
-    return np.asarray(p.sums)

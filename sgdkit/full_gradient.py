@@ -49,9 +49,13 @@ class FullGradient:
     def weights(self):
         return self.total / self.W.dtype.type(self.n_averaged) if self.n_averaged else self.W
 
+    def penalty(self):
+        """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
+        return self._penalty.value(self.W[:-1]) + 0 * self.W[-1]
+
     def set_columns(self, penalty, scale):
         """Set the penalty, and the factor of each column's rate."""
-        self.penalty = penalty
+        self._penalty = penalty
         self.scale = np.asarray(scale, dtype=self.W.dtype)
 
     def flush(self):
@@ -114,11 +118,11 @@ class FullGradient:
 
     def _move(self, V, gradient, rates):
         new = V - rates * gradient
-        new[:-1] = self.penalty.prox(new[:-1], rates)
+        new[:-1] = self._penalty.prox(new[:-1], rates)
         return new
 
     def _objective(self, weights, losses):
-        return losses.sum() / self._cached.n_rows + self.penalty.value(weights[:-1])
+        return losses.sum() / self._cached.n_rows + self._penalty.value(weights[:-1]).sum()
 
 
 class _Scores:

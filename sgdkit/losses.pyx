@@ -5,6 +5,8 @@
 The target of a classification loss is -1 or 1 in each column. A loss is pointwise, one column at a time, unless
 `coupled` says that the `n_outputs` columns of a model share it, as those of softmax do.
 
+In formulas, Cython takes the number 1 for a double, which costs float32 its speed; hence `<floating> 1`.
+
 To add a loss: write its formula as one inline function over the columns of a row, a class with the two lines that
 call it, and its entry in `CLASSIFIER_LOSSES` or `REGRESSOR_LOSSES`; then its NumPy twin in `tests/reference.py`.
 """
@@ -12,9 +14,9 @@ call it, and its entry in `CLASSIFIER_LOSSES` or `REGRESSOR_LOSSES`; then its Nu
 import numpy as np
 
 from cython cimport floating
-from libc.math cimport exp, expf, fabs, fabsf, log, log1p, log1pf, logf
+from libc.math cimport exp, expf, fabs, fabsf, log, logf
 
-from sgdkit.exponential cimport exp_nonpositive
+from sgdkit.exponential cimport exp_nonpositive, log1p_unit, step_at_zero, step_at_zero
 from sgdkit.rows cimport Targets, get_targets
 
 
@@ -30,13 +32,6 @@ cdef inline floating _log(floating x) noexcept nogil:
         return logf(x)
     else:
         return log(x)
-
-
-cdef inline floating _log1p(floating x) noexcept nogil:
-    if floating is float:
-        return log1pf(x)
-    else:
-        return log1p(x)
 
 
 cdef inline floating _abs(floating x) noexcept nogil:
@@ -165,12 +160,13 @@ cdef inline void log_loss(
     const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
 ) noexcept nogil:
     cdef Py_ssize_t c
-    cdef floating z, e
+    cdef floating z, e, right, one = 1
     for c in range(n):
         z = t[c] * s[c]
+        right = step_at_zero(z)
         e = exp_nonpositive(-_abs(z))
-        value[c] = _positive(-z) + _log1p(e)
-        gradient[c] = -t[c] * (e if z > 0 else <floating> 1.0) / (1 + e)
+        value[c] = <floating> 0.5 * (_abs(z) - z) + log1p_unit(e)
+        gradient[c] = -t[c] * (right * e + (one - right)) / (one + e)
 
 
 cdef class LogLoss(Loss):
@@ -195,7 +191,7 @@ cdef inline void hinge(
     cdef Py_ssize_t c
     cdef floating z
     for c in range(n):
-        z = 1 - t[c] * s[c]
+        z = <floating> 1 - t[c] * s[c]
         value[c] = _positive(z)
         gradient[c] = -t[c] * (z > 0)
 
@@ -222,9 +218,9 @@ cdef inline void squared_hinge(
     cdef Py_ssize_t c
     cdef floating z
     for c in range(n):
-        z = _positive(1 - t[c] * s[c])
+        z = _positive(<floating> 1 - t[c] * s[c])
         value[c] = z * z
-        gradient[c] = -2 * t[c] * z
+        gradient[c] = <floating> -2 * t[c] * z
 
 
 cdef class SquaredHinge(Loss):
@@ -249,12 +245,12 @@ cdef inline void modified_huber(
     for c in range(n):
         z = t[c] * s[c]
         if z < -1:
-            value[c] = -4 * z
-            gradient[c] = -4 * t[c]
+            value[c] = <floating> -4 * z
+            gradient[c] = <floating> -4 * t[c]
         else:
-            z = _positive(1 - z)
+            z = _positive(<floating> 1 - z)
             value[c] = z * z
-            gradient[c] = -2 * t[c] * z
+            gradient[c] = <floating> -2 * t[c] * z
 
 
 cdef class ModifiedHuber(Loss):
@@ -308,7 +304,7 @@ cdef inline void squared_error(
     cdef floating r
     for c in range(n):
         r = s[c] - t[c]
-        value[c] = r * r / 2
+        value[c] = <floating> 0.5 * r * r
         gradient[c] = r
 
 
@@ -364,10 +360,10 @@ cdef inline void huber(
     for c in range(n):
         r = s[c] - t[c]
         if _abs(r) <= epsilon:
-            value[c] = r * r / 2
+            value[c] = <floating> 0.5 * r * r
             gradient[c] = r
         else:
-            value[c] = epsilon * (_abs(r) - epsilon / 2)
+            value[c] = epsilon * (_abs(r) - <floating> 0.5 * epsilon)
             gradient[c] = epsilon * _sign(r)
 
 
@@ -430,7 +426,7 @@ cdef inline void squared_epsilon_insensitive(
         r = s[c] - t[c]
         z = _positive(_abs(r) - epsilon)
         value[c] = z * z
-        gradient[c] = 2 * _sign(r) * z
+        gradient[c] = <floating> 2 * _sign(r) * z
 
 
 cdef class SquaredEpsilonInsensitive(Loss):
@@ -456,8 +452,8 @@ cdef inline void pinball(
     cdef floating r
     for c in range(n):
         r = s[c] - t[c]
-        value[c] = (1 - quantile) * _positive(r) + quantile * _positive(-r)
-        gradient[c] = (1 - quantile) * (r > 0) - quantile * (r < 0)
+        value[c] = (<floating> 1 - quantile) * _positive(r) + quantile * _positive(-r)
+        gradient[c] = (<floating> 1 - quantile) * (r > 0) - quantile * (r < 0)
 
 
 cdef class Quantile(Loss):
@@ -519,8 +515,8 @@ cdef inline void gamma(
     cdef floating ratio
     for c in range(n):
         ratio = t[c] * _exp(-s[c])
-        value[c] = ratio + s[c] - _log(t[c]) - 1
-        gradient[c] = 1 - ratio
+        value[c] = ratio + s[c] - _log(t[c]) - <floating> 1
+        gradient[c] = <floating> 1 - ratio
 
 
 cdef class Gamma(Loss):
@@ -621,8 +617,8 @@ cdef inline void crammer_singer(
             y = c
         elif rival < 0 or s[c] > s[rival]:
             rival = c
-    if rival >= 0 and 1 + s[rival] - s[y] > 0:
-        value[0] = 1 + s[rival] - s[y]
+    if rival >= 0 and <floating> 1 + s[rival] - s[y] > 0:
+        value[0] = <floating> 1 + s[rival] - s[y]
         gradient[rival] = 1
         gradient[y] = -1
 

@@ -23,13 +23,10 @@ class Penalty:
         self.l2 = l2
 
     def value(self, weights):
-        """The penalty of an array of weights (without the intercepts)."""
-        total = 0.0
-        if self.l1:
-            total += self.l1 * float(np.abs(weights).sum(dtype=np.float64))
-        if self.l2:
-            total += self.l2 / 2 * float(np.einsum("ij,ij->", weights, weights, dtype=np.float64))
-        return total
+        """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
+        weights = weights.astype(np.float64, copy=False)
+        with np.errstate(over="ignore"):
+            return self.l1 * np.abs(weights).sum(axis=0) + self.l2 / 2 * np.square(weights).sum(axis=0)
 
     def prox(self, weights, rate):
         """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""

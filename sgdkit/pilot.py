@@ -113,8 +113,5 @@ def _losses(trainer, problem, rates, initial):
     one_batch = trainer.optimizer._full_batch or problem.n_rows <= problem.batch_size
     n_epochs = FULL_BATCH_EPOCHS if one_batch else -(-SAMPLE_ROWS // problem.n_rows)
     sums = sum(trainer.epoch(repeated) for _ in range(n_epochs)) / n_epochs
-    weights = trainer.updates[0].slot(0)[:-1]
-    penalties = [
-        problem.penalty.value(weights[:, k * n_columns : (k + 1) * n_columns]) for k in range(len(rates))
-    ]
-    return sums.reshape(len(rates), n_columns).sum(axis=1) / problem.total_weight + penalties
+    objectives = sums / problem.total_weight + trainer.penalty()
+    return objectives.reshape(len(rates), n_columns).sum(axis=1)

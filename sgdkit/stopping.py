@@ -40,9 +40,10 @@ class Patience:
 
     def see(self, value):
         """Take in the value of an epoch, and return whether it is the lowest so far."""
-        if self.relative and np.isinf(self.best):
+        first = self.best == np.inf
+        if self.relative and first:
             self.scale = abs(value)
-        enough = np.isinf(self.best) or self.tol is None or value < self.best - self.tol * self.scale
+        enough = first or self.tol is None or value < self.best - self.tol * self.scale
         self.n_idle = 0 if enough else self.n_idle + 1
         lowest = value < self.best
         self.best = min(value, self.best)

@@ -8,6 +8,7 @@ Invariants:
 - Columns in different blocks never meet, so their results do not depend on the number of threads.
 """
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -15,11 +16,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sgdkit._epoch import run
+from sgdkit._epoch import Pass
 
-# Seconds of compiled work, roughly, between two looks at the keyboard.
+# Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
 CHUNK_SECONDS = 0.2
 SECONDS_A_VALUE = 1e-8
+CHUNK_ROWS = 1 << 14
 
 
 # A rise of the objective by this factor since the first epoch is no noise.
@@ -94,6 +96,7 @@ class Trainer:
         self.average_from = average_from
         self.generator = np.random.Generator(np.random.PCG64(seed))
         self.n_steps = 0
+        self._passes = None
         column = problem.targets.column
         n_blocks = 1 if problem.loss.coupled or optimizer._full_batch else min(n_blocks, len(column))
         self.columns = np.array_split(np.arange(len(column)), n_blocks)
@@ -119,8 +122,12 @@ class Trainer:
             and (not backtracks or self.optimizer._backtracks(loss))
         )
 
+    def __getstate__(self):
+        return {**self.__dict__, "_passes": None}
+
     def release(self):
         """Let go of the data of a fit."""
+        self._passes = None
         for update in self.updates:
             update.release()
 
@@ -151,8 +158,11 @@ class Trainer:
         for block, update in zip(self.columns, self.updates, strict=True):
             update.load(weights[:, block])
 
-    def penalty_value(self, penalty):
-        return sum(penalty.value(update.slot(0)[:-1]) for update in self.updates)
+    def penalty(self):
+        """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
+        if len(self.updates) == 1:
+            return self.updates[0].penalty()
+        return np.concatenate([update.penalty() for update in self.updates])
 
     def epoch(self, problem, *, shuffle=True):
         """Pass once over the rows, and return each column's weighted sum of losses.
@@ -160,53 +170,51 @@ class Trainer:
         It is the sum of the losses as they were met, each before the step that its row was part of; of a full-gradient
         epoch, the sum after its one step.
         """
-        if self.updates[0].optimizer._full_batch:
+        if self.optimizer._full_batch:
             self.n_steps += 1
-            rate = (
-                None
-                if self.schedule is None
-                else self.schedule.rates(np.array([self.n_steps], dtype=float))[0]
+            steps = np.array([self.n_steps], dtype=np.float64)
+            return self.updates[0].epoch(
+                problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
-            return self.updates[0].epoch(problem, rate)
+        if self._passes is None or self._passes[0] is not problem:
+            self._passes = (
+                problem,
+                [self._pass(problem, *block) for block in zip(self.columns, self.updates, strict=True)],
+            )
         order = np.arange(problem.rows.n_rows) if problem.order is None else problem.order.copy()
         if shuffle and len(order) > problem.batch_size:
             self.generator.shuffle(order)
-        sums = np.zeros(sum(map(len, self.columns)))
+        chunks = self._chunks(problem, order)
         # A pool for one block would only cost time.
         with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
-            for chunk in self._chunks(problem, order):
-                sums += self._visit(problem, chunk, pool)
+            sums = sum(self._visit(problem, chunk, pool) for chunk in chunks)
         for update in self.updates:
             update.flush()
         return sums
 
+    @staticmethod
+    def _pass(problem, block, update):
+        targets = problem.targets.with_columns(problem.targets.column[block])
+        options = {"weights": problem.weights, "batch_size": problem.batch_size}
+        return Pass(problem.rows, targets, problem.loss, update, **options)
+
     def _chunks(self, problem, order):
         """Cut the order, between mini-batches, into pieces of a fraction of a second."""
         seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
-        size = problem.batch_size * max(1, int(CHUNK_SECONDS / seconds_a_row / problem.batch_size))
+        size = min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS)
+        size = problem.batch_size * max(1, size // problem.batch_size)
+        if len(order) <= size:
+            return [order]
         return (order[begin : begin + size] for begin in range(0, len(order), size))
 
     def _visit(self, problem, chunk, pool):
         n_steps = -(-len(chunk) // problem.batch_size)
         rates = self.schedule.rates(np.arange(self.n_steps + 1, self.n_steps + n_steps + 1, dtype=np.float64))
         self.n_steps += n_steps
-
-        def visit(block, update):
-            targets = problem.targets.with_columns(problem.targets.column[block])
-            return run(
-                problem.rows,
-                targets,
-                problem.loss,
-                update,
-                order=chunk,
-                rates=rates,
-                weights=problem.weights,
-                batch_size=problem.batch_size,
-            )
-
-        if len(self.updates) == 1:
-            return visit(self.columns[0], self.updates[0])
-        return np.concatenate(list(pool.map(visit, self.columns, self.updates)))
+        passes = self._passes[1]
+        if len(passes) == 1:
+            return passes[0].visit(chunk, rates)
+        return np.concatenate(list(pool.map(lambda one: one.visit(chunk, rates), passes)))
 
 
 @dataclass
@@ -266,11 +274,12 @@ def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=
     try:
         for _ in range(max_iter):
             begin = time.perf_counter()
-            objective = trainer.epoch(problem, shuffle=shuffle).sum() / total_weight
-            objective += trainer.penalty_value(problem.penalty)
+            losses = trainer.epoch(problem, shuffle=shuffle)
+            objective = float(np.add.reduce(losses / total_weight + trainer.penalty()))
             weights = trainer.weights()
-            validation_score = None if score is None else score(weights)
-            _check_progress(trainer, history, objective, weights, validation_score, ceiling=ceiling)
+            # In one order, so that products with them are the same to the last bit for any number of blocks.
+            validation_score = None if score is None else score(np.ascontiguousarray(weights))
+            _check_progress(trainer, history, objective, validation_score, ceiling=ceiling)
             lowest = patience.see(objective if score is None else -validation_score)
             history.add(objective, validation_score)
             if lowest or score is None:
@@ -286,12 +295,12 @@ def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=
         trainer.release()
 
 
-def _check_progress(trainer, history, objective, weights, validation_score, *, ceiling):
+def _check_progress(trainer, history, objective, validation_score, *, ceiling):
     """Raise `Diverged` if the epoch has led nowhere."""
     n_iter = history.n_iter + 1
-    if not (np.isfinite(objective) and np.isfinite(weights).all()):
+    if not math.isfinite(objective):
         raise Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer)}")
-    if validation_score is not None and not np.isfinite(validation_score):
+    if validation_score is not None and not math.isfinite(validation_score):
         raise Diverged(
             f"The validation score of epoch {n_iter} is {validation_score}, {_remedy(trainer)} "
             "Or choose another scoring."

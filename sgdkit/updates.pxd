@@ -3,13 +3,16 @@ from libc.stdint cimport int32_t
 
 cdef class Update:
     cdef readonly Py_ssize_t n_features, n_columns, n_slots, n_shared
-    cdef readonly bint fit_intercept, penalised, average
+    cdef readonly bint fit_intercept, average
     cdef readonly object record, optimizer
-    # Of the step to come.
-    cdef double rate
+    # Of the step to come: its rates (`rate_stride` is 1 where each column has its own), the derivatives that multiply
+    # the features' values (`gradient_stride` is 0 where all features have the same), and the rows behind it.
+    cdef const double* rates
+    cdef Py_ssize_t rate_stride
     cdef const void* gradient
     cdef const void* intercept_gradient
     cdef Py_ssize_t gradient_stride
+    cdef Py_ssize_t n_rows
     # The lazy penalty's clock, and the lazy average's.
     cdef public double clock
     cdef public Py_ssize_t average_from, n_rows_seen, n_averaged
@@ -20,15 +23,25 @@ cdef class Update:
     # Whether all options of the optimizer are off.
     cdef bint plain
     cdef double metric_scale, epsilon, smallest
+    # Whether the penalty waits until a feature is read, or stands in the growth of the columns; whether this is one.
+    cdef bint lazy, scaled, has_l1, uniform, together
+    cdef double largest_growth
     cdef Py_ssize_t record_size
     cdef void* state
+    # One number for each column: the strengths of the penalty, alone and times the factor of the rate; ...
+    cdef double* alpha_l1
+    cdef double* alpha_l2
     cdef void* l1
     cdef void* l2
     cdef void* scale
-    cdef bint has_l1
-    cdef object _vectors
+    cdef void* steps
+    cdef void* inverse
+    cdef double* decay
+    cdef double* growth
+    cdef dict _vectors
 
+    cdef void* _vector(self, name, values, dtype=*) except NULL
+    cdef void read_f32(self, const int32_t* features, const float* x, Py_ssize_t n, float* scores) noexcept nogil
+    cdef void read_f64(self, const int32_t* features, const double* x, Py_ssize_t n, double* scores) noexcept nogil
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil
     cdef void step_f64(self, const int32_t* features, const double* x, Py_ssize_t n) noexcept nogil
-    cdef void catch_up_f32(self, const int32_t* features, Py_ssize_t n) noexcept nogil
-    cdef void catch_up_f64(self, const int32_t* features, Py_ssize_t n) noexcept nogil

@@ -10,10 +10,14 @@ Slot 0 is the weight. Slot 1 of an adaptive optimizer is the root of its second 
 `d = metric_scale * (slot 1 + epsilon)`; that of the others is the constant `metric_scale`. The last slot is the
 running correction of the average, if there is one. The last record is the intercept's.
 
+A row is read, which brings its features up to date and scores it, and then stepped on.
+
 Invariants:
 - A step is `w <- prox(w - rate * direction)`, with the penalty's proximal operator in the metric d / rate. The
   gradient part is taken by `step`. The proximal part waits until the coordinate is next read, and `catch_up` then takes
   it with the sum of the rates since: d does not change in between.
+- Where d is one and the same constant for all coordinates, an l2 penalty alone shrinks all of them by the same factor
+  in each step; then weights are stored times `growth`, the inverse of the product of the factors, and nothing waits.
 - A coordinate of an adaptive optimizer that no gradient has reached has no metric; `catch_up` leaves its weight alone.
 - `direction` settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
 
@@ -24,12 +28,33 @@ hyper-parameters in `sgdkit/optimizers.py`.
 import numpy as np
 
 from cython cimport floating
-from libc.math cimport sqrt, sqrtf
+from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t
 
 from sgdkit.penalties cimport shrink
 
 from sgdkit.penalties import Penalty
+
+
+cdef enum:
+    # So many columns are scored at a time.
+    TILE = 16
+    # So many features of a single column are worked on at a time, each where a column would be.
+    FEW = 4
+    # So many features are brought up to date in one call at the end of an epoch.
+    STRETCH = 256
+
+cdef extern from *:
+    """
+    /* A function of its own: inlined into a loop, GCC no longer sees that its statements do the same four times. */
+    #if defined(__GNUC__) || defined(__clang__)
+    #define SGDKIT_APART __attribute__((noinline)) int
+    #pragma GCC diagnostic ignored "-Wattributes"
+    #else
+    #define SGDKIT_APART int
+    #endif
+    """
+    ctypedef int apart "SGDKIT_APART"
 
 
 ctypedef struct SGDRule:
@@ -65,30 +90,33 @@ cdef inline floating _sqrt(floating x) noexcept nogil:
         return sqrt(x)
 
 
-cdef inline void gains(const Rule* rule, floating* shared, floating* gain) noexcept nogil:
-    """What the columns share in one touch of a feature: the weights of the new gradient in debiased averages.
+cdef inline void gains(
+    const Rule* rule, floating* shared, Py_ssize_t stride, Py_ssize_t n, floating* gain,
+) noexcept nogil:
+    """What the columns share in one touch of `n` features: the weights of the new gradient in debiased averages.
 
     With q = 1 - beta^n after n touches, the debiased average m = (1 - beta) sum_i beta^(n-i) g_i / q follows
     m <- m + (1 - beta) / q * (g - m), and q <- beta q + 1 - beta.
     """
-    cdef floating beta
+    cdef floating beta_1, beta_2, one = 1
+    cdef Py_ssize_t k
     if Rule is AdamRule:
-        beta = <floating> rule.beta_1
-        shared[1] = beta * shared[1] + (1 - beta)
-        gain[0] = (1 - beta) / shared[1]
-        beta = <floating> rule.beta_2
-        shared[2] = beta * shared[2] + (1 - beta)
-        gain[1] = (1 - beta) / shared[2]
+        beta_1, beta_2 = <floating> rule.beta_1, <floating> rule.beta_2
+        for k in range(n):
+            shared[stride + k] = beta_1 * shared[stride + k] + (one - beta_1)
+            shared[2 * stride + k] = beta_2 * shared[2 * stride + k] + (one - beta_2)
+            gain[k] = (one - beta_1) / shared[stride + k]
+            gain[stride + k] = (one - beta_2) / shared[2 * stride + k]
 
 
 cdef inline floating direction(
-    const Rule* rule, floating* slot, Py_ssize_t stride, floating g, const floating* gain, bint plain,
+    const Rule* rule, floating* slot, Py_ssize_t stride, floating g, floating gain_1, floating gain_2, bint plain,
 ) noexcept nogil:
     """Take the gradient `g` into the moments of one coordinate, and return what its weight moves by at rate 1.
 
     `plain` says that the rule's options are off, so that the compiler drops the branches.
     """
-    cdef floating root, v, mean, rho, momentum, epsilon
+    cdef floating root, v, mean, rho, momentum, epsilon, one = 1
     if Rule is SGDRule:
         momentum = <floating> rule.momentum
         if plain or momentum == 0:
@@ -103,13 +131,13 @@ cdef inline floating direction(
         epsilon = <floating> rule.epsilon
         root = slot[stride]
         mean = slot[2 * stride]
-        mean += gain[0] * (g - mean)
+        mean += gain_1 * (g - mean)
         if rule.amsgrad and not plain:
-            slot[3 * stride] += gain[1] * (g * g - slot[3 * stride])
+            slot[3 * stride] += gain_2 * (g * g - slot[3 * stride])
             root = max(root, _sqrt(slot[3 * stride]))
         else:
             v = root * root
-            root = _sqrt(v + gain[1] * (g * g - v))
+            root = _sqrt(v + gain_2 * (g * g - v))
         slot[stride] = root
         slot[2 * stride] = mean
         return mean / (root + epsilon)
@@ -118,14 +146,14 @@ cdef inline floating direction(
         momentum = <floating> rule.momentum
         epsilon = <floating> rule.epsilon
         if rule.centered and not plain:
-            mean = rho * slot[2 * stride] + (1 - rho) * g
-            v = rho * slot[3 * stride] + (1 - rho) * g * g
+            mean = rho * slot[2 * stride] + (one - rho) * g
+            v = rho * slot[3 * stride] + (one - rho) * g * g
             slot[2 * stride] = mean
             slot[3 * stride] = v
             v -= mean * mean
             root = _sqrt(v if v > 0 else 0)
         else:
-            root = _sqrt(rho * slot[stride] * slot[stride] + (1 - rho) * g * g)
+            root = _sqrt(rho * slot[stride] * slot[stride] + (one - rho) * g * g)
         slot[stride] = root
         g = g / (root + epsilon)
         if plain or momentum == 0:
@@ -136,59 +164,151 @@ cdef inline floating direction(
 
 
 cdef inline void step_columns(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
-    Py_ssize_t n_columns, bint average, bint plain,
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    Py_ssize_t n_columns, Py_ssize_t record, bint average, bint plain,
 ) noexcept nogil:
-    cdef floating* state = <floating*> u.state
-    cdef const floating* scale = <const floating*> u.scale
-    cdef const floating* gradient = <const floating*> u.gradient
-    cdef Py_ssize_t record = u.record_size, stride = u.gradient_stride
-    cdef Py_ssize_t n_slots = u.n_slots, last = (n_slots - 1) * n_columns
-    cdef floating rate = <floating> u.rate, weight = <floating> u.n_averaged
+    cdef const floating* steps = <const floating*> u.steps
+    cdef Py_ssize_t stride = u.gradient_stride, n_slots = u.n_slots, last = (n_slots - 1) * n_columns
+    cdef floating weight = <floating> u.n_averaged, move
     cdef Rule own_rule = rule[0]
     cdef floating gain[2]
     cdef floating* slot
-    cdef floating move
     cdef Py_ssize_t k, c
     for k in range(n):
-        slot = state + features[k] * record
-        gains(&own_rule, slot + n_slots * n_columns, gain)
+        slot = <floating*> u.state + features[k] * record
+        gains(&own_rule, slot + n_slots * n_columns, 1, 1, gain)
         for c in range(n_columns):
-            move = direction(&own_rule, slot + c, n_columns, x[k] * gradient[c], gain, plain)
-            move *= rate * scale[c]
+            move = direction(&own_rule, slot + c, n_columns, x[k] * gradient[c], gain[0], gain[1], plain)
+            move *= steps[c]
             slot[c] -= move
             if average:
                 slot[last + c] -= weight * move
         gradient += stride
 
 
+cdef apart step_few(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient,
+    Py_ssize_t n, Py_ssize_t record,
+) noexcept nogil:
+    """Step on up to `FEW` features of a single column, where no option is on."""
+    cdef Py_ssize_t n_slots = usual_slots(rule), stride = u.gradient_stride, k, f
+    cdef floating step = (<const floating*> u.steps)[0]
+    cdef Rule own_rule = rule[0]
+    cdef floating lanes[6 * FEW]
+    cdef floating gain[2 * FEW]
+    for k in range(n):
+        for f in range(record):
+            lanes[f * FEW + k] = (<const floating*> u.state)[features[k] * record + f]
+    gains(&own_rule, lanes + n_slots * FEW, FEW, n, gain)
+    for k in range(n):
+        lanes[k] -= step * direction(&own_rule, lanes + k, FEW, x[k] * gradient[k * stride], gain[k], gain[FEW + k], True)
+    for k in range(n):
+        for f in range(record):
+            (<floating*> u.state)[features[k] * record + f] = lanes[f * FEW + k]
+    return 0
+
+
+cdef inline void step_features(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    Py_ssize_t record,
+) noexcept nogil:
+    cdef Py_ssize_t k = 0
+    while k + FEW <= n:
+        step_few(u, rule, features + k, x + k, gradient + k * u.gradient_stride, FEW, record)
+        k += FEW
+    while k < n:
+        step_few(u, rule, features + k, x + k, gradient + k * u.gradient_stride, 1, record)
+        k += 1
+
+
+cdef inline Py_ssize_t usual_slots(const Rule* rule) noexcept nogil:
+    if Rule is SGDRule:
+        return 1
+    elif Rule is AdamRule:
+        return 3
+    else:
+        return 2
+
+
+cdef inline Py_ssize_t usual_record(const Rule* rule) noexcept nogil:
+    """The size of a record of one column where no option is on."""
+    if Rule is SGDRule:
+        return 1
+    elif Rule is AdamRule:
+        return 6
+    else:
+        return 3
+
+
 cdef inline void step(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
-    """Move the weights of the touched features, whose gradients are `x[k] * gradient[k]`, and the intercept."""
+    """Move the weights of the features that have been read, whose gradients are `x[k] * gradient[k]`, and the intercept.
+    """
     cdef int32_t intercept = <int32_t> u.n_features
     cdef floating one = 1
+    cdef floating* steps = <floating*> u.steps
+    cdef const floating* scale = <const floating*> u.scale
+    cdef const floating* gradient = <const floating*> u.gradient
+    cdef Py_ssize_t c
+    for c in range(u.n_columns):
+        steps[c] = <floating> u.rates[c * u.rate_stride] * scale[c]
+    if u.fit_intercept:
+        gradient = <const floating*> u.intercept_gradient
+        step_columns(u, rule, &intercept, &one, 1, gradient, u.n_columns, u.record_size, u.average, False)
+        gradient = <const floating*> u.gradient
+    if u.scaled:
+        for c in range(u.n_columns):
+            steps[c] *= <floating> u.growth[0 if u.together else c]
     # With constants, the compiler drops loops and branches.
     if u.average or not u.plain:
-        step_columns(u, rule, features, x, n, n_columns=u.n_columns, average=u.average, plain=False)
-    elif u.n_columns == 1:
-        step_columns(u, rule, features, x, n, n_columns=1, average=False, plain=True)
+        step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, u.average, False)
+    elif u.n_columns == 1 and u.record_size == usual_record(rule):
+        step_features(u, rule, features, x, n, gradient, usual_record(rule))
     else:
-        step_columns(u, rule, features, x, n, n_columns=u.n_columns, average=False, plain=True)
-    if u.fit_intercept:
-        u.gradient, u.intercept_gradient = u.intercept_gradient, u.gradient
-        step_columns(u, rule, &intercept, &one, 1, n_columns=u.n_columns, average=u.average, plain=False)
-        u.gradient, u.intercept_gradient = u.intercept_gradient, u.gradient
+        step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, False, True)
+    turn(u, one)
+
+
+cdef inline void turn(Update u, floating unused) noexcept nogil:
+    """Turn the clocks after a step."""
+    cdef Py_ssize_t c
+    cdef double largest = 1
+    cdef double* growth = u.growth
+    cdef floating* inverse = <floating*> u.inverse
+    u.clock += u.rates[0]
+    u.n_rows_seen += u.n_rows
+    if u.average and u.n_rows_seen >= u.average_from:
+        u.n_averaged += 1
+    if u.scaled:
+        for c in range(1 if u.together else u.n_columns):
+            growth[c] *= 1 + u.rates[c * u.rate_stride] * u.decay[c]
+            inverse[c] = <floating> (1 / growth[c])
+            largest = max(largest, growth[c])
+        if not largest < u.largest_growth:
+            fold(u, inverse)
+
+
+cdef inline void fold(Update u, floating* inverse) noexcept nogil:
+    """Store the weights as they are."""
+    cdef floating* weight = <floating*> u.state
+    cdef Py_ssize_t j, c
+    for j in range(u.n_features):
+        for c in range(u.n_columns):
+            weight[c] *= inverse[0 if u.together else c]
+        weight += u.record_size
+    for c in range(u.n_columns):
+        u.growth[c] = 1
+        inverse[c] = 1
 
 
 cdef inline void catch_up_columns(
-    Update u, const int32_t* features, Py_ssize_t n, floating now,
-    Py_ssize_t n_columns, bint has_l1, bint average,
+    Update u, const int32_t* features, Py_ssize_t n, floating now, Py_ssize_t n_columns, Py_ssize_t record,
+    bint has_l1, bint average,
 ) noexcept nogil:
-    cdef floating* state = <floating*> u.state
     cdef const floating* l1 = <const floating*> u.l1
     cdef const floating* l2 = <const floating*> u.l2
-    cdef Py_ssize_t record = u.record_size, n_slots = u.n_slots, last = (n_slots - 1) * n_columns
+    cdef Py_ssize_t n_slots = u.n_slots, last = (n_slots - 1) * n_columns
     cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
     cdef floating weight = <floating> u.n_averaged
     cdef bint adaptive = u.adaptive, waits = u.waits
@@ -196,8 +316,10 @@ cdef inline void catch_up_columns(
     cdef floating missed, d, w
     cdef Py_ssize_t k, c
     for k in range(n):
-        slot = state + features[k] * record
+        slot = <floating*> u.state + features[k] * record
         missed = now - slot[n_slots * n_columns]
+        if missed == 0:
+            continue
         slot[n_slots * n_columns] = now
         for c in range(n_columns):
             d = scale * (slot[n_columns + c] + epsilon) if adaptive else scale
@@ -210,14 +332,149 @@ cdef inline void catch_up_columns(
             slot[c] = w
 
 
+cdef apart catch_up_few(
+    Update u, const int32_t* features, floating now, Py_ssize_t n, Py_ssize_t record,
+) noexcept nogil:
+    """Bring up to `FEW` features of a single column up to date, of an adaptive optimizer under an l2 penalty."""
+    cdef floating l2 = (<const floating*> u.l2)[0]
+    cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
+    cdef Py_ssize_t clock = u.n_slots, k
+    cdef floating w[FEW]
+    cdef floating root[FEW]
+    cdef floating missed[FEW]
+    cdef floating d
+    cdef floating* slot
+    for k in range(n):
+        slot = <floating*> u.state + features[k] * record
+        w[k] = slot[0]
+        root[k] = slot[1]
+        missed[k] = now - slot[clock]
+        slot[clock] = now
+    for k in range(n):
+        d = scale * (root[k] + epsilon)
+        d = shrink(w[k], 0, l2 * missed[k], d, False)
+        w[k] = w[k] if (root[k] == 0) | (missed[k] == 0) else d
+    for k in range(n):
+        (<floating*> u.state + features[k] * record)[0] = w[k]
+    return 0
+
+
+cdef inline void catch_up_features(
+    Update u, const int32_t* features, Py_ssize_t n, floating now, Py_ssize_t record,
+) noexcept nogil:
+    cdef Py_ssize_t k = 0
+    while k + FEW <= n:
+        catch_up_few(u, features + k, now, FEW, record)
+        k += FEW
+    while k < n:
+        catch_up_few(u, features + k, now, 1, record)
+        k += 1
+
+
 cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
+    """Bring some features up to date."""
+    if not u.lazy:
+        return
     # With constants, the compiler drops loops and branches.
     if u.has_l1 or u.average:
-        catch_up_columns(u, features, n, now, n_columns=u.n_columns, has_l1=u.has_l1, average=u.average)
+        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, u.has_l1, u.average)
+    elif u.n_columns == 1 and u.record_size == 3:
+        catch_up_features(u, features, n, now, 3)
+    elif u.n_columns == 1 and u.record_size == 6:
+        catch_up_features(u, features, n, now, 6)
     elif u.n_columns == 1:
-        catch_up_columns(u, features, n, now, n_columns=1, has_l1=False, average=False)
+        catch_up_columns(u, features, n, now, 1, u.record_size, False, False)
     else:
-        catch_up_columns(u, features, n, now, n_columns=u.n_columns, has_l1=False, average=False)
+        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False)
+
+
+cdef inline void score_columns(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t first,
+    Py_ssize_t width, Py_ssize_t record,
+) noexcept nogil:
+    """The scores of at most `TILE` columns, whose sums stay in registers."""
+    cdef const floating* state = <const floating*> u.state + first
+    cdef Py_ssize_t k, c
+    cdef const floating* w0
+    cdef const floating* w1
+    cdef const floating* w2
+    cdef const floating* w3
+    cdef floating sums[TILE]
+    for c in range(width):
+        sums[c] = 0
+    # Four at a time, because each addition to a score waits for the one before.
+    for k in range(0, n - 3, 4):
+        w0 = state + features[k] * record
+        w1 = state + features[k + 1] * record
+        w2 = state + features[k + 2] * record
+        w3 = state + features[k + 3] * record
+        for c in range(width):
+            sums[c] += (x[k] * w0[c] + x[k + 1] * w1[c]) + (x[k + 2] * w2[c] + x[k + 3] * w3[c])
+    for k in range(n - n % 4, n):
+        w0 = state + features[k] * record
+        for c in range(width):
+            sums[c] += x[k] * w0[c]
+    for c in range(width):
+        scores[first + c] = sums[c]
+
+
+cdef inline void score(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+) noexcept nogil:
+    """Write the score of a row for every column."""
+    cdef const floating* intercept = <const floating*> u.state + u.n_features * u.record_size
+    cdef const floating* inverse = <const floating*> u.inverse
+    cdef Py_ssize_t first = 0, m = u.n_columns, c
+    # With constants, the compiler drops and unrolls loops.
+    if m == 1 and u.record_size == 1:
+        score_columns(u, features, x, n, scores, 0, 1, 1)
+    elif m == 1 and u.record_size == 3:
+        score_columns(u, features, x, n, scores, 0, 1, 3)
+    elif m == 1:
+        score_columns(u, features, x, n, scores, 0, 1, u.record_size)
+    else:
+        while first + TILE <= m:
+            score_columns(u, features, x, n, scores, first, TILE, u.record_size)
+            first += TILE
+        if first < m:
+            score_columns(u, features, x, n, scores, first, m - first, u.record_size)
+    if u.scaled:
+        for c in range(m):
+            scores[c] *= inverse[0 if u.together else c]
+    for c in range(m):
+        scores[c] += intercept[c]
+
+
+cdef void flush(Update u, floating* state) noexcept nogil:
+    cdef int32_t features[STRETCH]
+    cdef Py_ssize_t first, j, n
+    if u.scaled:
+        fold(u, <floating*> u.inverse)
+    if not u.lazy or u.clock == 0:
+        return
+    # It belongs to the last step, whose weight in the average is 1 less than that of the step to come.
+    u.n_averaged -= u.n_averaged > 0
+    for first in range(0, u.n_features, 256):
+        n = min(u.n_features - first, STRETCH)
+        for j in range(n):
+            features[j] = <int32_t> (first + j)
+        catch_up(u, features, n, <floating> u.clock)
+    u.n_averaged += u.average and u.n_rows_seen >= u.average_from
+    for j in range(u.n_features):
+        state[j * u.record_size + u.n_slots * u.n_columns] = 0
+
+
+cdef void penalty(Update u, const floating* state, double* values) noexcept nogil:
+    cdef Py_ssize_t m = u.n_columns, j, c
+    cdef double w
+    for j in range(u.n_features):
+        for c in range(m):
+            w = state[c]
+            values[c] += fabs(w) * u.alpha_l1[c] + w * w * u.alpha_l2[c] / 2
+        state += u.record_size
+    for c in range(m):
+        # Adds 0, unless it is not finite.
+        values[c] += 0 * state[c]
 
 
 cdef class Update:
@@ -234,34 +491,38 @@ cdef class Update:
     fit_intercept : bool, default=True
     average_from : int, default=0
         The average begins with the step that has seen this number of rows; 0 means that there is none.
+    clocks : tuple of (float, int, int)
+        The sum of rates since the epoch began, the rows seen, and the iterates averaged.
     """
 
-    def __init__(self, optimizer, record, shape, dtype, *, fit_intercept=True, average_from=0):
+    def __init__(self, optimizer, record, shape, dtype, *, fit_intercept=True, average_from=0, clocks=(0.0, 0, 0)):
         self.optimizer = optimizer
         self.n_features, self.n_columns = shape
         self.fit_intercept = fit_intercept
         self.average_from = average_from
         self.average = average_from > 0
         self.smallest = float(np.finfo(dtype).tiny)
-        self.n_shared = 1
+        self.largest_growth = 1e20 if dtype == np.float32 else 1e200
         self.metric_scale = 1.0
         self.plain = True
         self.waits = True
         self.n_slots = self._configure(optimizer) + self.average
         self.waits = self.waits and self.adaptive
-        self.record_size = self.n_slots * self.n_columns + self.n_shared
+        self._vectors = {}
+        self.clock, self.n_rows_seen, self.n_averaged = clocks
         if record is None:
-            record = np.zeros((self.n_features + 1, self.record_size), dtype=dtype)
-            self.record = record
+            width = self.n_slots * self.n_columns + self.n_shared
+            self._hold(np.zeros((self.n_features + 1, width), dtype=dtype))
             self._start()
-        elif not record.flags.writeable:
-            # A memory-mapped pickle, for one.
-            record = record.copy()
-        self.record = record
-        self.state = <void*> <size_t> record.__array_interface__["data"][0]
+        else:
+            # That of a memory-mapped pickle cannot be written to.
+            self._hold(record if record.flags.writeable else record.copy())
+            self.n_shared = self.record_size - self.n_slots * self.n_columns
         self.set_columns(Penalty(0.0, 0.0), np.ones(self.n_columns))
 
     def __reduce__(self):
+        if self.scaled:
+            self.flush()
         clocks = self.clock, self.n_rows_seen, self.n_averaged
         return _rebuild, (
             type(self), self.optimizer, self.record, (self.n_features, self.n_columns), self.fit_intercept,
@@ -273,14 +534,49 @@ cdef class Update:
 
         The strengths of the penalty are numbers, or arrays of shape (n_columns,).
         """
-        l1, l2, dtype = penalty.l1, penalty.l2, self.record.dtype
-        self._vectors = tuple(np.ascontiguousarray(v, dtype=dtype) for v in (l1 * scale, l2 * scale, scale))
-        addresses = [v.__array_interface__["data"][0] for v in self._vectors]
-        self.l1 = <void*> <size_t> addresses[0]
-        self.l2 = <void*> <size_t> addresses[1]
-        self.scale = <void*> <size_t> addresses[2]
+        l1, l2, m, dtype = penalty.l1, penalty.l2, self.n_columns, self.record.dtype
         self.has_l1 = bool(np.any(l1))
-        self.penalised = self.has_l1 or bool(np.any(l2))
+        penalised = self.has_l1 or bool(np.any(l2))
+        self.lazy = penalised and (self.has_l1 or self.adaptive or self.average)
+        self.scaled = penalised and not self.lazy
+        if not self.adaptive and (self.lazy or not self.clock):
+            self._lay_out(self.lazy)
+        self.uniform = np.ptp(scale) == 0 and np.ptp(l2) == 0
+        self.l1 = self._vector("l1", l1 * scale)
+        self.l2 = self._vector("l2", l2 * scale)
+        self.scale = self._vector("scale", scale)
+        self.steps = self._vector("steps", 0.0)
+        self.inverse = self._vector("inverse", 1.0)
+        self.alpha_l1 = <double*> self._vector("alpha_l1", l1, np.float64)
+        self.alpha_l2 = <double*> self._vector("alpha_l2", l2, np.float64)
+        # What a step at rate 1 shrinks a weight by, to first order.
+        self.decay = <double*> self._vector("decay", l2 * scale / self.metric_scale, np.float64)
+        self.growth = <double*> self._vector("growth", 1.0, np.float64)
+
+    def _lay_out(self, n_shared):
+        """Widen or narrow the records, whose clocks are at zero."""
+        if n_shared != self.n_shared:
+            record = np.zeros((self.n_features + 1, self.n_slots * self.n_columns + n_shared), self.record.dtype)
+            kept = min(record.shape[1], self.record_size)
+            record[:, :kept] = self.record[:, :kept]
+            self.n_shared = n_shared
+            self._hold(record)
+
+    def _hold(self, record):
+        self.record, self.record_size = record, record.shape[1]
+        self.state = <void*> <size_t> record.__array_interface__["data"][0]
+
+    cdef void* _vector(self, name, values, dtype=None) except NULL:
+        """Keep an array of a number for each column, and return its address."""
+        self._vectors[name] = array = np.full(self.n_columns, values, dtype=dtype or self.record.dtype)
+        return <void*> <size_t> array.__array_interface__["data"][0]
+
+    def prepare(self, n_rates):
+        """Get ready for steps at `n_rates` (1, or one a column) rates each."""
+        if n_rates > 1 and self.lazy:
+            raise ValueError("Columns with rates of their own need a penalty of l2 only, and a metric that is constant.")
+        self.rate_stride = n_rates > 1
+        self.together = self.uniform and n_rates == 1
 
     def load(self, weights):
         """Go on from other weights, with the moments as they are and no average."""
@@ -304,23 +600,21 @@ cdef class Update:
 
     def flush(self):
         """Apply to every feature the penalty that it has missed, and turn the clock back to zero."""
-        cdef int32_t[::1] features
-        cdef Py_ssize_t n = self.n_features, begin
-        cdef bint single = self.record.dtype == np.float32
-        if self.penalised and self.clock and n:
-            # It belongs to the last step, whose weight in the average is 1 less than that of the step to come.
-            self.n_averaged -= self.n_averaged > 0
-            block = min(n, 1 << 16)
-            for begin in range(0, n, block):
-                features = np.arange(begin, min(n, begin + block), dtype=np.int32)
-                with nogil:
-                    if single:
-                        self.catch_up_f32(&features[0], features.shape[0])
-                    else:
-                        self.catch_up_f64(&features[0], features.shape[0])
-            self.n_averaged += self.average and self.n_rows_seen >= self.average_from
-            self.record[:, self.n_slots * self.n_columns] = 0
+        if self.record.dtype == np.float32:
+            flush(self, <float*> self.state)
+        else:
+            flush(self, <double*> self.state)
         self.clock = 0
+
+    def penalty(self):
+        """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
+        values = np.zeros(self.n_columns)
+        cdef double* address = <double*> <size_t> values.__array_interface__["data"][0]
+        if self.record.dtype == np.float32:
+            penalty(self, <const float*> self.state, address)
+        else:
+            penalty(self, <const double*> self.state, address)
+        return values
 
     def _configure(self, optimizer):
         """Read the hyper-parameters, and return the number of slots."""
@@ -335,19 +629,19 @@ cdef class Update:
     cdef void step_f64(self, const int32_t* features, const double* x, Py_ssize_t n) noexcept nogil:
         pass
 
-    cdef void catch_up_f32(self, const int32_t* features, Py_ssize_t n) noexcept nogil:
+    cdef void read_f32(self, const int32_t* features, const float* x, Py_ssize_t n, float* scores) noexcept nogil:
         catch_up(self, features, n, <float> self.clock)
+        score(self, features, x, n, scores)
 
-    cdef void catch_up_f64(self, const int32_t* features, Py_ssize_t n) noexcept nogil:
+    cdef void read_f64(self, const int32_t* features, const double* x, Py_ssize_t n, double* scores) noexcept nogil:
         catch_up(self, features, n, self.clock)
+        score(self, features, x, n, scores)
 
 
 def _rebuild(cls, optimizer, record, shape, fit_intercept, average_from, clocks):
-    update = cls(
-        optimizer, record, shape, record.dtype, fit_intercept=fit_intercept, average_from=average_from,
+    return cls(
+        optimizer, record, shape, record.dtype, fit_intercept=fit_intercept, average_from=average_from, clocks=clocks,
     )
-    update.clock, update.n_rows_seen, update.n_averaged = clocks
-    return update
 
 
 cdef class SGDUpdate(Update):
@@ -375,6 +669,7 @@ cdef class AdaGradUpdate(Update):
     def _configure(self, optimizer):
         self.adaptive, self.epsilon = True, max(optimizer.epsilon, self.smallest)
         self.rule = AdaGradRule(epsilon=self.epsilon)
+        self.n_shared = 1
         return 2
 
     def _start(self):
@@ -417,6 +712,7 @@ cdef class RMSPropUpdate(Update):
             rho=optimizer.rho, momentum=optimizer.momentum, epsilon=self.epsilon, centered=optimizer.centered,
         )
         self.metric_scale = 1 - optimizer.momentum
+        self.n_shared = 1
         # A constant gradient has no variance, which is not to say that there was none.
         self.waits = not optimizer.centered
         self.plain = not optimizer.centered and optimizer.momentum == 0

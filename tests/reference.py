@@ -166,6 +166,14 @@ class Model:
         self.missed = np.zeros((len(self.w), 1))  # the sum S of rates since a coordinate was last touched
         self.n_rows_seen, self.after_steps, self.sums = 0, [], 0.0
 
+    @property
+    def waits(self):
+        """Whether the penalty of an untouched coordinate waits; else each step takes its part of all coordinates.
+
+        Where the metric is one constant and the penalty l2, the latter is one factor for all.
+        """
+        return not isinstance(self.optimizer, SGD) or bool(np.any(self.l1)) or self.average_from > 0
+
     def catch_up(self, on):
         on = on & (np.arange(len(self.w)) < len(self.w) - 1)
         S, d = self.missed * self.scale, self.optimizer.metric()
@@ -185,6 +193,8 @@ class Model:
         g = A.T @ (weights[:, np.newaxis] * derivatives) / len(X)
         self.w[on] -= rate * self.scale * self.optimizer.direction(on, g[on])
         self.missed += rate
+        if not self.waits:
+            self.catch_up(np.full(len(self.w), True))
         self.n_rows_seen += len(X)
         self.sums += (weights[:, np.newaxis] * values).sum(axis=0)
         if self.average_from and self.n_rows_seen >= self.average_from:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sgdkit._epoch import run
+from sgdkit._epoch import Pass
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
 from sgdkit.penalties import PENALTIES, Penalty
@@ -95,16 +95,10 @@ class Setup:
         return update
 
     def run(self, update, order, rates):
-        return run(
-            Rows(self.X),
-            self.targets(),
-            make_loss(self.loss, self.n_columns),
-            update,
-            order=np.asarray(order, dtype=np.intp),
-            rates=np.asarray(rates, dtype=np.float64),
-            weights=self.weights,
-            batch_size=self.batch_size,
-        )
+        loss = make_loss(self.loss, self.n_columns)
+        options = {"weights": self.weights, "batch_size": self.batch_size}
+        own = Pass(Rows(self.X), self.targets(), loss, update, **options)
+        return own.visit(np.asarray(order, dtype=np.intp), np.asarray(rates, dtype=np.float64))
 
     def model(self):
         rule = reference.OPTIMIZERS[name_of(self.optimizer)]
