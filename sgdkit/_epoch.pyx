@@ -5,7 +5,7 @@
 import numpy as np
 
 from cython cimport floating
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from sgdkit.losses cimport Loss
 from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets
@@ -27,6 +27,8 @@ cdef enum:
     FETCH_ROW = 8
     FETCH_WEIGHTS = 3
     LINE = 64
+    # Bytes of state from which on its weights are worth asking for; less stays near the processor anyway.
+    LARGE_STATE = 1 << 19
     # Rows between two looks ahead.
     STRETCH = 256
 
@@ -48,7 +50,11 @@ cdef class Pass:
     cdef Targets targets
     cdef Loss loss
     cdef Update update
-    cdef const Py_ssize_t[::1] order
+    # Rows to visit, as 32-bit numbers where these do.
+    cdef const int32_t[::1] order
+    cdef const int64_t[::1] long_order
+    cdef Py_ssize_t n_visits
+    cdef bint long_numbers
     cdef const double[::1] weights
     cdef const double[:, ::1] rates
     cdef Py_ssize_t batch_size
@@ -98,7 +104,7 @@ cdef class Pass:
 
         Parameters
         ----------
-        order : ndarray of intp
+        order : ndarray of int32 or int64
             The rows to visit.
         rates : ndarray of float64 of shape (n_steps,) or (n_steps, n_columns)
             The learning rate of each step; `n_steps` is `len(order) / batch_size`, rounded up.
@@ -109,7 +115,12 @@ cdef class Pass:
             The weighted sum of the losses met, each before the step that its row is part of.
         """
         cdef bint single = self.rows.dtype == np.float32
-        self.order, self.rates = order, rates if rates.ndim == 2 else rates[:, np.newaxis]
+        self.n_visits, self.long_numbers = len(order), order.dtype == np.int64
+        if self.long_numbers:
+            self.long_order = order
+        else:
+            self.order = order
+        self.rates = rates if rates.ndim == 2 else rates[:, np.newaxis]
         self.update.prepare(self.rates.shape[1])
         self._sums.fill(0)
         with nogil:
@@ -124,8 +135,9 @@ cdef class Pass:
         self._arrays.append(array)
         return <void*> <size_t> array.__array_interface__["data"][0]
 
-    cdef double weight(self, Py_ssize_t row) noexcept nogil:
-        return self.weights[row] if self.weights.shape[0] else 1.0
+
+cdef inline Py_ssize_t row_at(Pass p, Py_ssize_t i) noexcept nogil:
+    return p.long_order[i] if p.long_numbers else p.order[i]
 
 
 cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept nogil:
@@ -139,9 +151,9 @@ cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:
 
     These are reads all over memory that do not wait for one another, as they would between the rows.
     """
-    cdef Py_ssize_t last = min(first + STRETCH + FETCH_ROW, p.order.shape[0]), row, i
+    cdef Py_ssize_t last = min(first + STRETCH + FETCH_ROW, p.n_visits), row, i
     for i in range(first, last):
-        row = p.order[i]
+        row = row_at(p, i)
         p.begins[i - first] = begin(p.rows, row)
         p.ends[i - first] = begin(p.rows, row + 1)
         fetch_targets(p.targets, row)
@@ -169,7 +181,7 @@ cdef inline void fetch(Pass p, Py_ssize_t i, floating* unused) noexcept nogil:
     if p.rows.dense:
         return
     fetch_lines(<const char*> p.rows.indices + first * width, n * width)
-    if not p.rows.wide:
+    if not p.rows.wide and p.update.n_features * record > LARGE_STATE:
         features = <const int32_t*> p.rows.indices
         if record <= LINE:
             for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
@@ -196,7 +208,7 @@ cdef inline void derive(Pass p, Py_ssize_t row, double share, const floating* un
     cdef Py_ssize_t c, m = p.update.n_columns
     cdef floating* derivative = <floating*> p.derivative
     cdef floating* value = <floating*> p.value
-    cdef double weight = p.weight(row)
+    cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0
     get_targets(p.targets, row, <floating*> p.column_targets)
     if floating is float:
         p.loss.evaluate_f32(<float*> p.scores, <float*> p.column_targets, m, derivative, value)
@@ -221,16 +233,17 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
     """One step a row."""
     cdef const floating* x
     cdef const int32_t* features
-    cdef Py_ssize_t i, n
+    cdef Py_ssize_t i, n, row
     update.gradient = update.intercept_gradient = p.derivative
     update.gradient_stride = 0
-    for i in range(p.order.shape[0]):
+    for i in range(p.n_visits):
         if i % STRETCH == 0:
             look_ahead(p, i)
         fetch(p, i % STRETCH, value_buffer)
-        n = get_row(p.rows, p.order[i], value_buffer, p.indices, &x, &features)
+        row = row_at(p, i)
+        n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
         read(update, features, x, n, <floating*> p.scores)
-        derive(p, p.order[i], 1.0, x)
+        derive(p, row, 1.0, x)
         step(update, features, x, n, 1, &p.rates[i, 0])
 
 
@@ -267,20 +280,21 @@ cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept 
     """One step a mini-batch, whose gradient is like that of a row of ones: of the features that its rows touch."""
     cdef const floating* x
     cdef const int32_t* features
-    cdef Py_ssize_t b, i, k, n, first, last, n_touched
+    cdef Py_ssize_t b, i, k, n, row, first, last, n_touched
     update.gradient = p.gradient
     update.gradient_stride = update.n_columns
     update.intercept_gradient = p.intercept_gradient
     for b in range(p.rates.shape[0]):
-        first, last = b * p.batch_size, min((b + 1) * p.batch_size, p.order.shape[0])
+        first, last = b * p.batch_size, min((b + 1) * p.batch_size, p.n_visits)
         n_touched = 0
         for k in range(update.n_columns):
             (<floating*> p.intercept_gradient)[k] = 0
         for i in range(first, last):
-            n = get_row(p.rows, p.order[i], value_buffer, p.indices, &x, &features)
+            row = row_at(p, i)
+            n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
             read(update, features, x, n, <floating*> p.scores)
-            derive(p, p.order[i], 1.0 / (last - first), x)
+            derive(p, row, 1.0 / (last - first), x)
             accumulate(p, features, x, n)
         step(update, p.touched, <const floating*> p.ones, n_touched, last - first, &p.rates[b, 0])
         for k in range(n_touched):
@@ -292,3 +306,20 @@ cdef inline void visit(Pass p, floating* value_buffer) noexcept nogil:
         visit_rows(p, p.update, value_buffer)
     else:
         visit_batches(p, p.update, value_buffer)
+
+
+def shuffle_stretch(int32_t[::1] order, const uint64_t[::1] randoms, Py_ssize_t last):
+    """Draw the numbers for the places `last`, `last - 1`, ... of an order from those not yet drawn (Fisher & Yates).
+
+    A random number of 32 bits times the number of candidates, without its lowest 32 bits, is the candidate's place
+    (Lemire, 2019, without his correction of a bias that is below n / 2^32).
+    """
+    cdef Py_ssize_t k
+    cdef uint64_t place
+    cdef int32_t drawn
+    with nogil:
+        for k in range(randoms.shape[0]):
+            place = ((randoms[k] >> 32) * <uint64_t> (last - k + 1)) >> 32
+            drawn = order[place]
+            order[place] = order[last - k]
+            order[last - k] = drawn

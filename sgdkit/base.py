@@ -4,6 +4,7 @@ import copy
 import warnings
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 from numbers import Integral, Real
 
@@ -208,10 +209,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         problem = self._problem(data, self._seen)
         score = None if validation is None else self._scorer(problem, validation)
         if self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None:
-            initial = self._fitted_weights(problem)
-            trainer = self._resumed_trainer(initial, problem.loss)
+            initial = partial(self._fitted_weights, problem)
+            trainer = self._resumed_trainer(initial(), problem.loss)
         else:
-            initial = self._initial_weights(data, problem, coef_init, intercept_init)
+            initial = partial(self._initial_weights, data, problem, coef_init, intercept_init)
             trainer = None
         if trainer is None:
             trainer, history = self._train_anew(problem, initial, seeds, score)
@@ -228,7 +229,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return self
 
     def _train_anew(self, problem, initial, seeds, score):
-        """Train from the beginning; where eta0 is "auto", a rate that makes the weights overflow is lowered."""
+        """Train from the beginning; where eta0 is "auto", a rate that makes the weights overflow is lowered.
+
+        `initial()` makes the weights to begin with, which are not kept.
+        """
         rate = self._first_rate(problem, initial, seeds[1])
         n_retreats = RETREATS if self.eta0 == "auto" and rate else 0
         while True:
@@ -268,8 +272,11 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         problem = self._problem(data, seen)
         if not problem.n_rows:
             return self
-        initial = self._initial_weights(data, problem, None, None) if first else self._fitted_weights(problem)
-        trainer = None if first else self._resumed_trainer(initial, problem.loss)
+        if first:
+            initial = partial(self._initial_weights, data, problem, None, None)
+        else:
+            initial = partial(self._fitted_weights, problem)
+        trainer = None if first else self._resumed_trainer(initial(), problem.loss)
         if trainer is None:
             seeds = self._draw_seeds()
             trainer = self._new_trainer(
@@ -383,7 +390,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         if optimizer._backtracks(problem.loss):
             return None
         schedule = self._new_schedule(1.0, problem.loss)
-        options = {"initial": initial, "fit_intercept": self.fit_intercept, "seed": seed}
+        options = {"initial": initial(), "fit_intercept": self.fit_intercept, "seed": seed}
         return choose_rate(problem, optimizer, schedule, **options)
 
     def _new_schedule(self, rate, loss):
@@ -404,7 +411,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             n_blocks=effective_n_jobs(self.n_jobs),
             seed=seed,
         )
-        trainer.load(initial)
+        trainer.load(initial())
         return trainer
 
     def _resumed_trainer(self, weights, loss):

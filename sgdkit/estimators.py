@@ -166,7 +166,8 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         """Return y as class labels of shape (n_rows,), or as an indicator of shape (n_rows, n_outputs)."""
         if sparse.issparse(y):
             y = y.toarray()
-        check_classification_targets(y)
+        if y.ndim == 2 or y.dtype.kind not in "biu":
+            check_classification_targets(y)
         if y.ndim == 2 and y.shape[1] > 1:
             if type_of_target(y) != "multilabel-indicator":
                 raise ValueError(
@@ -231,15 +232,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
                 )
             targets = Targets(2.0 * y - 1.0, np.arange(y.shape[1]))
             return Data(X, y, targets, sample_weight, sample_weight)
-        codes = np.searchsorted(self.classes_, y)
-        codes[codes == len(self.classes_)] = 0
-        unknown = np.unique(y[self.classes_[codes] != y])
-        if len(unknown):
-            raise ValueError(
-                f"y contains labels that are not among the classes {self.classes_}: {unknown}. "
-                "Pass all of them as `classes` to the first call to partial_fit, or to fit."
-            )
-        n_classes = len(self.classes_)
+        codes, n_classes = self._encode(y), len(self.classes_)
         targets = Targets(codes, [1] if n_classes == 2 else np.arange(n_classes))
         weights = sample_weight
         if self.class_weight is not None:
@@ -247,6 +240,23 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
                 self._class_totals = self._class_totals + np.bincount(codes, sample_weight, n_classes)
             weights = self._class_weights()[codes] * (1.0 if sample_weight is None else sample_weight)
         return Data(X, y, targets, sample_weight, weights)
+
+    def _encode(self, y):
+        """The places of labels among the classes; a stretch at a time, to take no room beside them."""
+        codes = np.empty(len(y), dtype=np.int32)
+        unknown = []
+        for begin in range(0, len(y), 1 << 14):
+            part = y[begin : begin + (1 << 14)]
+            own = np.searchsorted(self.classes_, part)
+            own[own == len(self.classes_)] = 0
+            unknown.extend(np.unique(part[self.classes_[own] != part]))
+            codes[begin : begin + len(part)] = own
+        if unknown:
+            raise ValueError(
+                f"y contains labels that are not among the classes {self.classes_}: {np.unique(unknown)}. "
+                "Pass all of them as `classes` to the first call to partial_fit, or to fit."
+            )
+        return codes
 
     def _class_weights(self):
         """The weight of each class; "balanced" by the sums of sample weights so far."""

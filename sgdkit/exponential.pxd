@@ -1,8 +1,8 @@
 """exp(x) for x <= 0 and log(1 + x) for 0 <= x <= 1, free of branches and calls: loops over columns are vectorised.
 
 x = n ln(2) + r with |r| <= ln(2)/2; exp(r) is Cephes's approximation (S. Moshier, https://www.netlib.org/cephes:
-a polynomial in single precision, by Estrin's scheme, a rational function in double), and 2^n goes straight into the exponent's bits.
-Below the smallest normal number it stays there. nan gives nan.
+a polynomial in single precision, by Estrin's scheme, a rational function in double), and 2^n goes straight into the
+exponent's bits. Below the smallest normal number it stays there. nan gives nan.
 
 log(1 + x) = 2 artanh(u / (2 + u)) for u = x, or ln(2) plus that for u = (x - 1) / 2 where x is above sqrt(2) - 1; the
 series of artanh then needs few terms.

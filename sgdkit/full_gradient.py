@@ -76,6 +76,8 @@ class FullGradient:
         with np.errstate(over="ignore", invalid="ignore"):
             if self.optimizer.nesterov and share and rate is None:
                 step = self._step(scores, share, None)
+                if scores.losses is None:
+                    scores.losses = scores.at(self.W)[2]
                 if not self._objective(step[0], step[2]) <= self._objective(self.W, scores.losses):
                     self.n_accelerated = 0
                     step = self._step(scores, 0.0, None)
@@ -131,7 +133,8 @@ class _Scores:
     Attributes
     ----------
     own, previous : ndarray of shape (n_rows, n_columns)
-    losses : ndarray of shape (n_columns,)
+    losses : ndarray of shape (n_columns,) or None
+        None before the first step.
     """
 
     def __init__(self, problem, update):
@@ -142,13 +145,21 @@ class _Scores:
             self.weights = None if self.weights is None else self.weights[problem.order]
         self.n_rows = self.X.shape[0]
         self.fit_intercept = update.fit_intercept
-        _, self.own, self.losses = self.at(update.W)
-        _, self.previous, _ = self.at(update.previous)
+        self.own, self.losses = self.scores(update.W), None
+        self.previous = self.own if update.previous is update.W else self.scores(update.previous)
 
     def at(self, weights):
         """The weights themselves, their scores and losses."""
-        scores = np.ascontiguousarray(self.X @ weights[:-1] + weights[-1])
+        scores = self.scores(weights)
         return weights, scores, self.problem.loss.total(scores, self.targets, self.weights)
+
+    def scores(self, weights):
+        if not weights[:-1].any():
+            # As at the beginning of most fits.
+            return np.tile(weights[-1], (self.n_rows, 1))
+        scores = self.X @ weights[:-1]
+        scores += weights[-1]
+        return np.ascontiguousarray(scores)
 
     def gradient(self, scores):
         """The losses, and the gradient of their mean over rows with respect to the weights."""

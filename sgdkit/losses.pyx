@@ -132,27 +132,33 @@ cdef class Loss:
         total : ndarray of float64 of shape (n_columns,)
             A coupled loss leaves its sum in the first column of each model.
         """
-        cdef Py_ssize_t i, c, n = scores.shape[1]
+        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0, i, c
+        # Of a pointwise loss, the rows of a single column are as good as columns of one row.
+        cdef Py_ssize_t block = 256 if m == 1 and not self.coupled else 1, n
         dtype = np.float32 if floating is float else np.float64
-        cdef floating[::1] t = np.empty(n, dtype), v = np.empty(n, dtype)
-        cdef floating[:, ::1] g = np.empty((1, n), dtype) if gradient is None else gradient
+        cdef floating[::1] t = np.empty(block * m, dtype), v = np.empty(block * m, dtype)
+        cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
         cdef const double[::1] weights = sample_weight
         cdef bint weighted = sample_weight is not None, keep = gradient is not None
-        cdef double[::1] sums = np.zeros(n)
-        cdef floating* row
+        cdef double[::1] sums = np.zeros(m)
+        cdef floating* out
         cdef double weight = 1.0
         with nogil:
-            for i in range(scores.shape[0]):
-                row = &g[i if keep else 0, 0]
-                weight = weights[i] if weighted else 1.0
-                get_targets(targets, i, &t[0])
+            while first < n_rows:
+                n = min(block, n_rows - first)
+                out = &g[first if keep else 0, 0]
+                for i in range(n):
+                    get_targets(targets, first + i, &t[i * m])
                 if floating is float:
-                    self.evaluate_f32(&scores[i, 0], &t[0], n, row, &v[0])
+                    self.evaluate_f32(&scores[first, 0], &t[0], n * m, out, &v[0])
                 else:
-                    self.evaluate_f64(&scores[i, 0], &t[0], n, row, &v[0])
-                for c in range(n):
-                    sums[c] += weight * v[c]
-                    row[c] *= <floating> weight
+                    self.evaluate_f64(&scores[first, 0], &t[0], n * m, out, &v[0])
+                for i in range(n):
+                    weight = weights[first + i] if weighted else 1.0
+                    for c in range(m):
+                        sums[c] += weight * v[i * m + c]
+                        out[i * m + c] *= <floating> weight
+                first += n
         return np.asarray(sums)
 
 

@@ -41,7 +41,9 @@ cdef class Rows:
         if self.dense:
             self.X = np.ascontiguousarray(X)
             self.longest = self.n_features
-            self._owners = (self.X,)
+            self.full = without_zeros(self.X)
+            self._owners = (self.X, np.arange(self.n_features, dtype=np.int32))
+            self.indices = address(self._owners[1])
         else:
             self.X = canonical_csr(X)
             self._owners = (self.X.data, self.X.indices, self.X.indptr)
@@ -59,6 +61,18 @@ cdef class Rows:
 
 cdef const void* address(array) except? NULL:
     return <const void*> <size_t> array.__array_interface__["data"][0]
+
+
+def without_zeros(const floating[:, ::1] X):
+    """Whether no number is zero; ends at the first row that holds one."""
+    cdef Py_ssize_t i = 0, j
+    cdef bint zeros = False
+    with nogil:
+        while i < X.shape[0] and not zeros:
+            for j in range(X.shape[1]):
+                zeros |= X[i, j] == 0
+            i += 1
+    return not zeros
 
 
 def rows_are_canonical(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sgdkit._epoch import Pass
+from sgdkit._epoch import Pass, shuffle_stretch
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
 CHUNK_SECONDS = 0.2
@@ -156,7 +156,7 @@ class Trainer:
 
     def load(self, weights):
         for block, update in zip(self.columns, self.updates, strict=True):
-            update.load(weights[:, block])
+            update.load(weights if len(self.updates) == 1 else weights[:, block])
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
@@ -181,9 +181,7 @@ class Trainer:
                 problem,
                 [self._pass(problem, *block) for block in zip(self.columns, self.updates, strict=True)],
             )
-        order = np.arange(problem.rows.n_rows) if problem.order is None else problem.order.copy()
-        if shuffle and len(order) > problem.batch_size:
-            self.generator.shuffle(order)
+        order = self._order(problem, shuffle)
         chunks = self._chunks(problem, order)
         # A pool for one block would only cost time.
         with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
@@ -191,6 +189,23 @@ class Trainer:
         for update in self.updates:
             update.flush()
         return sums
+
+    def _order(self, problem, shuffle):
+        """The rows to visit, as 32-bit numbers where these do; the order in a single batch does not matter."""
+        short = problem.rows.n_rows < 2**31
+        dtype = np.int32 if short else np.int64
+        everything = problem.order is None
+        order = np.arange(problem.rows.n_rows, dtype=dtype) if everything else problem.order.astype(dtype)
+        if not shuffle or len(order) <= problem.batch_size:
+            return order
+        if not short:
+            self.generator.shuffle(order)
+            return order
+        # Several times as fast as NumPy's; a stretch at a time, to take little room.
+        for end in range(len(order), 0, -CHUNK_ROWS):
+            randoms = self.generator.bit_generator.random_raw(min(end, CHUNK_ROWS))
+            shuffle_stretch(order, randoms, end - 1)
+        return order
 
     @staticmethod
     def _pass(problem, block, update):

@@ -186,13 +186,33 @@ cdef inline void step_columns(
         gradient += stride
 
 
+cdef inline Py_ssize_t usual_slots(const Rule* rule) noexcept nogil:
+    """The number of slots where no option is on."""
+    if Rule is SGDRule:
+        return 1
+    elif Rule is AdamRule:
+        return 3
+    else:
+        return 2
+
+
+cdef inline Py_ssize_t usual_record(const Rule* rule) noexcept nogil:
+    """The size of a record of one column where no option is on."""
+    if Rule is SGDRule:
+        return 1
+    elif Rule is AdamRule:
+        return 6
+    else:
+        return 3
+
+
 cdef apart step_few(
     Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient,
     Py_ssize_t n, Py_ssize_t record,
 ) noexcept nogil:
     """Step on up to `FEW` features of a single column, where no option is on."""
     cdef Py_ssize_t n_slots = usual_slots(rule), stride = u.gradient_stride, k, f
-    cdef floating step = (<const floating*> u.steps)[0]
+    cdef floating step = (<const floating*> u.steps)[0], g
     cdef Rule own_rule = rule[0]
     cdef floating lanes[6 * FEW]
     cdef floating gain[2 * FEW]
@@ -201,7 +221,8 @@ cdef apart step_few(
             lanes[f * FEW + k] = (<const floating*> u.state)[features[k] * record + f]
     gains(&own_rule, lanes + n_slots * FEW, FEW, n, gain)
     for k in range(n):
-        lanes[k] -= step * direction(&own_rule, lanes + k, FEW, x[k] * gradient[k * stride], gain[k], gain[FEW + k], True)
+        g = x[k] * gradient[k * stride]
+        lanes[k] -= step * direction(&own_rule, lanes + k, FEW, g, gain[k], gain[FEW + k], True)
     for k in range(n):
         for f in range(record):
             (<floating*> u.state)[features[k] * record + f] = lanes[f * FEW + k]
@@ -221,30 +242,10 @@ cdef inline void step_features(
         k += 1
 
 
-cdef inline Py_ssize_t usual_slots(const Rule* rule) noexcept nogil:
-    if Rule is SGDRule:
-        return 1
-    elif Rule is AdamRule:
-        return 3
-    else:
-        return 2
-
-
-cdef inline Py_ssize_t usual_record(const Rule* rule) noexcept nogil:
-    """The size of a record of one column where no option is on."""
-    if Rule is SGDRule:
-        return 1
-    elif Rule is AdamRule:
-        return 6
-    else:
-        return 3
-
-
 cdef inline void step(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
-    """Move the weights of the features that have been read, whose gradients are `x[k] * gradient[k]`, and the intercept.
-    """
+    """Move the intercept, and the weights of the features that were read, whose gradients are `x[k] * gradient[k]`."""
     cdef int32_t intercept = <int32_t> u.n_features
     cdef floating one = 1
     cdef floating* steps = <floating*> u.steps
@@ -264,7 +265,11 @@ cdef inline void step(
     if u.average or not u.plain:
         step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, u.average, False)
     elif u.n_columns == 1 and u.record_size == usual_record(rule):
-        step_features(u, rule, features, x, n, gradient, usual_record(rule))
+        if Rule is SGDRule:
+            # It has nothing to divide.
+            step_columns(u, rule, features, x, n, gradient, 1, 1, False, True)
+        else:
+            step_features(u, rule, features, x, n, gradient, usual_record(rule))
     else:
         step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, False, True)
     turn(u, one)
@@ -292,8 +297,8 @@ cdef inline void turn(Update u, floating unused) noexcept nogil:
 cdef inline void fold(Update u, floating* inverse) noexcept nogil:
     """Store the weights as they are."""
     cdef floating* weight = <floating*> u.state
-    cdef Py_ssize_t j, c
-    for j in range(u.n_features):
+    cdef Py_ssize_t _, c
+    for _ in range(u.n_features):
         for c in range(u.n_columns):
             weight[c] *= inverse[0 if u.together else c]
         weight += u.record_size
@@ -465,9 +470,9 @@ cdef void flush(Update u, floating* state) noexcept nogil:
 
 
 cdef void penalty(Update u, const floating* state, double* values) noexcept nogil:
-    cdef Py_ssize_t m = u.n_columns, j, c
+    cdef Py_ssize_t m = u.n_columns, _, c
     cdef double w
-    for j in range(u.n_features):
+    for _ in range(u.n_features):
         for c in range(m):
             w = state[c]
             values[c] += fabs(w) * u.alpha_l1[c] + w * w * u.alpha_l2[c] / 2
@@ -534,7 +539,7 @@ cdef class Update:
 
         The strengths of the penalty are numbers, or arrays of shape (n_columns,).
         """
-        l1, l2, m, dtype = penalty.l1, penalty.l2, self.n_columns, self.record.dtype
+        l1, l2 = penalty.l1, penalty.l2
         self.has_l1 = bool(np.any(l1))
         penalised = self.has_l1 or bool(np.any(l2))
         self.lazy = penalised and (self.has_l1 or self.adaptive or self.average)
@@ -574,7 +579,7 @@ cdef class Update:
     def prepare(self, n_rates):
         """Get ready for steps at `n_rates` (1, or one a column) rates each."""
         if n_rates > 1 and self.lazy:
-            raise ValueError("Columns with rates of their own need a penalty of l2 only, and a metric that is constant.")
+            raise ValueError("Columns with rates of their own need a penalty of l2 only, and a constant metric.")
         self.rate_stride = n_rates > 1
         self.together = self.uniform and n_rates == 1
 

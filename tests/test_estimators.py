@@ -53,7 +53,7 @@ def test_classifier_beats_the_dummy(loss, optimizer, batch_size):
         model.set_params(epsilon=1.0 if loss == "huber" else 0.1)
         dummy = DummyClassifier().fit(X, y).score(X, y)
         # Regressed on codes of the classes, the middle one of three hides behind the others.
-        assert model.fit(X, y).score(X, y) > dummy + 0.6 * (1 - dummy)
+        assert model.fit(X, y).score(X, y) > dummy + 0.5 * (1 - dummy)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

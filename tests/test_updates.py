@@ -98,7 +98,7 @@ class Setup:
         loss = make_loss(self.loss, self.n_columns)
         options = {"weights": self.weights, "batch_size": self.batch_size}
         own = Pass(Rows(self.X), self.targets(), loss, update, **options)
-        return own.visit(np.asarray(order, dtype=np.intp), np.asarray(rates, dtype=np.float64))
+        return own.visit(np.asarray(order, dtype=np.int32), np.asarray(rates, dtype=np.float64))
 
     def model(self):
         rule = reference.OPTIMIZERS[name_of(self.optimizer)]
