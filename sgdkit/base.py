@@ -28,11 +28,11 @@ from sklearn.utils.validation import (
 from sgdkit._docs import documented
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.penalties import PENALTIES
-from sgdkit.pilot import choose_rate
+from sgdkit.pilot import choose_rates
 from sgdkit.rows import Rows, Targets
 from sgdkit.schedules import SCHEDULES
 from sgdkit.stopping import Patience
-from sgdkit.training import Diverged, History, Problem, Trainer, train
+from sgdkit.training import Course, Diverged, History, Problem, Trainer, report_epoch, train
 
 ALL_ZERO = (
     "Sample weights must contain at least one non-zero number; sample_weight, times class_weight, is all 0."
@@ -63,6 +63,8 @@ class Data:
         Of the rows in the objective: `sample_weight` times the weight of the class.
     visited : ndarray of intp, or None
         The rows that count: by default those of positive weight. None if that is all.
+    rows : Rows
+        The loop's view of X.
     """
 
     X: object
@@ -71,6 +73,7 @@ class Data:
     sample_weight: np.ndarray | None
     weights: np.ndarray | None
     visited: np.ndarray | None = None
+    rows: Rows = None
 
     def __post_init__(self):
         if self.visited is None and self.weights is not None and not (self.weights > 0).all():
@@ -245,23 +248,33 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 n_retreats -= 1
                 rate /= 10
 
-    def _train(self, trainer, problem, score):
+    def _train(self, trainer, problem, score, history=None, **options):
+        """Train a model, and return its `History`."""
         self._trainer = None  # unless training comes to its end
-        history = History()
-        relative = score is None or self.scoring == "loss"
-        patience = Patience(self.tol, self.n_iter_no_change, relative=relative)
-        options = {"score": score, "shuffle": self.shuffle, "verbose": self.verbose}
+        course = self._new_course(score, history, **options)
         try:
-            train(trainer, problem, history, max_iter=self.max_iter, patience=patience, **options)
+            train(trainer, problem, [course], score=score, **self._training_options())
         except KeyboardInterrupt:
-            if history.weights is not None:
+            if course.history.weights is not None:
                 # The optimizer stands in the middle of an epoch, so a later fit begins with the weights alone.
-                self._publish(trainer, history)
+                self._publish(trainer, course.history)
                 self._trainer = None
             raise
+        if course.error is not None:
+            raise course.error
         if score is not None:
-            trainer.load(history.weights)
-        return history
+            trainer.load(course.history.weights)
+        return course.history
+
+    def _new_course(self, score, history=None, *, keeps_last=True, **options):
+        """The course of a model with these parameters, but for the options."""
+        parameters = {"tol": self.tol, "n_iter_no_change": self.n_iter_no_change, "max_iter": self.max_iter, **options}
+        relative = score is None or self.scoring == "loss"
+        patience = Patience(parameters["tol"], parameters["n_iter_no_change"], relative=relative)
+        return Course(patience, parameters["max_iter"], history=history, keeps_last=keeps_last)
+
+    def _training_options(self):
+        return {"shuffle": self.shuffle, "report": report_epoch if self.verbose else None}
 
     def _go_on(self, data):
         """One epoch over `Data`, a chunk of rows."""
@@ -283,12 +296,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 problem, initial, self._first_rate(problem, initial, seeds[1]), seeds[2]
             )
         history = History(loss_curve=[] if first else list(self.loss_curve_))
-        patience = Patience(None, 1, relative=True)
-        options = {"shuffle": self.shuffle, "verbose": self.verbose}
         self._seen = seen
-        self._trainer = None  # unless the epoch comes to its end
-        train(trainer, problem, history, max_iter=1, patience=patience, **options)
-        self._publish(trainer, history)
+        self._publish(trainer, self._train(trainer, problem, None, history, tol=None, max_iter=1))
         return self
 
     def _draw_seeds(self):
@@ -304,7 +313,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         # What predictions need to know of it.
         self._probability, self._log_link = loss.probability, loss.log_link
         return Problem(
-            rows=Rows(data.X),
+            rows=Rows(data.X) if data.rows is None else data.rows,
             targets=data.targets,
             loss=loss,
             penalty=PENALTIES[self.penalty](self.alpha, self.l1_ratio),
@@ -319,17 +328,17 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         stratify = data.targets.values[visited] if data.targets.labels else None
         try:
             kept, held_out = train_test_split(
-                visited, test_size=self.validation_fraction, random_state=seed, stratify=stratify
+                np.arange(len(visited)), test_size=self.validation_fraction, random_state=seed, stratify=stratify
             )
         except ValueError as error:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} cannot be held out of {len(visited)} rows: {error} "
                 "Change validation_fraction, add rows, pass X_val and y_val, or set early_stopping=False."
             ) from error
-        return replace(data, visited=np.sort(kept)), data.take(np.sort(held_out))
+        return replace(data, visited=visited[np.sort(kept)]), data.take(visited[np.sort(held_out)])
 
     def _scorer(self, problem, validation):
-        """Return a function from weights to the score of that model on the validation `Data`; higher is better."""
+        """Return a function from the weights of models to their scores on the validation `Data`; higher is better."""
         if validation.targets.n_columns != problem.targets.n_columns:
             raise ValueError(
                 f"y_val has {validation.targets.n_columns} outputs, and y has {problem.targets.n_columns}. "
@@ -339,11 +348,14 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             return self._external_scorer(problem, validation)
         X, targets, weights = validation.X, validation.targets, validation.weights
 
-        def minus_loss(weights_now):
+        def minus_losses(weights_now):
             scores = np.ascontiguousarray(X @ weights_now[:-1] + weights_now[-1])
-            return -problem.loss.total(scores, targets, weights).sum() / validation.total_weight
+            n_models = scores.shape[1] // targets.n_columns
+            repeated = targets.with_columns(np.tile(targets.column, n_models))
+            losses = problem.loss.total(scores, repeated, weights) / validation.total_weight
+            return -losses.reshape(n_models, -1).sum(axis=1)
 
-        return minus_loss
+        return minus_losses
 
     def _external_scorer(self, problem, validation):
         """The same for a scorer of scikit-learn's kind, which is tried before any work is done."""
@@ -378,7 +390,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 f"scoring={self.scoring!r} cannot score this problem on the validation set: {error} "
                 'Choose scoring="loss", or a scorer that suits the target.'
             ) from error
-        return scored
+        n_columns = problem.targets.n_columns
+        return lambda weights_now: np.array(
+            [scored(weights_now[:, k : k + n_columns]) for k in range(0, weights_now.shape[1], n_columns)]
+        )
 
     # ------------------------------------------------------------------------------------------ trainer and weights
 
@@ -391,7 +406,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             return None
         schedule = self._new_schedule(1.0, problem.loss)
         options = {"initial": initial(), "fit_intercept": self.fit_intercept, "seed": seed}
-        return choose_rate(problem, optimizer, schedule, **options)
+        return float(choose_rates(problem, optimizer, schedule, **options)[0])
 
     def _new_schedule(self, rate, loss):
         if rate is None:
@@ -424,7 +439,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             rate = trainer.schedule.eta0 if self.eta0 == "auto" else float(self.eta0)
             schedule = self._new_schedule(rate, loss)
             if trainer.schedule is None or schedule.settings != trainer.schedule.settings:
-                trainer.schedule = schedule
+                trainer.follow(schedule)
         if not np.array_equal(weights, trainer.weights()):
             trainer.load(weights)
         return trainer
@@ -463,14 +478,17 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _publish(self, trainer, history):
         """Set the fitted attributes."""
-        self._set_weights(history.weights)
+        self._publish_history(history, trainer.first_rate)
         self._trainer = trainer
+        self.t_ = trainer.n_steps + 1
+
+    def _publish_history(self, history, rate):
+        self._set_weights(history.weights)
         self.n_iter_ = history.n_iter
         self.best_iter_ = history.best_iter
         self.loss_curve_ = history.loss_curve
         self.validation_scores_ = history.validation_scores or None
-        self.eta0_ = trainer.first_rate
-        self.t_ = trainer.n_steps + 1
+        self.eta0_ = rate
 
     # --------------------------------------------------------------------------------------- validation of the input
 

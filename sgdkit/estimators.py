@@ -568,8 +568,10 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
         check_is_fitted(self)
+        scores = self._linear_predictor(X)
+        return np.exp(scores) if self._log_link else scores
+
+    def _linear_predictor(self, X):
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-        if scores.ndim == 2 and scores.shape[1] == 1:
-            scores = scores.ravel()
-        return np.exp(scores) if self._log_link else scores
+        return scores.ravel() if scores.ndim == 2 and scores.shape[1] == 1 else scores

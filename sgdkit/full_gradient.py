@@ -43,6 +43,18 @@ class FullGradient:
         self.n_averaged = self.n_accelerated = 0
         self._cached = None
 
+    def take(self, columns):
+        """The update of some of the columns."""
+        shape = self.n_features, len(columns)
+        options = {"fit_intercept": self.fit_intercept, "average_from": self.average_from}
+        other = FullGradient(self.optimizer, self.W[:, columns], shape, self.W.dtype, **options)
+        other.previous = other.W if self.previous is self.W else self.previous[:, columns]
+        other.total = None if self.total is None else self.total[:, columns]
+        other.rate = None if self.rate is None else self.rate[columns]
+        for name in ("n_rows_seen", "n_averaged", "n_accelerated"):
+            setattr(other, name, getattr(self, name))
+        return other
+
     def slot(self, number):
         return self.W
 
@@ -51,7 +63,8 @@ class FullGradient:
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
-        return self._penalty.value(self.W[:-1]) + 0 * self.W[-1]
+        with np.errstate(invalid="ignore"):
+            return self._penalty.value(self.W[:-1]) + 0 * self.W[-1]
 
     def set_columns(self, penalty, scale):
         """Set the penalty, and the factor of each column's rate."""

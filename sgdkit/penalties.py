@@ -12,9 +12,9 @@ class Penalty:
 
     Parameters
     ----------
-    l1 : float
+    l1 : float or ndarray of shape (n_columns,)
         Strength of the l1 norm, `alpha * l1_ratio`.
-    l2 : float
+    l2 : float or ndarray of shape (n_columns,)
         Strength of half the squared l2 norm, `alpha * (1 - l1_ratio)`.
     """
 
@@ -22,15 +22,19 @@ class Penalty:
         self.l1 = l1
         self.l2 = l2
 
+    def take(self, columns):
+        """The penalty of some columns."""
+        return Penalty(*(v if np.ndim(v) == 0 else v[columns] for v in (self.l1, self.l2)))
+
     def value(self, weights):
         """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
         weights = weights.astype(np.float64, copy=False)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return self.l1 * np.abs(weights).sum(axis=0) + self.l2 / 2 * np.square(weights).sum(axis=0)
 
     def prox(self, weights, rate):
         """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""
-        if self.l1:
+        if np.any(self.l1):
             weights = np.sign(weights) * np.maximum(np.abs(weights) - rate * self.l1, 0)
         return weights / (1 + rate * self.l2)
 

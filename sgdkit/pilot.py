@@ -21,8 +21,8 @@ FULL_BATCH_EPOCHS = 30
 STATE_NUMBERS = 1 << 24
 
 
-def choose_rate(problem, optimizer, schedule, *, initial, fit_intercept, seed):
-    """Return the candidate of the lowest loss in a pilot run.
+def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
+    """Return, for each model, the candidate of the lowest loss in a pilot run; shape (n_models,).
 
     Parameters
     ----------
@@ -40,28 +40,27 @@ def choose_rate(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
     n_sample = max(SAMPLE_ROWS, SAMPLE_BATCHES * problem.batch_size)
     if len(visited) > max(n_sample, problem.batch_size):
-        visited = np.sort(generator.choice(visited, n_sample, replace=False))
+        visited = visited[np.sort(generator.choice(len(visited), n_sample, replace=False))]
     sample, initial = _sample(problem, visited, initial)
     rates = CANDIDATES * rate_scale(sample, optimizer, initial)
     if problem.loss.homogeneous or sample.targets.constant:
         # A pilot would prefer the rate that moves least.
-        return float(rates[len(rates) // 2])
+        return np.full(problem.n_models, rates[len(rates) // 2])
     n_columns = sample.targets.n_columns
     n_together = max(1, STATE_NUMBERS // (5 * (sample.rows.n_features + 1) * n_columns))
+    # Candidates that cannot be trained together meet the rows in the same order all the same.
+    options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
     losses = []
     with np.errstate(over="ignore", invalid="ignore"):
         for begin in range(0, len(rates), n_together):
             together = rates[begin : begin + n_together]
-            trainer = Trainer(
-                optimizer,
-                schedule.for_pilot(),
-                _repeat(sample, len(together)),
-                fit_intercept=fit_intercept,
-                seed=generator.integers(2**31),
-            )
-            losses.extend(_losses(trainer, sample, together, initial))
-    losses = np.where(np.isfinite(losses), losses, np.inf)
-    return float(rates[np.argmin(losses)])
+            repeated = sample.repeat(len(together))
+            scale = np.repeat(together, n_columns)
+            trainer = Trainer(optimizer, schedule.for_pilot(), repeated, scale=scale, **options)
+            trainer.load(np.tile(initial, len(together)))
+            losses.append(_losses(trainer, repeated).reshape(len(together), problem.n_models))
+    losses = np.concatenate(losses)
+    return rates[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
 
 
 def _sample(problem, rows, initial):
@@ -99,19 +98,11 @@ def rate_scale(problem, optimizer, initial):
     return size / (max(gradient, np.finfo(np.float32).tiny) * mean_square)
 
 
-def _repeat(problem, n_rates):
-    """The problem with its columns once for each rate."""
-    targets = problem.targets
-    return replace(problem, targets=targets.with_columns(np.tile(targets.column, n_rates)))
-
-
-def _losses(trainer, problem, rates, initial):
-    """The mean loss that each rate meets on its way, and the penalty that it ends with."""
-    repeated, n_columns = _repeat(problem, len(rates)), problem.targets.n_columns
-    trainer.set_columns(problem.penalty, np.repeat(rates, n_columns))
-    trainer.load(np.tile(initial, len(rates)))
+def _losses(trainer, problem):
+    """The mean loss that each model meets on its way, and the penalty that it ends with."""
+    trainer.set_penalty(problem.penalty)
     one_batch = trainer.optimizer._full_batch or problem.n_rows <= problem.batch_size
     n_epochs = FULL_BATCH_EPOCHS if one_batch else -(-SAMPLE_ROWS // problem.n_rows)
-    sums = sum(trainer.epoch(repeated) for _ in range(n_epochs)) / n_epochs
+    sums = sum(trainer.epoch(problem) for _ in range(n_epochs)) / n_epochs
     objectives = sums / problem.total_weight + trainer.penalty()
-    return objectives.reshape(len(rates), n_columns).sum(axis=1)
+    return objectives.reshape(problem.n_models, -1).sum(axis=1)

@@ -7,7 +7,19 @@ import numpy as np
 
 
 class Constant:
-    """``eta(t) = eta0``."""
+    """``eta(t) = eta0``.
+
+    Attributes
+    ----------
+    separable : bool
+        Whether the rates of two values of `eta0` have the same ratio in every step. Columns with first rates of their
+        own then take the rates of one schedule, each times its factor.
+    lowers : bool
+        Whether the rate is divided by 5 when training stands still, until it is below a millionth of what it was.
+    """
+
+    separable = True
+    lowers = False
 
     def __init__(self, eta0, power_t, alpha):
         self.eta0 = eta0
@@ -16,20 +28,19 @@ class Constant:
 
     @property
     def settings(self):
-        """All but the state."""
         return type(self), self.eta0, self.power_t, self.alpha
 
     def rates(self, t):
         """The rates of the steps `t`, an array of float64."""
         return np.full(len(t), self.eta0)
 
+    def take(self, columns):
+        """The schedule of some columns."""
+        return self
+
     def for_pilot(self):
         """The schedule of pilot runs, whose columns multiply its rates by candidates for `eta0`."""
         return type(self)(1.0, self.power_t, self.alpha)
-
-    def lower(self):
-        """Answer a stand-still of training: lower the rate and return True, or return False to let it end."""
-        return False
 
 
 class InvScaling(Constant):
@@ -42,13 +53,24 @@ class InvScaling(Constant):
 class Optimal(Constant):
     """``eta(t) = eta0 / (1 + alpha * eta0 * (t - 1))``, or ``1 / (alpha * (t0 + t - 1))`` with ``eta(1) = eta0``.
 
+    `eta0` and `alpha` may be arrays of shape (n_columns,); then there is a rate for each step and column.
+
     References
     ----------
     .. [1] L. Bottou, "Stochastic Gradient Descent Tricks", 2012.
     """
 
+    separable = False
+
     def rates(self, t):
+        t = t if np.ndim(self.eta0) == 0 else t[:, np.newaxis]
         return self.eta0 / (1 + self.alpha * self.eta0 * (t - 1))
+
+    def take(self, columns):
+        """The schedule of some columns."""
+        if np.ndim(self.eta0) == 0:
+            return self
+        return Optimal(self.eta0[columns], self.power_t, self.alpha[columns])
 
     def for_pilot(self):
         return Constant(1.0, self.power_t, self.alpha)
@@ -57,16 +79,7 @@ class Optimal(Constant):
 class Adaptive(Constant):
     """``eta(t) = eta0``, divided by 5 whenever training stands still, until it is below a millionth of `eta0`."""
 
-    def __init__(self, eta0, power_t, alpha):
-        super().__init__(eta0, power_t, alpha)
-        self.factor = 1.0
-
-    def rates(self, t):
-        return np.full(len(t), self.eta0 * self.factor)
-
-    def lower(self):
-        self.factor /= 5
-        return self.factor > 1e-6
+    lowers = True
 
 
 SCHEDULES = {

@@ -12,17 +12,21 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from sgdkit._epoch import Pass, shuffle_stretch
+from sgdkit.penalties import Penalty
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
 CHUNK_SECONDS = 0.2
 SECONDS_A_VALUE = 1e-8
 CHUNK_ROWS = 1 << 14
 
+
+# Models that are done leave the pass when no more than this share of its models goes on.
+FEWER = 0.75
 
 # A rise of the objective by this factor since the first epoch is no noise.
 HOPELESS = 1e3
@@ -47,6 +51,8 @@ class Problem:
     order : ndarray of intp, or None
         The rows to visit (those of weight 0 are absent); None stands for all.
     batch_size : int
+    n_models : int
+        The columns of a model stand together, those of one model after those of another.
     """
 
     rows: object
@@ -56,6 +62,7 @@ class Problem:
     weights: np.ndarray | None
     order: np.ndarray | None
     batch_size: int
+    n_models: int = 1
 
     @property
     def n_rows(self):
@@ -67,6 +74,24 @@ class Problem:
             return self.n_rows
         return self.weights.sum() if self.order is None else self.weights[self.order].sum()
 
+    def columns(self, models):
+        """The numbers of the columns of some models."""
+        n = self.targets.n_columns // self.n_models
+        return (np.asarray(models)[:, np.newaxis] * n + np.arange(n)).ravel()
+
+    def repeat(self, n_times):
+        """The problem with all its models several times over."""
+        column = np.tile(self.targets.column, n_times)
+        penalty = Penalty(*(v if np.ndim(v) == 0 else np.tile(v, n_times) for v in (self.penalty.l1, self.penalty.l2)))
+        targets = self.targets.with_columns(column)
+        return replace(self, targets=targets, penalty=penalty, n_models=self.n_models * n_times)
+
+    def take(self, models):
+        """The problem of some models."""
+        columns = self.columns(models)
+        targets = self.targets.with_columns(self.targets.column[columns])
+        return replace(self, targets=targets, penalty=self.penalty.take(columns), n_models=len(models))
+
 
 class Trainer:
     """Columns in training: their state, and where the schedule and the shuffling stand.
@@ -77,6 +102,8 @@ class Trainer:
     schedule : Schedule
     problem : Problem
         It gives the shapes.
+    scale : ndarray of shape (n_columns,), default=None
+        By which each column multiplies the schedule's rates; None stands for 1.
     fit_intercept : bool
     average_from : int
         0 for no average.
@@ -87,9 +114,17 @@ class Trainer:
     """
 
     def __init__(
-        self, optimizer, schedule, problem, *, fit_intercept=True, average_from=0, n_blocks=1, seed=0
+        self,
+        optimizer,
+        schedule,
+        problem,
+        *,
+        scale=None,
+        fit_intercept=True,
+        average_from=0,
+        n_blocks=1,
+        seed=0,
     ):
-        self.schedule = schedule
         self.optimizer = optimizer
         self.dtype = problem.rows.dtype
         self.fit_intercept = bool(fit_intercept)
@@ -100,6 +135,7 @@ class Trainer:
         column = problem.targets.column
         n_blocks = 1 if problem.loss.coupled or optimizer._full_batch else min(n_blocks, len(column))
         self.columns = np.array_split(np.arange(len(column)), n_blocks)
+        self.follow(schedule, scale)
         self.updates = [
             optimizer._update(
                 optimizer,
@@ -131,22 +167,45 @@ class Trainer:
         for update in self.updates:
             update.release()
 
-    @property
-    def rate(self):
-        """The rate of the last step; of backtracking, its largest."""
+    def follow(self, schedule, scale=None):
+        """Take the rates of a schedule from now on, and forget how they have been lowered."""
+        n_columns = sum(map(len, self.columns))
+        self.schedule = schedule
+        self.scale = np.ones(n_columns) if scale is None else scale
+        self.lowered = np.ones(n_columns)
+
+    def rates(self, n_steps):
+        """The rate of each column in the last step, or after a number of steps; of backtracking, what it has come to."""
         if self.schedule is None:
-            return float(self.updates[0].rate.max())
-        return float(self.schedule.rates(np.array([max(self.n_steps, 1)], dtype=np.float64))[0])
+            return np.asarray(self.updates[0].rate, dtype=np.float64)
+        rates = self.schedule.rates(np.array([max(n_steps, 1)], dtype=np.float64))[0]
+        return rates * self.scale * (self.lowered if n_steps > 1 else 1.0)
 
     @property
     def first_rate(self):
         """`eta0`; of backtracking, the rate that it has come to."""
-        return self.rate if self.schedule is None else float(self.schedule.eta0)
+        return float(self.rates(1).max())
 
-    def set_columns(self, penalty, scale=None):
-        """Set the penalty, and the factor of each column's rate."""
+    def set_penalty(self, penalty):
+        self._penalty = penalty
         for block, update in zip(self.columns, self.updates, strict=True):
-            update.set_columns(penalty, np.ones(len(block)) if scale is None else scale[block])
+            update.set_columns(penalty.take(block), (self.scale * self.lowered)[block])
+
+    def lower(self, columns):
+        """Lower the rate of some columns, if the schedule does so, and return whether training is to go on."""
+        if self.schedule is None or not self.schedule.lowers:
+            return False
+        self.lowered[columns] /= 5
+        self.set_penalty(self._penalty)
+        return self.lowered[columns[0]] > 1e-6
+
+    def keep(self, columns):
+        """Go on with some of the columns alone, in a single block."""
+        self.updates = [update.take(columns) for update in self.updates]
+        self.columns = [np.arange(len(columns))]
+        self.schedule = None if self.schedule is None else self.schedule.take(columns)
+        self.scale, self.lowered = self.scale[columns], self.lowered[columns]
+        self._passes = None
 
     def weights(self):
         """The weights that the user is to get, of shape (n_features + 1, n_columns); the intercepts come last."""
@@ -216,7 +275,7 @@ class Trainer:
     def _chunks(self, problem, order):
         """Cut the order, between mini-batches, into pieces of a fraction of a second."""
         seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
-        size = min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS)
+        size = min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS // max(1, np.size(self.schedule.eta0)))
         size = problem.batch_size * max(1, size // problem.batch_size)
         if len(order) <= size:
             return [order]
@@ -259,83 +318,137 @@ class History:
             np.copyto(self.weights, weights)
 
 
-def train(trainer, problem, history, *, max_iter, patience, score=None, shuffle=True, verbose=0):
-    """Run epochs until patience runs out or `max_iter` is reached.
+class Course:
+    """The training of one model: what happened, and whether it is over.
+
+    Parameters
+    ----------
+    patience : Patience
+        With the training objective, or with minus the score.
+    max_iter : int
+    history : History, default=None
+        To be continued.
+    keeps_last : bool, default=True
+        Whether the weights of every epoch are kept in case it should be the last, or only those of the last itself.
+
+    Attributes
+    ----------
+    error : Diverged or None
+    over : bool
+    """
+
+    def __init__(self, patience, max_iter, *, history=None, keeps_last=True):
+        self.patience = patience
+        self.max_iter = max_iter
+        self.history = History() if history is None else history
+        self.keeps_last = keeps_last
+        self.n_epochs = 0
+        self.error = None
+        self.over = False
+
+    def see(self, objective, score, *, weights, columns, trainer):
+        """Take in an epoch."""
+        self.n_epochs += 1
+        lowest = self.patience.see(objective if score is None else -score)
+        self.history.add(objective, score)
+        if self.patience.exhausted:
+            if trainer.lower(columns):
+                self.patience.reset()
+            else:
+                self.history.converged = self.over = True
+        self.over = self.over or self.n_epochs == self.max_iter
+        if lowest if score is not None else self.keeps_last or self.over:
+            self.history.keep(weights if weights.shape[1] == len(columns) else weights[:, columns])
+
+    def fail(self, error):
+        self.error, self.over = error, True
+
+
+def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
+    """Run epochs until the course of every model is over; models that are done leave the pass.
 
     Parameters
     ----------
     trainer : Trainer
     problem : Problem
-    history : History
-        It is filled epoch by epoch, so it is of use after an interruption too.
-    max_iter : int
-    patience : Patience
-        Of the training objective, or of minus the score.
+    courses : list of Course
+        One for each model. They are filled epoch by epoch, so they are of use after an interruption too. Where the
+        weights overflow, or the objective rises beyond hope, the course has an error.
     score : callable, default=None
-        Takes weights and returns their validation score; higher is better.
+        Takes the weights of some models, and returns an array of their validation scores; higher is better.
     shuffle : bool, default=True
-    verbose : int, default=0
-        Whether to print a line for each epoch.
-
-    Raises
-    ------
-    Diverged
-        If a loss or a weight is not finite.
+    report : callable, default=None
+        Called after each epoch with the courses of the pass, the trainer and the seconds that it took.
     """
-    trainer.set_columns(problem.penalty)
+    trainer.set_penalty(problem.penalty)
     # Where training has just begun, the first objective tells what a hopeless one is; at a minimum, it may be nothing.
     ceiling = None if trainer.n_steps else HOPELESS * problem.targets.size
     total_weight = problem.total_weight
+    active = list(courses)
+    columns = [problem.columns([model]) for model in range(len(active))]
     try:
-        for _ in range(max_iter):
+        while True:
             begin = time.perf_counter()
             losses = trainer.epoch(problem, shuffle=shuffle)
-            objective = float(np.add.reduce(losses / total_weight + trainer.penalty()))
+            objectives = losses / total_weight + trainer.penalty()
+            objectives = np.add.reduce(objectives.reshape(len(active), -1), axis=1).tolist()
             weights = trainer.weights()
             # In one order, so that products with them are the same to the last bit for any number of blocks.
-            validation_score = None if score is None else score(np.ascontiguousarray(weights))
-            _check_progress(trainer, history, objective, validation_score, ceiling=ceiling)
-            lowest = patience.see(objective if score is None else -validation_score)
-            history.add(objective, validation_score)
-            if lowest or score is None:
-                history.keep(weights)
-            if verbose:
-                _report(trainer, history, time.perf_counter() - begin)
-            if patience.exhausted:
-                if trainer.schedule is None or not trainer.schedule.lower():
-                    history.converged = True
-                    return
-                patience.reset()
+            scores = [None] * len(active) if score is None else score(np.ascontiguousarray(weights)).tolist()
+            for model, course in enumerate(active):
+                if not course.over:
+                    progress = objectives[model], scores[model]
+                    error = _error_of(course, trainer, *progress, columns=columns[model], ceiling=ceiling)
+                    if error is None:
+                        course.see(*progress, weights=weights, columns=columns[model], trainer=trainer)
+                    else:
+                        course.fail(error)
+            if report is not None:
+                report(active, trainer, time.perf_counter() - begin)
+            going_on = [model for model, course in enumerate(active) if not course.over]
+            if not going_on:
+                return
+            if len(going_on) <= FEWER * len(active):
+                trainer.keep(problem.columns(going_on))
+                problem, active = problem.take(going_on), [active[model] for model in going_on]
+                columns = columns[: len(active)]
+                trainer.set_penalty(problem.penalty)
     finally:
         trainer.release()
 
 
-def _check_progress(trainer, history, objective, validation_score, *, ceiling):
-    """Raise `Diverged` if the epoch has led nowhere."""
-    n_iter = history.n_iter + 1
+def _error_of(course, trainer, objective, score, *, columns, ceiling):
+    """The error of an epoch that has led nowhere, or None."""
+    n_iter = course.history.n_iter + 1
     if not math.isfinite(objective):
-        raise Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer)}")
-    if validation_score is not None and not math.isfinite(validation_score):
-        raise Diverged(
-            f"The validation score of epoch {n_iter} is {validation_score}, {_remedy(trainer)} "
+        return Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer, columns)}")
+    if score is not None and not math.isfinite(score):
+        return Diverged(
+            f"The validation score of epoch {n_iter} is {score}, {_remedy(trainer, columns)} "
             "Or choose another scoring."
         )
-    if ceiling is not None and history.n_iter and objective > max(ceiling, HOPELESS * history.loss_curve[0]):
-        raise Diverged(
-            f"The objective has risen from {history.loss_curve[0]:.3g} to {objective:.3g} in epoch {n_iter}, "
-            f"{_remedy(trainer)}"
+    first = course.history.loss_curve[0] if course.history.n_iter else math.inf
+    if ceiling is not None and objective > max(ceiling, HOPELESS * first):
+        return Diverged(
+            f"The objective has risen from {first:.3g} to {objective:.3g} in epoch {n_iter}, "
+            f"{_remedy(trainer, columns)}"
         )
+    return None
 
 
-def _remedy(trainer):
+def _remedy(trainer, columns):
     return (
-        f"at the learning rate eta0={trainer.first_rate:.3g}. Scale the features (and the targets of a regression), "
-        "for instance with sklearn.preprocessing.StandardScaler or MaxAbsScaler, or lower eta0."
+        f"at the learning rate eta0={trainer.rates(1)[columns].max():.3g}. Scale the features (and the targets of a "
+        "regression), for instance with sklearn.preprocessing.StandardScaler or MaxAbsScaler, or lower eta0."
     )
 
 
-def _report(trainer, history, seconds):
+def report_epoch(courses, trainer, seconds):
+    """Print a line for an epoch of a single model."""
+    history = courses[0].history
+    if not history.n_iter:
+        return
     line = f"Epoch {history.n_iter}: objective {history.loss_curve[-1]:.6g}"
     if history.validation_scores:
         line += f", validation score {history.validation_scores[-1]:.6g}"
-    print(f"{line}, rate {trainer.rate:.3g}, {seconds:.2f} s", flush=True)
+    print(f"{line}, rate {trainer.rates(trainer.n_steps).max():.3g}, {seconds:.2f} s", flush=True)

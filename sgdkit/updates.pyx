@@ -590,6 +590,16 @@ cdef class Update:
         if self.average:
             self.slot(self.n_slots - 1)[:] = 0
 
+    def take(self, columns):
+        """The update of some of the columns, between two epochs."""
+        fields = np.arange(self.n_slots * self.n_columns).reshape(self.n_slots, -1)[:, columns].ravel()
+        shared = np.arange(self.n_slots * self.n_columns, self.record_size)
+        return _rebuild(
+            type(self), self.optimizer, np.ascontiguousarray(self.record[:, np.append(fields, shared)]),
+            (self.n_features, len(columns)), self.fit_intercept, self.average_from,
+            (self.clock, self.n_rows_seen, self.n_averaged),
+        )
+
     def slot(self, number):
         """A view of one slot, of shape (n_features + 1, n_columns)."""
         return self.record[:, number * self.n_columns:(number + 1) * self.n_columns]

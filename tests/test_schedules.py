@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sgdkit.schedules import SCHEDULES, Adaptive, Constant, InvScaling, Optimal
+from sgdkit.losses import REGRESSOR_LOSSES
+from sgdkit.optimizers import SGD
+from sgdkit.penalties import Penalty
+from sgdkit.rows import Rows, Targets
+from sgdkit.schedules import SCHEDULES, Adaptive, InvScaling, Optimal
+from sgdkit.training import Problem, Trainer
 
 ETA0, POWER_T, ALPHA = 0.3, 0.4, 1e-2
 # As scikit-learn documents them; its "optimal" is `1 / (alpha (t0 + t - 1))`, and t0 is what eta(1) = eta0 asks for.
@@ -46,27 +51,52 @@ def test_invscaling_at_power_zero_is_constant():
     assert_array_equal(InvScaling(ETA0, 0.0, ALPHA).rates(np.arange(1.0, 5.0)), ETA0)
 
 
+def make_trainer(schedule):
+    """Two columns, of two models; the second multiplies all rates by 2."""
+    problem = Problem(
+        rows=Rows(np.ones((4, 3))),
+        targets=Targets(np.zeros((4, 1)), [0, 0]),
+        loss=REGRESSOR_LOSSES["squared_error"](),
+        penalty=Penalty(0.0, ALPHA),
+        weights=None,
+        order=None,
+        batch_size=1,
+        n_models=2,
+    )
+    trainer = Trainer(SGD(), schedule, problem, scale=np.array([1.0, 2.0]))
+    trainer.set_penalty(problem.penalty)
+    return trainer
+
+
 @pytest.mark.parametrize("name", [name for name, cls in SCHEDULES.items() if cls is not Adaptive])
 def test_only_adaptive_lowers_its_rate(name):
-    schedule = SCHEDULES[name](ETA0, POWER_T, ALPHA)
-    assert not schedule.lower()
-    assert schedule.rates(np.ones(1))[0] == ETA0
+    trainer = make_trainer(SCHEDULES[name](ETA0, POWER_T, ALPHA))
+    assert not trainer.lower(np.array([0]))
+    assert_array_equal(trainer.rates(1), [ETA0, 2 * ETA0])
 
 
 def test_adaptive_divides_by_five_down_to_a_millionth():
-    schedule, t = Adaptive(ETA0, POWER_T, ALPHA), np.ones(3)
+    trainer = make_trainer(Adaptive(ETA0, POWER_T, ALPHA))
     # 5^-8 = 2.56e-6 and 5^-9 = 5.12e-7.
     for n_lowered in range(1, 9):
-        assert schedule.lower()
-        assert_allclose(schedule.rates(t), ETA0 / 5**n_lowered, rtol=1e-14)
-    assert not schedule.lower()
+        assert trainer.lower(np.array([1]))
+        assert_allclose(trainer.rates(2), [ETA0, 2 * ETA0 / 5**n_lowered], rtol=1e-14)
+    assert not trainer.lower(np.array([1]))
 
 
-def test_settings_leave_the_state_out():
-    schedule = Adaptive(ETA0, POWER_T, ALPHA)
-    schedule.lower()
-    assert schedule.settings == Adaptive(ETA0, POWER_T, ALPHA).settings
-    assert schedule.settings != Constant(ETA0, POWER_T, ALPHA).settings
+def test_a_new_schedule_is_not_lowered():
+    trainer = make_trainer(Adaptive(ETA0, POWER_T, ALPHA))
+    trainer.lower(np.array([0, 1]))
+    trainer.follow(Adaptive(ETA0, POWER_T, ALPHA))
+    assert_array_equal(trainer.rates(2), [ETA0, ETA0])
+
+
+def test_optimal_takes_columns():
+    eta0, alpha, t = np.array([0.1, 0.2, 0.3]), np.array([1e-3, 1e-2, 1e-1]), np.arange(1.0, 5.0)
+    rates = Optimal(eta0, POWER_T, alpha).rates(t)
+    for c in range(3):
+        assert_array_equal(rates[:, c], Optimal(eta0[c], POWER_T, alpha[c]).rates(t))
+    assert_array_equal(Optimal(eta0, POWER_T, alpha).take([2, 0]).rates(t), rates[:, [2, 0]])
 
 
 @ALL_SCHEDULES
