@@ -190,7 +190,79 @@ classes : array-like of shape (n_classes,), default=None
     All classes that any chunk may have; needed on the first call.
 """
 
+_SEARCH_PARAMETERS = """\
+scoring : str, callable, list, tuple, dict or None, default=None
+    One score or several, as in :class:`sklearn.model_selection.GridSearchCV`; None is the estimator's own. Around a
+    pipeline, named scorers see the final estimator and the transformed rows, functions the whole pipeline.
+
+n_jobs : int or None, default=None
+    Threads over the folds, and over candidates where there are fewer folds than threads; -1 stands for all
+    processors. The result does not depend on it.
+
+refit : bool, str or callable, default=True
+    Whether to fit the best candidate to all rows; of several scores, the name of the one that decides.
+
+cv : int, splitter, iterable or None, default=None
+    The folds; None is 5.
+
+verbose : int, default=0
+    Whether to print a line for each epoch of a pass: how many candidates go on, and the best so far.
+
+error_score : "raise" or number, default=nan
+    The score of a candidate that could not be fitted or scored.
+
+return_train_score : bool, default=False
+    Whether to score the training rows too.
+
+working_memory : float > 0 or None, default=None
+    MiB that the weights and states of all candidates in training may take; a pass trains as many as there is room for.
+    None stands for that of :func:`sklearn.set_config`, 1024 by default.
+"""
+
+_SEARCH_ATTRIBUTES = """\
+Attributes
+----------
+cv_results_ : dict of numpy (masked) ndarrays
+    With the keys of :class:`sklearn.model_selection.GridSearchCV`. The time of a pass is shared out equally among its
+    candidates, in `mean_fit_time`.
+
+best_estimator_ : estimator
+    Fitted to all rows. Available if `refit`.
+
+best_score_ : float
+    Mean test score of the best candidate.
+
+best_params_ : dict
+    Its parameters.
+
+best_index_ : int
+    Its place in `cv_results_`.
+
+scorer_ : callable or dict
+    The scorer, or the scorers.
+
+n_splits_ : int
+    Number of folds.
+
+refit_time_ : float
+    Seconds that the fit to all rows took.
+
+multimetric_ : bool
+    Whether there are several scores.
+
+classes_ : ndarray of shape (n_classes,)
+    Those of `best_estimator_`.
+
+n_features_in_ : int
+    That of `best_estimator_`.
+
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Those of `best_estimator_`, if it has any.
+"""
+
 PARAGRAPHS = {
+    "SEARCH_PARAMETERS": _SEARCH_PARAMETERS,
+    "SEARCH_ATTRIBUTES": _SEARCH_ATTRIBUTES,
     "PARAMETERS": _PARAMETERS,
     "MORE_PARAMETERS": _MORE_PARAMETERS,
     "LAST_PARAMETERS": _LAST_PARAMETERS,

@@ -141,9 +141,10 @@ cdef inline Py_ssize_t row_at(Pass p, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(n_bytes // LINE + 1):
-        SGDKIT_PREFETCH(address + k * LINE)
+    cdef const char* line = address - <size_t> address % LINE
+    while line < address + n_bytes:
+        SGDKIT_PREFETCH(line)
+        line += LINE
 
 
 cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:

@@ -268,7 +268,12 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _new_course(self, score, history=None, *, keeps_last=True, **options):
         """The course of a model with these parameters, but for the options."""
-        parameters = {"tol": self.tol, "n_iter_no_change": self.n_iter_no_change, "max_iter": self.max_iter, **options}
+        parameters = {
+            "tol": self.tol,
+            "n_iter_no_change": self.n_iter_no_change,
+            "max_iter": self.max_iter,
+            **options,
+        }
         relative = score is None or self.scoring == "loss"
         patience = Patience(parameters["tol"], parameters["n_iter_no_change"], relative=relative)
         return Course(patience, parameters["max_iter"], history=history, keeps_last=keeps_last)
@@ -328,7 +333,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         stratify = data.targets.values[visited] if data.targets.labels else None
         try:
             kept, held_out = train_test_split(
-                np.arange(len(visited)), test_size=self.validation_fraction, random_state=seed, stratify=stratify
+                np.arange(len(visited)),
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=stratify,
             )
         except ValueError as error:
             raise ValueError(

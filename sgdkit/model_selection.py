@@ -1,19 +1,13 @@
-"""Searches that train all candidates of a fold in the same passes over its rows.
+"""Searches in scikit-learn's manner that train all candidates of a fold in the same passes over its rows.
 
-Candidates that differ in what a column may have for itself (`alpha`, `l1_ratio`, `eta0`, and when it stops) are columns
-of one `Trainer`; those that differ in anything else are groups, with passes of their own. A fold is the order of its
-rows, not a copy of them.
-
-Invariant: a model is the one that the estimator alone would fit to the rows of the fold.
+What is trained together stands in `candidates.py`; this is the interface: folds, pipelines, scores and results.
 """
 
 import copy
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 from numbers import Real
 
 import joblib
@@ -23,7 +17,13 @@ from scipy import sparse
 from sklearn import get_config
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, RandomizedSearchCV, check_cv
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
 from sklearn.model_selection._validation import (
     _insert_error_scores,
     _score,
@@ -32,185 +32,16 @@ from sklearn.model_selection._validation import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_method_params, _num_samples
+from sklearn.utils.validation import _check_method_params
 
-from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data
+from sgdkit._docs import documented
+from sgdkit.base import BaseSGDPlus
+from sgdkit.candidates import OF_A_COLUMN, Fold, Group, fit_group, sharing_key
 from sgdkit.optimizers import as_optimizer
-from sgdkit.penalties import PENALTIES, Penalty
-from sgdkit.pilot import choose_rates
-from sgdkit.rows import Rows, Targets
-from sgdkit.schedules import SCHEDULES
-from sgdkit.training import Trainer, train
+from sgdkit.rows import Rows
 
-# What each column of a pass may have for itself.
-OF_A_COLUMN = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change")
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
-
-
-@dataclass
-class Group:
-    """Candidates that share their passes.
-
-    Attributes
-    ----------
-    estimator : BaseSGDPlus
-        One of them, not fitted.
-    numbers : list of int
-        The places of the candidates in the search.
-    parameters : list of dict
-        What each candidate has for itself, of `OF_A_COLUMN`.
-    """
-
-    estimator: BaseSGDPlus
-    numbers: list = field(default_factory=list)
-    parameters: list = field(default_factory=list)
-
-    def split(self, n_together):
-        """The same candidates in groups of at most so many."""
-        for begin in range(0, len(self.numbers), n_together):
-            part = slice(begin, begin + n_together)
-            yield Group(self.estimator, self.numbers[part], self.parameters[part])
-
-
-@dataclass
-class Fold:
-    """Rows to train on and rows to score, as the final estimator is to see them.
-
-    Attributes
-    ----------
-    X, X_test : ndarray or CSR
-        Validated. The training rows are some of those of X.
-    rows : Rows
-    y : ndarray
-        Of all rows of X.
-    sample_weight : ndarray or None
-    train : ndarray of int
-    """
-
-    X: object
-    rows: Rows
-    y: np.ndarray
-    sample_weight: np.ndarray | None
-    train: np.ndarray
-
-
-# ------------------------------------------------------------------------------------------------------- training
-
-
-def _fold_data(estimator, fold):
-    """The training rows of a fold as `Data`: all rows, of which some are visited."""
-    train, n_rows = fold.train, _num_samples(fold.X)
-    estimator._meet_targets(fold.y[train])
-    weights = None if fold.sample_weight is None else fold.sample_weight[train]
-    part = estimator._data(None, fold.y[train], weights)
-    if not part.n_visited:
-        raise ValueError(ALL_ZERO)
-
-    def spread(values):
-        if values is None:
-            return None
-        whole = np.zeros((n_rows, *values.shape[1:]), dtype=values.dtype)
-        whole[train] = values
-        return whole
-
-    targets = Targets(spread(part.targets.values), part.targets.column)
-    visited = train if part.visited is None else train[part.visited]
-    return Data(fold.X, fold.y, targets, fold.sample_weight, spread(part.weights), visited, fold.rows)
-
-
-def _strengths(estimator, parameters, n_columns):
-    """The penalty of several candidates, with numbers for each of their columns."""
-    penalties = [PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]) for own in parameters]
-    return Penalty(*(np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2")))
-
-
-def _schedule(estimator, parameters, rates, loss, n_columns):
-    """The schedule of several candidates, and the factor of each of their columns."""
-    if rates is None:
-        return None, None
-    name = estimator.learning_rate
-    cls = SCHEDULES[as_optimizer(estimator.optimizer)._schedule_for(loss) if name == "auto" else name]
-    alphas = [0.0 if estimator.penalty is None else own["alpha"] for own in parameters]
-    if cls.separable:
-        return cls(1.0, estimator.power_t, alphas[0]), np.repeat(rates, n_columns)
-    if len({*zip(rates, alphas, strict=True)}) == 1:
-        return cls(float(rates[0]), estimator.power_t, alphas[0]), None
-    return cls(np.repeat(rates, n_columns), estimator.power_t, np.repeat(alphas, n_columns)), None
-
-
-def _fit_group(group, fold, report=None):
-    """Fit the candidates of a group to the training rows of a fold.
-
-    Returns
-    -------
-    results : list of (BaseSGDPlus or None, Exception or None)
-        For each candidate, the fitted model, or why there is none.
-    """
-    estimator = group.estimator = copy.copy(group.estimator)
-    data, seeds = _fold_data(estimator, fold), estimator._draw_seeds()
-    validation = None
-    if estimator.early_stopping:
-        data, validation = estimator._split(data, seeds[0])
-    estimator._seen = data.seen
-    one = estimator._problem(data, estimator._seen)
-    score = None if validation is None else estimator._scorer(one, validation)
-    initial = estimator._initial_weights(data, one, None, None)
-    problem = one.repeat(len(group.numbers))
-    problem.penalty = _strengths(estimator, group.parameters, one.targets.n_columns)
-    rates = _first_rates(group, problem, initial, seeds[1])
-    options = {"initial": initial, "score": score, "seed": seeds[2], "report": report}
-    courses = _train_group(group, problem, rates, **options)
-    results = []
-    for own, course, rate in zip(group.parameters, courses, rates, strict=True):
-        if course.error is not None:
-            results.append((None, course.error))
-            continue
-        model = copy.copy(estimator).set_params(**own)
-        model._set_weights(course.history.weights)
-        model._trainer = None
-        model._publish_history(course.history, rate)
-        results.append((model, None))
-    return results
-
-
-def _first_rates(group, problem, initial, seed):
-    """The first rate of each candidate; None stands for backtracking."""
-    estimator, optimizer = group.estimator, as_optimizer(group.estimator.optimizer)
-    if estimator.eta0 != "auto":
-        return [float(own["eta0"]) for own in group.parameters]
-    if optimizer._backtracks(problem.loss):
-        return [None] * len(group.parameters)
-    schedule = estimator._new_schedule(1.0, problem.loss)
-    options = {"fit_intercept": estimator.fit_intercept, "seed": seed}
-    initial = np.tile(initial, problem.n_models)
-    return list(choose_rates(problem, optimizer, schedule, initial=initial, **options))
-
-
-def _train_group(group, problem, rates, *, initial, score, seed, report):
-    """Train candidates, again at lower rates those that overflow at rates of our own choice."""
-    estimator, n_columns = group.estimator, problem.targets.n_columns // problem.n_models
-    courses = [None] * problem.n_models
-    pending, n_retreats = list(range(problem.n_models)), RETREATS if estimator.eta0 == "auto" else 0
-    while pending:
-        own = [group.parameters[model] for model in pending]
-        own_rates = None if rates[0] is None else [rates[model] for model in pending]
-        schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
-        part = problem.take(pending)
-        settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
-        optimizer = as_optimizer(estimator.optimizer)
-        trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
-        trainer.load(np.tile(initial, len(pending)))
-        for model, parameters in zip(pending, own, strict=True):
-            limits = {name: parameters[name] for name in ("max_iter", "tol", "n_iter_no_change")}
-            courses[model] = estimator._new_course(score, keeps_last=False, **limits)
-        together = [courses[model] for model in pending]
-        train(trainer, part, together, score=score, shuffle=estimator.shuffle, report=report)
-        pending = [model for model in pending if courses[model].error is not None and n_retreats]
-        for model in pending:
-            rates[model] /= 10
-        n_retreats -= 1
-    return courses
 
 
 # -------------------------------------------------------------------------------------------------------- scoring
@@ -221,7 +52,13 @@ def _recall(model, X, scores):
     method = "decision_function" if is_classifier(model) else "_linear_predictor"
     own = getattr(model, method)
     scores = scores.ravel() if scores.shape[1] == 1 else scores
-    setattr(model, method, lambda other: scores.copy() if other is X else own(other))
+
+    def recalled(other):
+        return scores.copy() if other is X else own(other)
+
+    # Scorers ask for the name.
+    recalled.__name__ = method
+    setattr(model, method, recalled)
 
 
 def _with_scores(models, X, X_valid):
@@ -270,36 +107,42 @@ class Evaluation:
         return [result for of_candidate in results for result in of_candidate]
 
     def _by_preparation(self, candidates):
-        """Candidates by the parameters of a pipeline's steps but the last; those of the last step are a candidate's own.
-        """
-        keyed = []
+        """The parameters of a pipeline's steps but the last, with the numbers of the candidates that have them."""
+        prepared = {}
         for number, parameters in enumerate(candidates):
             settings = _settings_of_preparation(self.search.estimator, parameters)
-            keyed.append((joblib.hash(settings), number, settings))
-        first_of = {}
-        for key, number, _ in keyed:
-            first_of.setdefault(key, number)
-        keyed.sort(key=lambda item: (first_of[item[0]], item[1]))
-        for _, items in groupby(keyed, key=lambda item: item[0]):
-            items = list(items)
-            yield items[0][2], [number for _, number, _ in items]
+            prepared.setdefault(joblib.hash(settings), (settings, []))[1].append(number)
+        return prepared.values()
 
     def _run_prepared(self, pipeline, parameters, results):
         estimator = _final_estimator(pipeline)
         groups = self._groups(estimator, parameters, results)
         if isinstance(pipeline, Pipeline) and len(pipeline.steps) > 1:
-            folds = (partial(self._transformed_fold, pipeline, k) for k in range(len(self.splits)))
+            prepare = partial(self._transformed_fold, pipeline)
+            tasks = [(k, groups) for k in range(len(self.splits))]
         else:
             whole = self._validated(estimator, self.X, self.y, self._sample_weight(pipeline))
-            folds = (partial(self._plain_fold, whole, k) for k in range(len(self.splits)))
-        tasks = [(k, fold) for k, fold in enumerate(folds)]
-        run = partial(self._run_fold, groups=groups, pipeline=pipeline, results=results)
+            prepare = partial(self._plain_fold, whole)
+            tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups, k)]
+        run = partial(self._run_fold, prepare=prepare, pipeline=pipeline, results=results)
         if self.n_jobs == 1 or len(tasks) == 1:
             for task in tasks:
                 run(task)
             return
         with ThreadPoolExecutor(self.n_jobs) as pool:
             list(pool.map(run, tasks))
+
+    def _parts(self, groups, k):
+        """The groups of a fold, shared out where there are too few folds left for all threads."""
+        n_left = len(self.splits) % self.n_jobs
+        if k < len(self.splits) - n_left:
+            return [groups]
+        n_parts = -(-self.n_jobs // n_left)
+        parts = [[] for _ in range(n_parts)]
+        for group in groups:
+            for part, own in zip(parts, group.split(-(-len(group.numbers) // n_parts)), strict=False):
+                part.append(own)
+        return [part for part in parts if part]
 
     # -------------------------------------------------------------------------------------------------- candidates
 
@@ -315,22 +158,29 @@ class Evaluation:
                 for fold in range(len(self.splits)):
                     results[number][fold] = self._failure(error, 0.0, fold)
                 continue
-            group = groups.setdefault(_key(candidate, number), Group(candidate))
+            group = groups.setdefault(sharing_key(candidate, number), Group(candidate))
             group.numbers.append(number)
             group.parameters.append({name: getattr(candidate, name) for name in OF_A_COLUMN})
         return list(groups.values())
 
-    def _blocks(self, groups, X):
+    def _blocks(self, groups, fold):
         """Groups of as many candidates as the working memory has room for, on all threads."""
         working_memory = self.search.working_memory or get_config()["working_memory"]
-        numbers = working_memory * 2**20 / X.dtype.itemsize / self.n_jobs
+        numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self.n_jobs
         for group in groups:
             optimizer = as_optimizer(group.estimator.optimizer)
-            n_columns = max(2, len(np.unique(self.y))) if is_classifier(group.estimator) and self.y.ndim == 1 else 1
-            n_columns = self.y.shape[1] if self.y.ndim == 2 else (1 if n_columns == 2 else n_columns)
-            n_slots = optimizer._update(optimizer, None, (0, 1), X.dtype).n_slots if not optimizer._full_batch else 4
-            # The state, the weights of the best epoch, and those that scores are computed from.
-            size = (X.shape[1] + 1) * n_columns * (n_slots + bool(group.estimator.average) + 2)
+            n_columns = 1 if fold.y.ndim == 1 else fold.y.shape[1]
+            if is_classifier(group.estimator) and fold.y.ndim == 1:
+                n_classes = len(np.unique(fold.y))
+                n_columns = n_classes if n_classes > 2 else 1
+            # Full gradients hold two models, a gradient and a move; else the optimizer knows.
+            n_slots = (
+                4
+                if optimizer._full_batch
+                else optimizer._update(optimizer, None, (0, 1), fold.X.dtype).n_slots
+            )
+            # The state, the weights to return, and those that scores are computed from.
+            size = (fold.X.shape[1] + 1) * n_columns * (n_slots + bool(group.estimator.average) + 2)
             yield from group.split(max(1, int(numbers / size)))
 
     # ------------------------------------------------------------------------------------------------------- folds
@@ -338,7 +188,9 @@ class Evaluation:
     def _sample_weight(self, pipeline):
         """The weights of the final estimator; a parameter of fit that it does not know is an error."""
         prefix = f"{pipeline.steps[-1][0]}__" if isinstance(pipeline, Pipeline) else ""
-        own = {name: value for name, value in self.fit_params.items() if name.startswith(prefix) or not prefix}
+        own = {
+            name: value for name, value in self.fit_params.items() if name.startswith(prefix) or not prefix
+        }
         unknown = set(own) - {f"{prefix}sample_weight"}
         if unknown:
             raise TypeError(
@@ -380,34 +232,38 @@ class Evaluation:
             sets["train"] = (X_train, X, train)
         return estimator, Fold(X, rows, y, weights, np.arange(len(train))), sets, steps
 
-    def _run_fold(self, task, *, groups, pipeline, results):
-        """Train and score all candidates on a fold."""
-        k, prepare = task
+    def _run_fold(self, task, *, prepare, pipeline, results):
+        """Train and score candidates on a fold."""
+        k, groups = task
         begin = time.perf_counter()
         try:
-            validated, fold, sets, steps = prepare()
+            validated, fold, sets, steps = prepare(k)
         except Exception as error:
             seconds = (time.perf_counter() - begin) / max(1, sum(len(group.numbers) for group in groups))
             for group in groups:
                 for number in group.numbers:
                     results[number][k] = self._failure(error, seconds, k)
             return
-        known = {name: getattr(validated, name) for name in ("n_features_in_", "feature_names_in_") if hasattr(validated, name)}
+        known = {
+            name: getattr(validated, name)
+            for name in ("n_features_in_", "feature_names_in_")
+            if hasattr(validated, name)
+        }
         preparation = time.perf_counter() - begin
         n_candidates = sum(len(group.numbers) for group in groups)
-        for group in self._blocks(groups, fold.X):
+        for group in self._blocks(groups, fold):
             begin = time.perf_counter()
             vars(group.estimator).update(known)
             try:
-                fitted = _fit_group(group, fold, self._report(k))
+                fitted = fit_group(group, fold, self._report(k))
             except Exception as error:
                 fitted = [(None, error)] * len(group.numbers)
             seconds = (time.perf_counter() - begin) / len(group.numbers) + preparation / n_candidates
             models = [model for model, _ in fitted if model is not None]
             scored = self._score_models(models, sets, steps, pipeline)
-            for number, (model, error) in zip(group.numbers, fitted, strict=True):
+            for number, (model, failure) in zip(group.numbers, fitted, strict=True):
                 if model is None:
-                    results[number][k] = self._failure(error, seconds, k)
+                    results[number][k] = self._failure(failure, seconds, k)
                 else:
                     results[number][k] = {**next(scored), "fit_time": seconds, "fit_error": None}
 
@@ -425,7 +281,9 @@ class Evaluation:
     def _score_one(self, model, X, indices, steps, pipeline):
         params = _check_method_params(self.X, params=self.score_params, indices=indices)
         y = _safe_indexing(self.y, indices)
-        if steps is not None and not isinstance(self.scorer, (_BaseScorer, _MultimetricScorer, _PassthroughScorer)):
+        if steps is not None and not isinstance(
+            self.scorer, (_BaseScorer, _MultimetricScorer, _PassthroughScorer)
+        ):
             # Who knows what a function asks of the model.
             model = Pipeline([*steps.steps, (pipeline.steps[-1][0], model)])
             X = _safe_indexing(self.X, indices)
@@ -543,6 +401,7 @@ class _OnePassSearch:
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
 
 
+@documented
 class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     """Grid search in which all candidates of a fold are trained in the same passes over its rows.
 
@@ -560,7 +419,9 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     param_grid : dict or list of dicts
         Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
 
-    COMMON
+    SEARCH_PARAMETERS
+
+    SEARCH_ATTRIBUTES
 
     Examples
     --------
@@ -576,7 +437,11 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     """
 
     _parameter_constraints = {
-        **{name: value for name, value in GridSearchCV._parameter_constraints.items() if name != "pre_dispatch"},
+        **{
+            name: value
+            for name, value in GridSearchCV._parameter_constraints.items()
+            if name != "pre_dispatch"
+        },
         **_OnePassSearch._parameter_constraints_of_ours,
     }
 
@@ -604,6 +469,7 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
         return list(ParameterGrid(self.param_grid))
 
 
+@documented
 class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
     """Randomised search in which all candidates of a fold are trained in the same passes over its rows.
 
@@ -619,9 +485,12 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
     n_iter : int, default=10
         How many candidates are drawn.
 
-    COMMON
+    SEARCH_PARAMETERS
+
     random_state : int, RandomState instance or None, default=None
         Of the drawing.
+
+    SEARCH_ATTRIBUTES
 
     Examples
     --------
@@ -637,7 +506,11 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
     """
 
     _parameter_constraints = {
-        **{name: value for name, value in RandomizedSearchCV._parameter_constraints.items() if name != "pre_dispatch"},
+        **{
+            name: value
+            for name, value in RandomizedSearchCV._parameter_constraints.items()
+            if name != "pre_dispatch"
+        },
         **_OnePassSearch._parameter_constraints_of_ours,
     }
 
@@ -698,26 +571,6 @@ def _own_parameters(estimator, parameters):
         return dict(parameters)
     prefix = f"{estimator.steps[-1][0]}__"
     return {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
-
-
-def _key(candidate, number):
-    """What candidates that share passes have in common."""
-    parameters = {
-        name: value for name, value in candidate.get_params(deep=False).items() if name not in OF_A_COLUMN
-    }
-    optimizer = as_optimizer(candidate.optimizer)
-    # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way.
-    kind = candidate.eta0 == "auto", candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
-    own = ()
-    schedule = SCHEDULES[optimizer._schedule if candidate.learning_rate == "auto" else candidate.learning_rate]
-    waits = candidate.penalty in ("l1", "elasticnet") or candidate.average or not optimizer._scales_with_gradient
-    if waits and not optimizer._full_batch and not schedule.separable:
-        # The columns of a lazy penalty share a clock, so they need the same rates.
-        own = candidate.alpha, candidate.eta0
-    if optimizer._full_batch and optimizer.nesterov:
-        # Its momentum begins anew when the sum of all columns would rise.
-        own = number
-    return joblib.hash((parameters, kind, own))
 
 
 def _as_rows(X, like):

@@ -63,8 +63,9 @@ class Optimal(Constant):
     separable = False
 
     def rates(self, t):
-        t = t if np.ndim(self.eta0) == 0 else t[:, np.newaxis]
-        return self.eta0 / (1 + self.alpha * self.eta0 * (t - 1))
+        rates = np.multiply.outer(t - 1, self.alpha * self.eta0)
+        rates += 1
+        return np.divide(self.eta0, rates, out=rates)
 
     def take(self, columns):
         """The schedule of some columns."""

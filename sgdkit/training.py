@@ -82,7 +82,9 @@ class Problem:
     def repeat(self, n_times):
         """The problem with all its models several times over."""
         column = np.tile(self.targets.column, n_times)
-        penalty = Penalty(*(v if np.ndim(v) == 0 else np.tile(v, n_times) for v in (self.penalty.l1, self.penalty.l2)))
+        penalty = Penalty(
+            *(v if np.ndim(v) == 0 else np.tile(v, n_times) for v in (self.penalty.l1, self.penalty.l2))
+        )
         targets = self.targets.with_columns(column)
         return replace(self, targets=targets, penalty=penalty, n_models=self.n_models * n_times)
 
@@ -175,7 +177,7 @@ class Trainer:
         self.lowered = np.ones(n_columns)
 
     def rates(self, n_steps):
-        """The rate of each column in the last step, or after a number of steps; of backtracking, what it has come to."""
+        """The rate of each column in a step; of backtracking, what it has come to."""
         if self.schedule is None:
             return np.asarray(self.updates[0].rate, dtype=np.float64)
         rates = self.schedule.rates(np.array([max(n_steps, 1)], dtype=np.float64))[0]
@@ -275,7 +277,7 @@ class Trainer:
     def _chunks(self, problem, order):
         """Cut the order, between mini-batches, into pieces of a fraction of a second."""
         seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
-        size = min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS // max(1, np.size(self.schedule.eta0)))
+        size = min(int(CHUNK_SECONDS / seconds_a_row), 4 * CHUNK_ROWS // max(4, np.size(self.schedule.eta0)))
         size = problem.batch_size * max(1, size // problem.batch_size)
         if len(order) <= size:
             return [order]
@@ -335,6 +337,8 @@ class Course:
     ----------
     error : Diverged or None
     over : bool
+    first_rate : float
+        `eta0`, or what backtracking has come to; of a course that is over.
     """
 
     def __init__(self, patience, max_iter, *, history=None, keeps_last=True):
@@ -357,6 +361,8 @@ class Course:
             else:
                 self.history.converged = self.over = True
         self.over = self.over or self.n_epochs == self.max_iter
+        if self.over:
+            self.first_rate = float(trainer.rates(1)[columns].max())
         if lowest if score is not None else self.keeps_last or self.over:
             self.history.keep(weights if weights.shape[1] == len(columns) else weights[:, columns])
 

@@ -208,22 +208,21 @@ cdef inline Py_ssize_t usual_record(const Rule* rule) noexcept nogil:
 
 cdef apart step_few(
     Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient,
-    Py_ssize_t n, Py_ssize_t record,
 ) noexcept nogil:
-    """Step on up to `FEW` features of a single column, where no option is on."""
-    cdef Py_ssize_t n_slots = usual_slots(rule), stride = u.gradient_stride, k, f
+    """Step on `FEW` features of a single column, where no option is on."""
+    cdef Py_ssize_t n_slots = usual_slots(rule), record = usual_record(rule), stride = u.gradient_stride, k, f
     cdef floating step = (<const floating*> u.steps)[0], g
     cdef Rule own_rule = rule[0]
     cdef floating lanes[6 * FEW]
     cdef floating gain[2 * FEW]
-    for k in range(n):
+    for k in range(FEW):
         for f in range(record):
             lanes[f * FEW + k] = (<const floating*> u.state)[features[k] * record + f]
-    gains(&own_rule, lanes + n_slots * FEW, FEW, n, gain)
-    for k in range(n):
+    gains(&own_rule, lanes + n_slots * FEW, FEW, FEW, gain)
+    for k in range(FEW):
         g = x[k] * gradient[k * stride]
         lanes[k] -= step * direction(&own_rule, lanes + k, FEW, g, gain[k], gain[FEW + k], True)
-    for k in range(n):
+    for k in range(FEW):
         for f in range(record):
             (<floating*> u.state)[features[k] * record + f] = lanes[f * FEW + k]
     return 0
@@ -231,15 +230,40 @@ cdef apart step_few(
 
 cdef inline void step_features(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
-    Py_ssize_t record,
 ) noexcept nogil:
     cdef Py_ssize_t k = 0
     while k + FEW <= n:
-        step_few(u, rule, features + k, x + k, gradient + k * u.gradient_stride, FEW, record)
+        step_few(u, rule, features + k, x + k, gradient + k * u.gradient_stride)
         k += FEW
-    while k < n:
-        step_few(u, rule, features + k, x + k, gradient + k * u.gradient_stride, 1, record)
-        k += 1
+    gradient += k * u.gradient_stride
+    step_columns(u, rule, features + k, x + k, n - k, gradient, 1, usual_record(rule), False, True)
+
+
+cdef inline void move_columns(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, const floating* moves,
+    Py_ssize_t n_columns, Py_ssize_t record,
+) noexcept nogil:
+    cdef floating* w
+    cdef Py_ssize_t k, c
+    for k in range(n):
+        w = <floating*> u.state + features[k] * record
+        for c in range(n_columns):
+            w[c] -= x[k] * moves[c]
+
+
+cdef inline void move(Update u, const int32_t* features, const floating* x, Py_ssize_t n) noexcept nogil:
+    """Step along a gradient that is `x[k]` times the same for all features."""
+    cdef const floating* gradient = <const floating*> u.gradient
+    cdef floating* moves = <floating*> u.steps
+    cdef floating only = gradient[0] * moves[0]
+    cdef Py_ssize_t c
+    if u.n_columns == 1 and u.record_size == 1:
+        # With constants, the compiler drops the loop over columns.
+        move_columns(u, features, x, n, &only, 1, 1)
+        return
+    for c in range(u.n_columns):
+        moves[c] *= gradient[c]
+    move_columns(u, features, x, n, moves, u.n_columns, u.record_size)
 
 
 cdef inline void step(
@@ -252,24 +276,30 @@ cdef inline void step(
     cdef const floating* scale = <const floating*> u.scale
     cdef const floating* gradient = <const floating*> u.gradient
     cdef Py_ssize_t c
-    for c in range(u.n_columns):
-        steps[c] = <floating> u.rates[c * u.rate_stride] * scale[c]
+    if u.rate_stride:
+        for c in range(u.n_columns):
+            steps[c] = <floating> u.rates[c] * scale[c]
+    else:
+        for c in range(u.n_columns):
+            steps[c] = <floating> u.rates[0] * scale[c]
     if u.fit_intercept:
         gradient = <const floating*> u.intercept_gradient
         step_columns(u, rule, &intercept, &one, 1, gradient, u.n_columns, u.record_size, u.average, False)
         gradient = <const floating*> u.gradient
     if u.scaled:
-        for c in range(u.n_columns):
-            steps[c] *= <floating> u.growth[0 if u.together else c]
+        if u.together:
+            for c in range(u.n_columns):
+                steps[c] *= <floating> u.growth[0]
+        else:
+            for c in range(u.n_columns):
+                steps[c] *= <floating> u.growth[c]
     # With constants, the compiler drops loops and branches.
     if u.average or not u.plain:
         step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, u.average, False)
+    elif Rule is SGDRule and u.gradient_stride == 0:
+        move(u, features, x, n)
     elif u.n_columns == 1 and u.record_size == usual_record(rule):
-        if Rule is SGDRule:
-            # It has nothing to divide.
-            step_columns(u, rule, features, x, n, gradient, 1, 1, False, True)
-        else:
-            step_features(u, rule, features, x, n, gradient, usual_record(rule))
+        step_features(u, rule, features, x, n, gradient)
     else:
         step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, False, True)
     turn(u, one)
@@ -277,21 +307,34 @@ cdef inline void step(
 
 cdef inline void turn(Update u, floating unused) noexcept nogil:
     """Turn the clocks after a step."""
-    cdef Py_ssize_t c
-    cdef double largest = 1
-    cdef double* growth = u.growth
     cdef floating* inverse = <floating*> u.inverse
     u.clock += u.rates[0]
     u.n_rows_seen += u.n_rows
     if u.average and u.n_rows_seen >= u.average_from:
         u.n_averaged += 1
     if u.scaled:
-        for c in range(1 if u.together else u.n_columns):
-            growth[c] *= 1 + u.rates[c * u.rate_stride] * u.decay[c]
-            inverse[c] = <floating> (1 / growth[c])
-            largest = max(largest, growth[c])
-        if not largest < u.largest_growth:
-            fold(u, inverse)
+        if u.rate_stride:
+            grow(u, u.rates, inverse, u.n_columns, True)
+        else:
+            grow(u, u.rates, inverse, 1 if u.together else u.n_columns, False)
+
+
+cdef inline void grow(
+    Update u, const double* rates, floating* inverse, Py_ssize_t n, bint own_rates,
+) noexcept nogil:
+    cdef double* growth = u.growth
+    cdef const double* decay = u.decay
+    cdef int large = 0
+    cdef Py_ssize_t c
+    for c in range(n):
+        growth[c] *= 1 + rates[c if own_rates else 0] * decay[c]
+    for c in range(n):
+        inverse[c] = <floating> (1 / growth[c])
+    for c in range(n):
+        # Not a number counts as large too.
+        large |= not growth[c] < u.largest_growth
+    if large:
+        fold(u, inverse)
 
 
 cdef inline void fold(Update u, floating* inverse) noexcept nogil:
@@ -337,43 +380,37 @@ cdef inline void catch_up_columns(
             slot[c] = w
 
 
-cdef apart catch_up_few(
-    Update u, const int32_t* features, floating now, Py_ssize_t n, Py_ssize_t record,
-) noexcept nogil:
-    """Bring up to `FEW` features of a single column up to date, of an adaptive optimizer under an l2 penalty."""
+cdef apart catch_up_few(Update u, const int32_t* features, const floating* now) noexcept nogil:
+    """Bring `FEW` features of a single column up to date, of an adaptive optimizer under an l2 penalty."""
     cdef floating l2 = (<const floating*> u.l2)[0]
     cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
-    cdef Py_ssize_t clock = u.n_slots, k
+    cdef Py_ssize_t clock = u.n_slots, record = u.record_size, k
     cdef floating w[FEW]
     cdef floating root[FEW]
     cdef floating missed[FEW]
     cdef floating d
     cdef floating* slot
-    for k in range(n):
+    for k in range(FEW):
         slot = <floating*> u.state + features[k] * record
         w[k] = slot[0]
         root[k] = slot[1]
-        missed[k] = now - slot[clock]
-        slot[clock] = now
-    for k in range(n):
+        missed[k] = now[0] - slot[clock]
+        slot[clock] = now[0]
+    for k in range(FEW):
         d = scale * (root[k] + epsilon)
         d = shrink(w[k], 0, l2 * missed[k], d, False)
         w[k] = w[k] if (root[k] == 0) | (missed[k] == 0) else d
-    for k in range(n):
+    for k in range(FEW):
         (<floating*> u.state + features[k] * record)[0] = w[k]
     return 0
 
 
-cdef inline void catch_up_features(
-    Update u, const int32_t* features, Py_ssize_t n, floating now, Py_ssize_t record,
-) noexcept nogil:
+cdef inline void catch_up_features(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
     cdef Py_ssize_t k = 0
     while k + FEW <= n:
-        catch_up_few(u, features + k, now, FEW, record)
+        catch_up_few(u, features + k, &now)
         k += FEW
-    while k < n:
-        catch_up_few(u, features + k, now, 1, record)
-        k += 1
+    catch_up_columns(u, features + k, n - k, now, 1, u.record_size, False, False)
 
 
 cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
@@ -383,12 +420,8 @@ cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, float
     # With constants, the compiler drops loops and branches.
     if u.has_l1 or u.average:
         catch_up_columns(u, features, n, now, u.n_columns, u.record_size, u.has_l1, u.average)
-    elif u.n_columns == 1 and u.record_size == 3:
-        catch_up_features(u, features, n, now, 3)
-    elif u.n_columns == 1 and u.record_size == 6:
-        catch_up_features(u, features, n, now, 6)
-    elif u.n_columns == 1:
-        catch_up_columns(u, features, n, now, 1, u.record_size, False, False)
+    elif u.n_columns == 1 and u.adaptive and u.waits:
+        catch_up_features(u, features, n, now)
     else:
         catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False)
 
@@ -441,6 +474,12 @@ cdef inline void score(
         while first + TILE <= m:
             score_columns(u, features, x, n, scores, first, TILE, u.record_size)
             first += TILE
+        if first + TILE // 2 <= m:
+            score_columns(u, features, x, n, scores, first, TILE // 2, u.record_size)
+            first += TILE // 2
+        if first + TILE // 4 <= m:
+            score_columns(u, features, x, n, scores, first, TILE // 4, u.record_size)
+            first += TILE // 4
         if first < m:
             score_columns(u, features, x, n, scores, first, m - first, u.record_size)
     if u.scaled:

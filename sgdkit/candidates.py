@@ -1,0 +1,213 @@
+"""Candidates of a search: which of them share passes over the rows of a fold, and those passes.
+
+Candidates that differ in what a column may have for itself (`alpha`, `l1_ratio`, `eta0`, and when it stops) are columns
+of one `Trainer`; those that differ in anything else are groups, with passes of their own. A fold is the order of its
+rows, not a copy of them.
+
+Invariant: a model is the one that the estimator alone would fit to the rows of the fold.
+"""
+
+import copy
+from dataclasses import dataclass, field
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import _num_samples
+
+from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data
+from sgdkit.optimizers import as_optimizer
+from sgdkit.penalties import PENALTIES, Penalty
+from sgdkit.pilot import choose_rates
+from sgdkit.rows import Rows, Targets
+from sgdkit.schedules import SCHEDULES
+from sgdkit.training import Trainer, train
+
+# What each column of a pass may have for itself.
+OF_A_COLUMN = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change")
+
+
+@dataclass
+class Group:
+    """Candidates that share their passes.
+
+    Attributes
+    ----------
+    estimator : BaseSGDPlus
+        One of them, not fitted.
+    numbers : list of int
+        The places of the candidates in the search.
+    parameters : list of dict
+        What each candidate has for itself, of `OF_A_COLUMN`.
+    """
+
+    estimator: BaseSGDPlus
+    numbers: list = field(default_factory=list)
+    parameters: list = field(default_factory=list)
+
+    def split(self, n_together):
+        """The same candidates in groups of at most so many."""
+        for begin in range(0, len(self.numbers), n_together):
+            part = slice(begin, begin + n_together)
+            yield Group(clone(self.estimator), self.numbers[part], self.parameters[part])
+
+
+@dataclass
+class Fold:
+    """Rows to train on and rows to score, as the final estimator is to see them.
+
+    Attributes
+    ----------
+    X, X_test : ndarray or CSR
+        Validated. The training rows are some of those of X.
+    rows : Rows
+    y : ndarray
+        Of all rows of X.
+    sample_weight : ndarray or None
+    train : ndarray of int
+    """
+
+    X: object
+    rows: Rows
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    train: np.ndarray
+
+
+def sharing_key(candidate, number):
+    """What candidates that share passes have in common."""
+    parameters = {
+        name: value for name, value in candidate.get_params(deep=False).items() if name not in OF_A_COLUMN
+    }
+    optimizer = as_optimizer(candidate.optimizer)
+    # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way.
+    kind = candidate.eta0 == "auto", candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
+    own = ()
+    schedule = SCHEDULES[
+        optimizer._schedule if candidate.learning_rate == "auto" else candidate.learning_rate
+    ]
+    waits = (
+        candidate.penalty in ("l1", "elasticnet") or candidate.average or not optimizer._scales_with_gradient
+    )
+    if waits and not optimizer._full_batch and not schedule.separable:
+        # The columns of a lazy penalty share a clock, so they need the same rates.
+        own = candidate.alpha, candidate.eta0
+    if optimizer._full_batch and optimizer.nesterov:
+        # Its momentum begins anew when the sum of all columns would rise.
+        own = number
+    return joblib.hash((parameters, kind, own))
+
+
+def _fold_data(estimator, fold):
+    """The training rows of a fold as `Data`: all rows, of which some are visited."""
+    train, n_rows = fold.train, _num_samples(fold.X)
+    estimator._meet_targets(fold.y[train])
+    weights = None if fold.sample_weight is None else fold.sample_weight[train]
+    part = estimator._data(None, fold.y[train], weights)
+    if not part.n_visited:
+        raise ValueError(ALL_ZERO)
+
+    def spread(values):
+        if values is None:
+            return None
+        whole = np.zeros((n_rows, *values.shape[1:]), dtype=values.dtype)
+        whole[train] = values
+        return whole
+
+    targets = Targets(spread(part.targets.values), part.targets.column)
+    visited = train if part.visited is None else train[part.visited]
+    return Data(fold.X, fold.y, targets, fold.sample_weight, spread(part.weights), visited, fold.rows)
+
+
+def _strengths(estimator, parameters, n_columns):
+    """The penalty of several candidates, with numbers for each of their columns."""
+    penalties = [PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]) for own in parameters]
+    return Penalty(*(np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2")))
+
+
+def _schedule(estimator, parameters, rates, loss, n_columns):
+    """The schedule of several candidates, and the factor of each of their columns."""
+    if rates is None:
+        return None, None
+    name = estimator.learning_rate
+    cls = SCHEDULES[as_optimizer(estimator.optimizer)._schedule_for(loss) if name == "auto" else name]
+    alphas = [0.0 if estimator.penalty is None else own["alpha"] for own in parameters]
+    if cls.separable:
+        return cls(1.0, estimator.power_t, alphas[0]), np.repeat(rates, n_columns)
+    if len({*zip(rates, alphas, strict=True)}) == 1:
+        return cls(float(rates[0]), estimator.power_t, alphas[0]), None
+    return cls(np.repeat(rates, n_columns), estimator.power_t, np.repeat(alphas, n_columns)), None
+
+
+def fit_group(group, fold, report=None):
+    """Fit the candidates of a group to the training rows of a fold.
+
+    Returns
+    -------
+    results : list of (BaseSGDPlus or None, Exception or None)
+        For each candidate, the fitted model, or why there is none.
+    """
+    estimator = group.estimator
+    data, seeds = _fold_data(estimator, fold), estimator._draw_seeds()
+    validation = None
+    if estimator.early_stopping:
+        data, validation = estimator._split(data, seeds[0])
+    estimator._seen = data.seen
+    one = estimator._problem(data, estimator._seen)
+    score = None if validation is None else estimator._scorer(one, validation)
+    initial = estimator._initial_weights(data, one, None, None)
+    problem = one.repeat(len(group.numbers))
+    problem.penalty = _strengths(estimator, group.parameters, one.targets.n_columns)
+    rates = _first_rates(group, problem, initial, seeds[1])
+    options = {"initial": initial, "score": score, "seed": seeds[2], "report": report}
+    courses = _train_group(group, problem, rates, **options)
+    results = []
+    for own, course in zip(group.parameters, courses, strict=True):
+        if course.error is not None:
+            results.append((None, course.error))
+            continue
+        model = copy.copy(estimator).set_params(**own)
+        model._set_weights(course.history.weights)
+        model._trainer = None
+        model._publish_history(course.history, course.first_rate)
+        results.append((model, None))
+    return results
+
+
+def _first_rates(group, problem, initial, seed):
+    """The first rate of each candidate; None stands for backtracking."""
+    estimator, optimizer = group.estimator, as_optimizer(group.estimator.optimizer)
+    if estimator.eta0 != "auto":
+        return [float(own["eta0"]) for own in group.parameters]
+    if optimizer._backtracks(problem.loss):
+        return [None] * len(group.parameters)
+    schedule = estimator._new_schedule(1.0, problem.loss)
+    options = {"fit_intercept": estimator.fit_intercept, "seed": seed}
+    initial = np.tile(initial, problem.n_models)
+    return list(choose_rates(problem, optimizer, schedule, initial=initial, **options))
+
+
+def _train_group(group, problem, rates, *, initial, score, seed, report):
+    """Train candidates, again at lower rates those that overflow at rates of our own choice."""
+    estimator, n_columns = group.estimator, problem.targets.n_columns // problem.n_models
+    courses = [None] * problem.n_models
+    pending, n_retreats = list(range(problem.n_models)), RETREATS if estimator.eta0 == "auto" else 0
+    while pending:
+        own = [group.parameters[model] for model in pending]
+        own_rates = None if rates[0] is None else [rates[model] for model in pending]
+        schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
+        part = problem.take(pending)
+        settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
+        optimizer = as_optimizer(estimator.optimizer)
+        trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
+        trainer.load(np.tile(initial, len(pending)))
+        for model, parameters in zip(pending, own, strict=True):
+            limits = {name: parameters[name] for name in ("max_iter", "tol", "n_iter_no_change")}
+            courses[model] = estimator._new_course(score, keeps_last=False, **limits)
+        together = [courses[model] for model in pending]
+        train(trainer, part, together, score=score, shuffle=estimator.shuffle, report=report)
+        pending = [model for model in pending if courses[model].error is not None and n_retreats]
+        for model in pending:
+            rates[model] /= 10
+        n_retreats -= 1
+    return courses
