@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from numbers import Integral, Real
+from threading import Lock
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -41,6 +42,7 @@ ALL_ZERO = (
 _ALLOW_ZERO_WEIGHTS = {
     name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
 }
+_FILTERS = Lock()
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
 ONE_BATCH_ROWS = 256
 # With eta0="auto", how often a fit that overflows begins again, at a tenth of the rate.
@@ -223,12 +225,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             history = self._train(trainer, problem, score)
         self._publish(trainer, history)
         if not history.converged and self.tol is not None:
-            warnings.warn(
-                f"Maximum number of iterations ({self.max_iter}) reached before convergence. "
-                "Consider increasing max_iter, or tol, to improve the fit.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+            warn_of_max_iter(self.max_iter, stacklevel=5)
         return self
 
     def _train_anew(self, problem, initial, seeds, score):
@@ -384,7 +381,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
         shape = problem.rows.n_features + 1, problem.targets.n_columns
         try:
-            with warnings.catch_warnings():
+            # The filters of warnings belong to all threads.
+            with _FILTERS, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 values = validation.X.data if sparse.issparse(validation.X) else validation.X
                 noise = (
@@ -550,6 +548,15 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         y_val = self._validate_targets(_check_y(y_val, multi_output=True, y_numeric=self._y_numeric))
         check_consistent_length(X_val, y_val)
         return self._data(X_val, y_val, weights, training=False)
+
+
+def warn_of_max_iter(max_iter, stacklevel):
+    warnings.warn(
+        f"Maximum number of iterations ({max_iter}) reached before convergence. "
+        "Consider increasing max_iter, or tol, to improve the fit.",
+        ConvergenceWarning,
+        stacklevel=stacklevel,
+    )
 
 
 def _takes_sample_weight(scorer):

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
-from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data
+from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data, warn_of_max_iter
 from sgdkit.optimizers import as_optimizer
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.pilot import choose_rates
@@ -83,19 +83,18 @@ def sharing_key(candidate, number):
     # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way.
     kind = candidate.eta0 == "auto", candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
     own = ()
-    schedule = SCHEDULES[
-        optimizer._schedule if candidate.learning_rate == "auto" else candidate.learning_rate
-    ]
-    waits = (
-        candidate.penalty in ("l1", "elasticnet") or candidate.average or not optimizer._scales_with_gradient
-    )
-    if waits and not optimizer._full_batch and not schedule.separable:
-        # The columns of a lazy penalty share a clock, so they need the same rates.
-        own = candidate.alpha, candidate.eta0
     if optimizer._full_batch and optimizer.nesterov:
         # Its momentum begins anew when the sum of all columns would rise.
         own = number
-    return joblib.hash((parameters, kind, own))
+    return hashed((parameters, kind, own), number)
+
+
+def hashed(value, number):
+    """What is the same for equal values; of one that cannot be hashed, the number of its candidate."""
+    try:
+        return joblib.hash(value)
+    except Exception:
+        return number
 
 
 def _fold_data(estimator, fold):
@@ -148,6 +147,8 @@ def fit_group(group, fold, report=None):
         For each candidate, the fitted model, or why there is none.
     """
     estimator = group.estimator
+    # What the loss asks of targets, it asks of those to train on.
+    estimator._validate_targets(fold.y[fold.train])
     data, seeds = _fold_data(estimator, fold), estimator._draw_seeds()
     validation = None
     if estimator.early_stopping:
@@ -171,6 +172,13 @@ def fit_group(group, fold, report=None):
         model._trainer = None
         model._publish_history(course.history, course.first_rate)
         results.append((model, None))
+    unfinished = [
+        own["max_iter"]
+        for own, course in zip(group.parameters, courses, strict=True)
+        if own["tol"] is not None and course.error is None and not course.history.converged
+    ]
+    if unfinished:
+        warn_of_max_iter(max(unfinished), stacklevel=2)
     return results
 
 
@@ -187,25 +195,48 @@ def _first_rates(group, problem, initial, seed):
     return list(choose_rates(problem, optimizer, schedule, initial=initial, **options))
 
 
+def _of_one_clock(group, problem, models, rates):
+    """Split models into those that can be trained together.
+
+    The columns of a penalty that waits share a clock, so they need the same rates, times a factor.
+    """
+    estimator, optimizer = group.estimator, as_optimizer(group.estimator.optimizer)
+    name = (
+        optimizer._schedule_for(problem.loss)
+        if estimator.learning_rate == "auto"
+        else estimator.learning_rate
+    )
+    waits = (
+        estimator.penalty in ("l1", "elasticnet") or estimator.average or not optimizer._scales_with_gradient
+    )
+    if optimizer._full_batch or not waits or SCHEDULES[name].separable:
+        return [models]
+    parts = {}
+    for model in models:
+        parts.setdefault((rates[model], group.parameters[model]["alpha"]), []).append(model)
+    return list(parts.values())
+
+
 def _train_group(group, problem, rates, *, initial, score, seed, report):
     """Train candidates, again at lower rates those that overflow at rates of our own choice."""
     estimator, n_columns = group.estimator, problem.targets.n_columns // problem.n_models
     courses = [None] * problem.n_models
     pending, n_retreats = list(range(problem.n_models)), RETREATS if estimator.eta0 == "auto" else 0
     while pending:
-        own = [group.parameters[model] for model in pending]
-        own_rates = None if rates[0] is None else [rates[model] for model in pending]
-        schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
-        part = problem.take(pending)
-        settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
-        optimizer = as_optimizer(estimator.optimizer)
-        trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
-        trainer.load(np.tile(initial, len(pending)))
-        for model, parameters in zip(pending, own, strict=True):
-            limits = {name: parameters[name] for name in ("max_iter", "tol", "n_iter_no_change")}
-            courses[model] = estimator._new_course(score, keeps_last=False, **limits)
-        together = [courses[model] for model in pending]
-        train(trainer, part, together, score=score, shuffle=estimator.shuffle, report=report)
+        for together in _of_one_clock(group, problem, pending, rates):
+            own = [group.parameters[model] for model in together]
+            own_rates = None if rates[0] is None else [rates[model] for model in together]
+            schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
+            part = problem.take(together)
+            settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
+            optimizer = as_optimizer(estimator.optimizer)
+            trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
+            trainer.load(np.tile(initial, len(together)))
+            for model, parameters in zip(together, own, strict=True):
+                limits = {name: parameters[name] for name in ("max_iter", "tol", "n_iter_no_change")}
+                courses[model] = estimator._new_course(score, keeps_last=False, **limits)
+            mine = [courses[model] for model in together]
+            train(trainer, part, mine, score=score, shuffle=estimator.shuffle, report=report)
         pending = [model for model in pending if courses[model].error is not None and n_retreats]
         for model in pending:
             rates[model] /= 10

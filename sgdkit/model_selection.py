@@ -6,15 +6,15 @@ What is trained together stands in `candidates.py`; this is the interface: folds
 import copy
 import time
 import traceback
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Real
 
-import joblib
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection import (
@@ -32,11 +32,12 @@ from sklearn.model_selection._validation import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import _check_method_params
+from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
+from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sgdkit._docs import documented
 from sgdkit.base import BaseSGDPlus
-from sgdkit.candidates import OF_A_COLUMN, Fold, Group, fit_group, sharing_key
+from sgdkit.candidates import OF_A_COLUMN, Fold, Group, fit_group, hashed, sharing_key
 from sgdkit.optimizers import as_optimizer
 from sgdkit.rows import Rows
 
@@ -96,6 +97,8 @@ class Evaluation:
         self.score_params = dict(routed.scorer.score)
         self.fit_params = dict(routed.estimator.fit)
         self.n_jobs = effective_n_jobs(search.n_jobs)
+        scorers = scorer._scorers.values() if isinstance(scorer, _MultimetricScorer) else [scorer]
+        self._asks_for_all = not all(isinstance(own, (_BaseScorer, _PassthroughScorer)) for own in scorers)
 
     def run(self, candidates):
         """Return what `_fit_and_score` would return, for each candidate and then each fold."""
@@ -111,20 +114,22 @@ class Evaluation:
         prepared = {}
         for number, parameters in enumerate(candidates):
             settings = _settings_of_preparation(self.search.estimator, parameters)
-            prepared.setdefault(joblib.hash(settings), (settings, []))[1].append(number)
+            prepared.setdefault(hashed(settings, number), (settings, []))[1].append(number)
         return prepared.values()
 
     def _run_prepared(self, pipeline, parameters, results):
         estimator = _final_estimator(pipeline)
         groups = self._groups(estimator, parameters, results)
-        if isinstance(pipeline, Pipeline) and len(pipeline.steps) > 1:
+        if not _is_alone(pipeline):
             prepare = partial(self._transformed_fold, pipeline)
             tasks = [(k, groups) for k in range(len(self.splits))]
         else:
-            whole = self._validated(estimator, self.X, self.y, self._sample_weight(pipeline))
+            whole = self._validated(estimator, self.X, self.y, self._split_fit_params(pipeline)[0])
             prepare = partial(self._plain_fold, whole)
             tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups, k)]
-        run = partial(self._run_fold, prepare=prepare, pipeline=pipeline, results=results)
+        # Configuration belongs to a thread.
+        options = {"prepare": prepare, "pipeline": pipeline, "results": results, "config": get_config()}
+        run = partial(self._run_fold, **options)
         if self.n_jobs == 1 or len(tasks) == 1:
             for task in tasks:
                 run(task)
@@ -185,22 +190,33 @@ class Evaluation:
 
     # ------------------------------------------------------------------------------------------------------- folds
 
-    def _sample_weight(self, pipeline):
-        """The weights of the final estimator; a parameter of fit that it does not know is an error."""
-        prefix = f"{pipeline.steps[-1][0]}__" if isinstance(pipeline, Pipeline) else ""
-        own = {
-            name: value for name, value in self.fit_params.items() if name.startswith(prefix) or not prefix
-        }
-        unknown = set(own) - {f"{prefix}sample_weight"}
+    def _split_fit_params(self, pipeline):
+        """The weights of the final estimator, and the parameters of fit of the steps before it."""
+        own, others = self.fit_params, {}
+        if isinstance(pipeline, Pipeline):
+            name = pipeline.steps[-1][0]
+            if get_config()["enable_metadata_routing"]:
+                own = process_routing(pipeline, "fit", **self.fit_params)[name].fit if self.fit_params else {}
+                router = None if _is_alone(pipeline) else get_routing_for_object(pipeline[:-1])
+                consumed = router.consumes("fit_transform", self.fit_params.keys()) if router else ()
+                others = {key: self.fit_params[key] for key in consumed}
+            else:
+                own = {k.removeprefix(f"{name}__"): v for k, v in own.items() if k.startswith(f"{name}__")}
+                others = {k: v for k, v in self.fit_params.items() if not k.startswith(f"{name}__")}
+        unknown = sorted({*own} - {"sample_weight"} | ({*others} if _is_alone(pipeline) else set()))
         if unknown:
             raise TypeError(
-                f"{type(self.search).__name__}.fit takes sample_weight and groups, and not {sorted(unknown)}. "
+                f"{type(self.search).__name__}.fit takes sample_weight and groups, and not {unknown}; around a "
+                "pipeline, those of a step by its name, as in sgd__sample_weight. "
                 "Use sklearn.model_selection.GridSearchCV for other parameters of fit."
             )
-        return own.get(f"{prefix}sample_weight")
+        return own.get("sample_weight"), others
 
     def _validated(self, estimator, X, y, sample_weight):
         estimator = clone(estimator)
+        if not is_classifier(estimator):
+            # Losses have their own say about targets, candidate by candidate.
+            estimator.set_params(loss="squared_error")
         X, y = estimator._validate_rows(X, y, reset=True)
         sample_weight = estimator._validate_weights(sample_weight, X)
         return estimator, X, Rows(X), y, sample_weight
@@ -217,24 +233,35 @@ class Evaluation:
         """Fit a pipeline's steps but the last, and transform the rows of the fold."""
         train, test = self.splits[k]
         steps = clone(pipeline[:-1])
-        weights = self._sample_weight(pipeline)
-        prefix = f"{pipeline.steps[-1][0]}__"
-        params = {name: value for name, value in self.fit_params.items() if not name.startswith(prefix)}
+        weights, params = self._split_fit_params(pipeline)
         params = _check_method_params(self.X, params=params, indices=train)
         X_train = steps.fit_transform(_safe_indexing(self.X, train), _safe_indexing(self.y, train), **params)
         weights = None if weights is None else _safe_indexing(weights, train)
         estimator, X, rows, y, weights = self._validated(
             _final_estimator(pipeline), X_train, _safe_indexing(self.y, train), weights
         )
-        X_test = steps.transform(_safe_indexing(self.X, test))
-        sets = {"test": (X_test, _as_rows(X_test, X), test)}
+        sets = {"test": (*self._transformed(steps, test, X), test)}
         if self.search.return_train_score:
-            sets["train"] = (X_train, X, train)
+            sets["train"] = (*self._transformed(steps, train, X), train)
         return estimator, Fold(X, rows, y, weights, np.arange(len(train))), sets, steps
 
-    def _run_fold(self, task, *, prepare, pipeline, results):
+    def _transformed(self, steps, indices, like):
+        """Rows as a pipeline's last step is to predict for, as they come and validated; or the error of their steps."""
+        try:
+            X = steps.transform(_safe_indexing(self.X, indices))
+        except Exception as error:
+            if self.search.error_score == "raise":
+                raise
+            return error, like[:0]
+        return X, _as_rows(X, like)
+
+    def _run_fold(self, task, *, prepare, pipeline, results, config):
         """Train and score candidates on a fold."""
         k, groups = task
+        with config_context(**config):
+            self._run_groups(k, groups, prepare, pipeline, results)
+
+    def _run_groups(self, k, groups, prepare, pipeline, results):
         begin = time.perf_counter()
         try:
             validated, fold, sets, steps = prepare(k)
@@ -281,9 +308,13 @@ class Evaluation:
     def _score_one(self, model, X, indices, steps, pipeline):
         params = _check_method_params(self.X, params=self.score_params, indices=indices)
         y = _safe_indexing(self.y, indices)
-        if steps is not None and not isinstance(
-            self.scorer, (_BaseScorer, _MultimetricScorer, _PassthroughScorer)
-        ):
+        if isinstance(X, Exception):
+            warnings.warn(
+                f"Scoring failed, for the rows could not be transformed: {X}", UserWarning, stacklevel=2
+            )
+            names = self.scorer._scorers if isinstance(self.scorer, _MultimetricScorer) else None
+            return self.search.error_score if names is None else dict.fromkeys(names, self.search.error_score)
+        if steps is not None and self._asks_for_all:
             # Who knows what a function asks of the model.
             model = Pipeline([*steps.steps, (pipeline.steps[-1][0], model)])
             X = _safe_indexing(self.X, indices)
@@ -359,7 +390,12 @@ class _OnePassSearch:
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(final))
-        splits = list(cv.split(X, y, **routed.splitter.split))
+        rows = np.arange(_num_samples(X))
+        # Masks and numbers from the end are as good as numbers of rows.
+        splits = [
+            tuple(rows[np.asarray(indices)] for indices in split)
+            for split in cv.split(X, y, **routed.splitter.split)
+        ]
         self.n_splits_ = len(splits)
         candidates = self._candidates()
         if not candidates or not splits:
@@ -555,6 +591,11 @@ def _final_estimator(estimator):
             f"got {final!r}. Search any other with sklearn.model_selection.GridSearchCV or RandomizedSearchCV."
         )
     return final
+
+
+def _is_alone(estimator):
+    """Whether there are no steps before the final estimator."""
+    return not isinstance(estimator, Pipeline) or len(estimator.steps) == 1
 
 
 def _settings_of_preparation(estimator, parameters):

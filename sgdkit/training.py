@@ -350,8 +350,33 @@ class Course:
         self.error = None
         self.over = False
 
+    def check(self, objective, trainer, columns, ceiling):
+        """Fail if an epoch has led nowhere; `ceiling`, if any, is what no sensible objective is above."""
+        n_iter = self.history.n_iter + 1
+        first = self.history.loss_curve[0] if self.history.n_iter else math.inf
+        if not math.isfinite(objective):
+            self.fail(Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer, columns)}"))
+        elif ceiling is not None and objective > max(ceiling, HOPELESS * first):
+            self.fail(
+                Diverged(
+                    f"The objective has risen from {first:.3g} to {objective:.3g} in epoch {n_iter}, "
+                    f"{_remedy(trainer, columns)}"
+                )
+            )
+
     def see(self, objective, score, *, weights, columns, trainer):
-        """Take in an epoch."""
+        """Take in an epoch; `score` is a number, None, or why there is none."""
+        if isinstance(score, Exception):
+            self.fail(score)
+            return
+        if score is not None and not math.isfinite(score):
+            self.fail(
+                Diverged(
+                    f"The validation score of epoch {self.history.n_iter + 1} is {score}, "
+                    f"{_remedy(trainer, columns)} Or choose another scoring."
+                )
+            )
+            return
         self.n_epochs += 1
         lowest = self.patience.see(objective if score is None else -score)
         self.history.add(objective, score)
@@ -399,16 +424,14 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
             objectives = losses / total_weight + trainer.penalty()
             objectives = np.add.reduce(objectives.reshape(len(active), -1), axis=1).tolist()
             weights = trainer.weights()
-            # In one order, so that products with them are the same to the last bit for any number of blocks.
-            scores = [None] * len(active) if score is None else score(np.ascontiguousarray(weights)).tolist()
             for model, course in enumerate(active):
                 if not course.over:
-                    progress = objectives[model], scores[model]
-                    error = _error_of(course, trainer, *progress, columns=columns[model], ceiling=ceiling)
-                    if error is None:
-                        course.see(*progress, weights=weights, columns=columns[model], trainer=trainer)
-                    else:
-                        course.fail(error)
+                    course.check(objectives[model], trainer, columns[model], ceiling)
+            live = [model for model, course in enumerate(active) if not course.over]
+            scores = _scores(score, weights, [columns[model] for model in live])
+            for model, validation_score in zip(live, scores, strict=True):
+                progress = objectives[model], validation_score
+                active[model].see(*progress, weights=weights, columns=columns[model], trainer=trainer)
             if report is not None:
                 report(active, trainer, time.perf_counter() - begin)
             going_on = [model for model, course in enumerate(active) if not course.over]
@@ -423,23 +446,24 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
         trainer.release()
 
 
-def _error_of(course, trainer, objective, score, *, columns, ceiling):
-    """The error of an epoch that has led nowhere, or None."""
-    n_iter = course.history.n_iter + 1
-    if not math.isfinite(objective):
-        return Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer, columns)}")
-    if score is not None and not math.isfinite(score):
-        return Diverged(
-            f"The validation score of epoch {n_iter} is {score}, {_remedy(trainer, columns)} "
-            "Or choose another scoring."
-        )
-    first = course.history.loss_curve[0] if course.history.n_iter else math.inf
-    if ceiling is not None and objective > max(ceiling, HOPELESS * first):
-        return Diverged(
-            f"The objective has risen from {first:.3g} to {objective:.3g} in epoch {n_iter}, "
-            f"{_remedy(trainer, columns)}"
-        )
-    return None
+def _scores(score, weights, columns):
+    """The validation score of each model, None if there is no such thing, or the error that its scorer raised."""
+    if score is None:
+        return [None] * len(columns)
+
+    def of_models(chosen):
+        # In one order, so that products with them are the same to the last bit for any number of blocks.
+        together = np.concatenate(chosen)
+        return score(
+            np.ascontiguousarray(weights if len(together) == weights.shape[1] else weights[:, together])
+        ).tolist()
+
+    try:
+        return of_models(columns) if columns else []
+    except Exception as error:
+        if len(columns) == 1:
+            return [error]
+        return [_scores(score, weights, [own])[0] for own in columns]
 
 
 def _remedy(trainer, columns):

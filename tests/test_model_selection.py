@@ -1,6 +1,7 @@
 """One-pass searches find what scikit-learn's find, and each of their models is that of the estimator alone."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -10,20 +11,23 @@ from scipy import sparse
 from scipy.stats import loguniform
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import get_scorer, make_scorer
+from sklearn.metrics import accuracy_score, get_scorer, make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
+    KFold,
     RandomizedSearchCV,
     ShuffleSplit,
     StratifiedKFold,
     cross_val_score,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.candidates import Fold, Group, fit_group
@@ -467,3 +471,170 @@ def test_real_data_untouched(load, cls):
     assert_finds_the_same(
         cls(random_state=0, max_iter=50), {"alpha": np.geomspace(1e-6, 1, 7)}, X, y, cv=None
     )
+
+
+# ------------------------------------------------------------------------------------------ what a review has found
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"optimizer": "sgd", "penalty": "elasticnet"},
+        {"optimizer": "sgd", "average": True},
+        {"optimizer": "adagrad", "learning_rate": "optimal"},
+    ],
+    ids=str,
+)
+def test_rates_of_our_own_choice_where_columns_share_a_clock(params):
+    X, y = make_data("classes")
+    grid = {"alpha": [1e-4, 0.1], "l1_ratio": [0.05, 0.5, 0.95]}
+    assert_finds_the_same(make_model("classes", eta0="auto", **params), grid, X, y)
+
+
+class Doubler(StandardScaler):
+    """It asks for weights."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        assert sample_weight is not None
+        return super().fit(X, y, sample_weight)
+
+
+def test_routed_weights_reach_the_steps_of_a_pipeline():
+    X, y = make_data("classes")
+    weights = np.random.default_rng(0).integers(0, 4, len(X)).astype(float)
+    with config_context(enable_metadata_routing=True):
+        for scaler in (
+            StandardScaler().set_fit_request(sample_weight=False),
+            Doubler().set_fit_request(sample_weight=True),
+        ):
+            model = (
+                make_model("classes")
+                .set_fit_request(sample_weight=True)
+                .set_score_request(sample_weight=False)
+            )
+            for steps in ([("scale", scaler), ("sgd", model)], [("sgd", model)]):
+                scoring = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+                options = {"fit_params": {"sample_weight": weights}, "scoring": scoring}
+                search = assert_finds_the_same(Pipeline(steps), {"sgd__alpha": [1e-4, 1e-2]}, X, y, **options)
+                unweighted = OnePassGridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=3).fit(X, y)
+                assert not np.array_equal(search.best_estimator_[-1].coef_, unweighted.best_estimator_.coef_)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2])
+def test_weights_of_no_step(n_steps):
+    X, y = make_data("classes")
+    pipeline = Pipeline([("scale", StandardScaler()), ("sgd", make_model("classes"))][-n_steps:])
+    with pytest.raises((TypeError, ValueError), match="sample_weight"):
+        OnePassGridSearchCV(pipeline, {"sgd__alpha": [1e-3]}, refit=False, error_score="raise").fit(
+            X, y, sample_weight=np.ones(len(X))
+        )
+
+
+@pytest.mark.parametrize("kind", ["mask", "from the end", "range", "tuple"])
+def test_folds_in_other_forms(kind):
+    X, y = make_data("classes")
+    forms = {
+        "mask": lambda rows: np.isin(np.arange(len(X)), rows),
+        "from the end": lambda rows: rows - len(X),
+        "range": lambda rows: range(rows[0], rows[-1] + 1),
+        "tuple": lambda rows: tuple(rows.tolist()),
+    }
+    plain = [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(50))]
+    folds = [tuple(forms[kind](rows) for rows in split) for split in plain]
+    for model in (
+        make_model("classes"),
+        Pipeline([("scale", StandardScaler()), ("sgd", make_model("classes"))]),
+    ):
+        grid = {"sgd__alpha" if isinstance(model, Pipeline) else "alpha": [1e-4, 1e-2]}
+        ours = OnePassGridSearchCV(model, grid, cv=folds, refit=False).fit(X, y)
+        theirs = OnePassGridSearchCV(model, grid, cv=plain, refit=False).fit(X, y)
+        assert_same_search(ours, theirs, atol=0)
+
+
+def test_losses_that_ask_more_of_targets_than_others():
+    X, y = make_data("number")
+    assert y.min() < 0
+    with pytest.warns(Warning, match="3 fits failed"):
+        search = OnePassGridSearchCV(make_model("number"), {"loss": ["squared_error", "poisson"]}, cv=3).fit(
+            X, y
+        )
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True])
+    assert_finds_the_same(make_model("number", loss="gamma"), {"loss": ["squared_error", "huber"]}, X, y)
+
+
+def test_configuration_reaches_the_threads():
+    X, y = make_data("classes")
+    X = pd.DataFrame(X, columns=list("abcd"))
+    pipeline = Pipeline(
+        [
+            ("scale", StandardScaler()),
+            ("choose", ColumnTransformer([("some", "passthrough", ["a", "b"])])),
+            ("sgd", make_model("classes")),
+        ]
+    )
+    with config_context(transform_output="pandas"):
+        assert_finds_the_same(pipeline, {"sgd__alpha": [1e-4, 1e-2]}, X, y, n_jobs=2, error_score="raise")
+
+
+def test_a_candidate_that_overflows_leaves_the_others_their_scores():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 30))
+    y = X @ rng.standard_normal(30)
+    settings = {"learning_rate": "constant", "early_stopping": True, "scoring": "r2", "max_iter": 20}
+    model = make_model("number", optimizer="sgd", **settings)
+    with pytest.warns(Warning, match="3 fits failed"):
+        search = OnePassGridSearchCV(model, {"eta0": [1e-3, 100.0]}, cv=3).fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] > 0.9
+    assert np.isnan(scores[1])
+
+
+def test_parameters_that_cannot_be_pickled():
+    X, y = make_data("classes")
+    pipeline = Pipeline([("own", None), ("sgd", make_model("classes"))])
+    grid = {
+        "own": [FunctionTransformer(lambda X: X), FunctionTransformer(lambda X: -X)],
+        "sgd__alpha": [1e-4, 1e-2],
+    }
+    options = {"cv": 3, "refit": False}
+    ours, theirs = (cls(pipeline, grid, **options).fit(X, y) for cls in (OnePassGridSearchCV, GridSearchCV))
+    assert_same_search(ours, theirs)
+
+
+def test_train_scores_are_those_of_transformed_rows():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"where": rng.integers(0, 40, 200).astype(str)})
+    y = rng.integers(0, 2, 200)
+    pipeline = Pipeline([("encode", TargetEncoder(random_state=0)), ("sgd", make_model("two classes"))])
+    assert_finds_the_same(pipeline, {"sgd__alpha": [1e-4, 1e-2]}, X, y)
+
+
+def test_several_functions_as_scores_of_a_pipeline():
+    scoring = {"steps": lambda model, X, y: len(model.steps), "right": "accuracy"}
+    options = {"scoring": scoring, "refit": "right"}
+    assert_finds_the_same(text_pipeline(), {"sgd__alpha": [1e-5, 1e-2]}, TEXTS, TOPICS, **options)
+
+
+def test_test_rows_that_cannot_be_transformed():
+    X, y = make_data("classes")
+    X = pd.DataFrame({"kind": ["rare"] + ["a", "b"] * 74 + ["a"]})
+    pipeline = Pipeline([("encode", OneHotEncoder()), ("sgd", make_model("classes"))])
+    with pytest.warns(UserWarning, match="Scoring failed"):
+        search = OnePassGridSearchCV(pipeline, {"sgd__alpha": [1e-4, 1e-2]}, cv=KFold(3)).fit(X, y)
+    assert np.isnan(search.cv_results_["split0_test_score"]).all()
+    assert np.isfinite(search.cv_results_["split1_test_score"]).all()
+
+
+def test_folds_that_do_not_converge_warn():
+    X, y = make_data("classes")
+    model = make_model("classes", max_iter=1, tol=1e-3)
+    with pytest.warns(ConvergenceWarning, match="Maximum number of iterations"):
+        OnePassGridSearchCV(model, ALPHAS, cv=3, refit=False).fit(X, y)
+
+
+def test_threads_leave_the_filters_of_warnings_alone():
+    before = list(warnings.filters)
+    X, y = make_data("classes")
+    model = make_model("classes", early_stopping=True, scoring="accuracy")
+    OnePassGridSearchCV(model, {"loss": ["log_loss", "hinge"]}, cv=8, n_jobs=4, refit=False).fit(X, y)
+    assert warnings.filters == before

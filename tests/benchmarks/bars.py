@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from sgdkit import SGDClassifierPlus
-from tests.benchmarks import accuracy, data, peers, resources
+from tests.benchmarks import accuracy, data, peers, resources, search
 from tests.benchmarks.timing import Contest, Result, Settings, compete
 
 OPTIMIZER_BARS = {"sgd": 0.45, "adagrad": 0.7, "rmsprop": 0.8, "adam": 1.0}
@@ -217,6 +217,16 @@ def _predictions():
             yield Bar(f"{method} {n_classes} classes", 1.0, contest(prediction, method, n_classes))
 
 
+def _searches():
+    for optimizer, times in {"sgd": 15, "adagrad": 8}.items():
+        yield Bar(f"search {optimizer}", 1 / times, contest(search.binary, optimizer))
+        yield Bar(f"search {optimizer}, own", 1 / 6, contest(search.binary, optimizer, "own"))
+    yield Bar("search 45 classes", 1 / 15, search.classes)
+    yield Bar("search few candidates", None, contest(search.few_candidates))
+    yield Bar("search difference", 1.0, search.difference)
+    yield Bar("search memory", 1.2, search.memory)
+
+
 def _rest():
     yield Bar("gradient 1 epoch", 1.5, contest(full_gradient))
     yield Bar("gradient 10 epochs", None, contest(full_gradient, epochs=10))
@@ -232,5 +242,6 @@ BARS = [
     *_accuracy(),
     *_small(),
     *_predictions(),
+    *_searches(),
     *_rest(),
 ]
