@@ -197,9 +197,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """FIT"""
         self._check_parameters()
         X, y = self._validate_rows(X, y, reset=True)
+        rows = Rows(X)
         sample_weight = self._validate_weights(sample_weight, X)
         self._meet_targets(y)
-        data = self._data(X, y, sample_weight)
+        data = replace(self._data(X, y, sample_weight), rows=rows)
         if not data.n_visited:
             raise ValueError(ALL_ZERO)
         validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
@@ -511,6 +512,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         if not reset and getattr(self, "_trainer", None) is not None:
             dtype = self._trainer.dtype
         options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
+        # Of sparse rows to fit to, `Rows` sees whether they are finite, in its own look at them.
+        options["ensure_all_finite"] = not (reset and sparse.issparse(X))
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=self._y_numeric, **options)
         return X, self._validate_targets(y)
 

@@ -8,6 +8,7 @@ absent, and so is the zero of a dense matrix; this is what makes dense and spars
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import assert_all_finite
 
 
 ctypedef fused index_t:
@@ -21,7 +22,7 @@ cdef class Rows:
     Parameters
     ----------
     X : ndarray or CSR matrix or array of shape (n_rows, n_features)
-        Of dtype float32 or float64.
+        Of dtype float32 or float64. A sparse one that holds what is not finite is an error.
 
     Attributes
     ----------
@@ -75,34 +76,53 @@ def without_zeros(const floating[:, ::1] X):
     return not zeros
 
 
-def rows_are_canonical(
-    const floating[::1] data, const index_t[::1] indices, const index_t[::1] indptr, Py_ssize_t n_features,
+def look_at_values(data):
+    """Whether there are zeros, and whether all values are finite; a stretch at a time, to take no room beside them."""
+    zeros, finite = False, True
+    with np.errstate(over="ignore", invalid="ignore"):
+        for begin in range(0, len(data), 1 << 15):
+            part = data[begin:begin + (1 << 15)]
+            zeros = zeros or (part == 0).any()
+            # A sum may overflow where its terms are finite.
+            finite = finite and (np.isfinite(part.sum()) or np.isfinite(part).all())
+    return zeros, finite
+
+
+def rows_rise(
+    const index_t[::1] indices, const index_t[::1] indptr, Py_ssize_t n_values, Py_ssize_t n_features,
 ):
-    """Whether the indices of every row rise, and no stored value is zero.
+    """Whether the indices of every row rise, and how many values belong to rows.
 
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
-    cdef Py_ssize_t i, k, begin = 0, end = 0, n_stored = min(data.shape[0], indices.shape[0])
-    cdef int falls = 0, zeros = 0, outside = 0
+    cdef Py_ssize_t i, k, begin = 0, end = 0, n_stored = min(n_values, indices.shape[0]), falls = 0
+    cdef int outside = 0, some
     with nogil:
         for i in range(indptr.shape[0] - 1):
             begin, end = indptr[i], indptr[i + 1]
             if begin < 0 or end < begin or end > n_stored:
                 outside = 1
                 break
-            for k in range(begin + 1, end):
-                falls |= indices[k] <= indices[k - 1]
             if end > begin:
                 outside |= indices[begin] < 0 or indices[end - 1] >= n_features
+                # From row to row, indices may fall.
+                falls -= begin > indptr[0] and indices[begin] <= indices[begin - 1]
         if not outside:
-            for k in range(end):
-                zeros |= data[k] == 0
+            # All rows in one loop, because one for each would take its time for short ones.
+            begin = indptr[0] + 1
+            while begin < end:
+                # Counted in 32 bits, so that the compiler counts several at once.
+                some = 0
+                for k in range(begin, min(begin + 4096, end)):
+                    some += indices[k] <= indices[k - 1]
+                falls += some
+                begin += 4096
     # Where indices rise, the first and the last of a row speak for all.
     if falls and not outside:
         outside = np.min(indices) < 0 or np.max(indices) >= n_features
     if outside:
         raise ValueError("X is not a valid CSR matrix: its indptr or indices point outside of it.")
-    return not (falls or zeros)
+    return not falls, end
 
 
 def canonical_csr(X):
@@ -113,7 +133,11 @@ def canonical_csr(X):
     shared.data = np.ascontiguousarray(X.data)
     shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
     shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
-    if rows_are_canonical(shared.data, shared.indices, shared.indptr, X.shape[1]):
+    rise, n_stored = rows_rise(shared.indices, shared.indptr, len(shared.data), X.shape[1])
+    zeros, finite = look_at_values(shared.data[:n_stored])
+    if not finite:
+        assert_all_finite(shared.data, input_name="X")
+    if rise and not zeros:
         return shared
     own = shared.copy()
     own.sum_duplicates()
