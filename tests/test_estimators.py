@@ -892,3 +892,19 @@ def test_a_parameter_set_between_fits_counts_in_the_next():
     other = copy.deepcopy(model.fit(*IRIS))
     model.set_params(optimizer__beta_1=0.1).fit(*IRIS)
     assert not np.array_equal(model.coef_, other.fit(*IRIS).coef_)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i4", "u4", "i8", "u8"])
+@pytest.mark.parametrize("place", ["low", "high", "far apart"])
+def test_classes_are_the_distinct_labels_of_any_whole_numbers(dtype, place):
+    bounds = np.iinfo(dtype)
+    labels = {
+        "low": [bounds.min, bounds.min + 3],
+        "high": [bounds.max - 1, bounds.max],
+        "far apart": [bounds.min, bounds.max],
+    }[place]
+    y = np.tile(np.array(labels, dtype=dtype), 10)
+    model = SGDClassifierPlus(max_iter=2, tol=None).fit(np.arange(20.0)[:, np.newaxis], y)
+    assert_array_equal(model.classes_, np.unique(y))
+    assert model.classes_.dtype == y.dtype
+    assert set(model.predict(np.ones((2, 1)))) <= set(y)

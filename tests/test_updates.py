@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sgdkit._epoch import Pass
+from sgdkit._epoch import Pass, shuffle_stretch
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
 from sgdkit.penalties import PENALTIES, Penalty
@@ -606,3 +606,89 @@ def test_a_pickled_full_gradient_goes_on_identically():
         loaded.epoch(problem, None)
     # The scores are computed anew, so the last bits may differ.
     assert_allclose(loaded.W, update.W, rtol=1e-10)
+
+
+# ------------------------------------------------------------------------------------- growth, and rates a column
+
+
+@ALL_DTYPES
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.5)], ids=str)
+def test_growth_is_taken_back_before_it_overflows(optimizer, dtype):
+    """A penalty that shrinks weights by 11 a step fills float32 within 20 steps, and float64 within 200."""
+    rng = np.random.default_rng(0)
+    X = sparse_matrix(rng, (400, 4), dtype=dtype)
+    setup = Setup(optimizer, X, signs(rng, (400, 2)), l2=np.array([50.0, 1e-3]), batch_size=1)
+    update, model = setup.update(), setup.model()
+    rates = np.full(400, 0.2)
+    setup.run(update, np.arange(400), rates)
+    model.epoch(setup.dense, setup.t, **setup.settings_of_epoch(np.arange(400), rates))
+    update.flush()
+    assert_allclose(update.weights(), model.w, **TOLERANCES[dtype])
+
+
+@ALL_DTYPES
+@pytest.mark.parametrize("l2", [0.0, np.array([0.1, 0.2])], ids=["no penalty", "l2"])
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.5, nesterov=True)], ids=str)
+def test_columns_with_rates_of_their_own(optimizer, l2, dtype):
+    setup = make_setup(optimizer, dtype, l2=l2)
+    rng = np.random.default_rng(0)
+    order, rates = rng.permutation(N_ROWS), rng.uniform(0.02, 0.2, (N_ROWS, N_COLUMNS))
+    together = setup.update()
+    setup.run(together, order, rates)
+    together.flush()
+    for c in range(N_COLUMNS):
+        own = Setup(
+            optimizer, setup.X, setup.t[:, [c]], l2=l2 if np.ndim(l2) == 0 else l2[c], weights=setup.weights
+        )
+        alone = own.update()
+        own.run(alone, order, np.ascontiguousarray(rates[:, c]))
+        alone.flush()
+        assert_array_equal(together.weights()[:, [c]], alone.weights())
+
+
+def test_a_penalty_that_waits_takes_no_rates_a_column():
+    setup = make_setup(AdaGrad(), l2=0.1)
+    with pytest.raises(ValueError, match="rates of their own"):
+        setup.run(setup.update(), np.arange(N_ROWS), np.full((N_ROWS, N_COLUMNS), 0.1))
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 7, 8, 15, 16, 17, 20, 31, 45])
+@ALL_OPTIMIZERS
+def test_any_number_of_columns(optimizer, n_columns):
+    """Columns are scored in tiles; what is left over has its own way through."""
+    rng = np.random.default_rng(0)
+    X = sparse_matrix(rng, (20, 9))
+    assert_same_training(Setup(optimizer, X, signs(rng, (20, n_columns)), l2=0.05), n_epochs=2)
+
+
+@pytest.mark.parametrize("n_nonzeros", range(1, 12))
+@ALL_OPTIMIZERS
+def test_any_number_of_features_in_a_row(optimizer, n_nonzeros):
+    """Four features of a single column are worked on at a time; what is left over is not."""
+    rng = np.random.default_rng(0)
+    X = np.zeros((30, 12))
+    for row in X:
+        row[rng.permutation(12)[:n_nonzeros]] = rng.standard_normal(n_nonzeros)
+    assert_same_training(Setup(optimizer, X, signs(rng, (30, 1)), l2=0.05), n_epochs=2)
+
+
+# ------------------------------------------------------------------------------------------------------ the shuffle
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 1000])
+def test_a_shuffle_is_a_permutation(n):
+    order = np.arange(n, dtype=np.int32)
+    shuffle_stretch(order, np.random.PCG64(0).random_raw(n), n - 1)
+    assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_every_order_is_as_likely():
+    counts = {}
+    generator = np.random.PCG64(0)
+    for _ in range(6000):
+        order = np.arange(3, dtype=np.int32)
+        shuffle_stretch(order, generator.random_raw(3), 2)
+        counts[tuple(order)] = counts.get(tuple(order), 0) + 1
+    assert len(counts) == 6
+    # Five standard deviations.
+    assert max(abs(count - 1000) for count in counts.values()) < 5 * np.sqrt(1000 * 5 / 6)
