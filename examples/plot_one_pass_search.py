@@ -17,8 +17,8 @@ all candidates of a fold together: each pass over the texts moves all of them.
 
 import importlib
 import inspect
-import sys
 import warnings
+from pathlib import Path
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -110,6 +110,5 @@ bars.set_xticks(range(2), ["one pass", "GridSearchCV"])
 bars.set(ylabel="seconds, one core", title="time")
 for axes in (curve, bars):
     axes.spines[["top", "right"]].set_visible(False)
-if "sphinx_gallery" not in sys.modules:
-    figure.savefig("one_pass_search.png", dpi=150)
-    print("The picture is in one_pass_search.png.")
+folder = Path(__file__).parent if "__file__" in globals() else Path()
+figure.savefig(folder / "one_pass_search.png", dpi=150)
