@@ -256,7 +256,7 @@ classes_ : ndarray of shape (n_classes,)
 n_features_in_ : int
     That of `best_estimator_`.
 
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Those of `best_estimator_`, if it has any.
 """
 
