@@ -21,8 +21,9 @@ Invariants:
 - A coordinate of an adaptive optimizer that no gradient has reached has no metric; `catch_up` leaves its weight alone.
 - `direction` settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
 
-To add an optimizer: a struct for its numbers, its formula in `direction`, a class that names its slots, and its
-hyper-parameters in `sgdkit/optimizers.py`.
+To add an optimizer: a struct for its numbers, its formula in `direction`, the size of its record in `usual_slots` and
+`usual_record` (at most `MOST_FIELDS`), a class that names its slots, and its hyper-parameters in
+`sgdkit/optimizers.py`.
 """
 
 import numpy as np
@@ -41,6 +42,8 @@ cdef enum:
     TILE = 16
     # So many features of a single column are worked on at a time, each where a column would be.
     FEW = 4
+    # No record of a single column without options has more numbers.
+    MOST_FIELDS = 6
     # So many features are brought up to date in one call at the end of an epoch.
     STRETCH = 256
 
@@ -213,7 +216,7 @@ cdef apart step_few(
     cdef Py_ssize_t n_slots = usual_slots(rule), record = usual_record(rule), stride = u.gradient_stride, k, f
     cdef floating step = (<const floating*> u.steps)[0], g
     cdef Rule own_rule = rule[0]
-    cdef floating lanes[6 * FEW]
+    cdef floating lanes[MOST_FIELDS * FEW]
     cdef floating gain[2 * FEW]
     for k in range(FEW):
         for f in range(record):
