@@ -29,8 +29,9 @@ from sklearn.utils.validation import (
 from sgdkit._docs import documented
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.penalties import PENALTIES
-from sgdkit.pilot import choose_rates
+from sgdkit.rates import choose_rates
 from sgdkit.rows import Rows, Targets
+from sgdkit.scaling import Scaling, Standard
 from sgdkit.schedules import SCHEDULES
 from sgdkit.stopping import Patience
 from sgdkit.training import Course, Diverged, History, Problem, Trainer, report_epoch, train
@@ -109,7 +110,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer, Hidden(type)],
         "penalty": [StrOptions({name for name in PENALTIES if name}), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "standardize": ["boolean"],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "epsilon": [Interval(Real, 0, None, closed="left")],
         "fit_intercept": ["boolean"],
@@ -212,39 +214,40 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         if self.early_stopping and validation is None:
             data, validation = self._split(data, seeds[0])
         self._seen = data.seen
+        goes_on = self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None
+        known = self._scale(data, goes_on)
         problem = self._problem(data, self._seen)
         score = None if validation is None else self._scorer(problem, validation)
-        if self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None:
+        if goes_on:
             initial = partial(self._fitted_weights, problem)
-            trainer = self._resumed_trainer(initial(), problem.loss)
+            trainer = self._resumed_trainer(problem, known)
         else:
             initial = partial(self._initial_weights, data, problem, coef_init, intercept_init)
             trainer = None
         if trainer is None:
-            trainer, history = self._train_anew(problem, initial, seeds, score)
-        else:
-            history = self._train(trainer, problem, score)
+            trainer = self._new_trainer(
+                problem, initial, self._first_rate(problem, initial, seeds[1]), seeds[2]
+            )
+        trainer, history = self._train_safely(trainer, problem, initial, seed=seeds[2], score=score)
         self._publish(trainer, history)
         if not history.converged and self.tol is not None:
             warn_of_max_iter(self.max_iter, stacklevel=5)
         return self
 
-    def _train_anew(self, problem, initial, seeds, score):
-        """Train from the beginning; where eta0 is "auto", a rate that makes the weights overflow is lowered.
+    def _train_safely(self, trainer, problem, initial, *, seed, score=None, history=None, **options):
+        """Train a model; where eta0 is "auto", a rate that makes the weights overflow is lowered, and it begins again.
 
-        `initial()` makes the weights to begin with, which are not kept.
+        `initial()` makes the weights to begin again with, which are not kept. Returns the trainer, and the `History`.
         """
-        rate = self._first_rate(problem, initial, seeds[1])
-        n_retreats = RETREATS if self.eta0 == "auto" and rate else 0
+        n_retreats = RETREATS if self.eta0 == "auto" and trainer.schedule is not None else 0
         while True:
-            trainer = self._new_trainer(problem, initial, rate, seeds[2])
             try:
-                return trainer, self._train(trainer, problem, score)
+                return trainer, self._train(trainer, problem, score, history, **options)
             except Diverged:
                 if not n_retreats:
                     raise
                 n_retreats -= 1
-                rate /= 10
+                trainer = self._new_trainer(problem, initial, trainer.first_rate / 10, seed)
 
     def _train(self, trainer, problem, score, history=None, **options):
         """Train a model, and return its `History`."""
@@ -284,31 +287,53 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         first = not hasattr(self, "coef_")
         if first and not data.n_visited:
             raise ValueError(ALL_ZERO)
-        seen = data.seen if first else self._seen + data.seen
-        problem = self._problem(data, seen)
-        if not problem.n_rows:
+        if not data.n_visited:
             return self
+        seen = data.seen if first else self._seen + data.seen
+        known = self._scale(data, not first)
+        problem = self._problem(data, seen)
         if first:
             initial = partial(self._initial_weights, data, problem, None, None)
         else:
             initial = partial(self._fitted_weights, problem)
-        trainer = None if first else self._resumed_trainer(initial(), problem.loss)
+        trainer = None if first else self._resumed_trainer(problem, known)
         if trainer is None:
             seeds = self._draw_seeds()
             trainer = self._new_trainer(
                 problem, initial, self._first_rate(problem, initial, seeds[1]), seeds[2]
             )
         history = History(loss_curve=[] if first else list(self.loss_curve_))
+        options = {"seed": len(history.loss_curve), "history": history, "tol": None, "max_iter": 1}
+        trainer, history = self._train_safely(trainer, problem, initial, **options)
         self._seen = seen
-        self._publish(trainer, self._train(trainer, problem, None, history, tol=None, max_iter=1))
+        self._publish(trainer, history)
         return self
 
     def _draw_seeds(self):
         """Seeds of the validation split, of the pilot runs and of the shuffling."""
         return check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
 
+    def _scale(self, data, goes_on):
+        """Learn the features' scale from the rows that count, and return the scaling that was known before."""
+        known = getattr(self, "_scaling", None) if goes_on else None
+        if not self.standardize:
+            self._scaling = Scaling()
+        else:
+            rows = Rows(data.X) if data.rows is None else data.rows
+            earlier = known if isinstance(known, Standard) else None
+            self._scaling = Standard(
+                rows, data.visited, data.weights, shifts=bool(self.fit_intercept), known=earlier
+            )
+        return known
+
+    @staticmethod
+    def _strength(alpha, seen):
+        """`alpha` as a number, given the rows and the weight seen."""
+        return 1 / float(seen[1]) if alpha == "auto" else float(alpha)
+
     def _problem(self, data, seen):
         n_seen, weight_seen = seen
+        self.alpha_ = self._strength(self.alpha, seen)
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = max(data.n_visited, 1) if data.n_visited <= ONE_BATCH_ROWS else 1
@@ -316,10 +341,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         # What predictions need to know of it.
         self._probability, self._log_link = loss.probability, loss.log_link
         return Problem(
-            rows=Rows(data.X) if data.rows is None else data.rows,
+            rows=self._scaling.apply(Rows(data.X) if data.rows is None else data.rows),
             targets=data.targets,
             loss=loss,
-            penalty=PENALTIES[self.penalty](self.alpha, self.l1_ratio),
+            penalty=PENALTIES[self.penalty](self.alpha_, self.l1_ratio).of_units(self._scaling.unit),
             weights=None if data.weights is None else data.weights * (n_seen / weight_seen),
             order=data.visited,
             batch_size=min(int(batch_size), max(data.n_visited, 1)),
@@ -355,6 +380,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         X, targets, weights = validation.X, validation.targets, validation.weights
 
         def minus_losses(weights_now):
+            weights_now = self._scaling.to_raw(weights_now)
             scores = np.ascontiguousarray(X @ weights_now[:-1] + weights_now[-1])
             n_models = scores.shape[1] // targets.n_columns
             repeated = targets.with_columns(np.tile(targets.column, n_models))
@@ -421,7 +447,11 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         name = self.learning_rate
         if name == "auto":
             name = as_optimizer(self.optimizer)._schedule_for(loss)
-        return SCHEDULES[name](rate, self.power_t, 0.0 if self.penalty is None else self.alpha)
+        return SCHEDULES[name](rate, self.power_t, self._curvature(self.alpha_))
+
+    def _curvature(self, alpha):
+        """What the penalty adds to the curvature of the objective, by which "optimal" rates fall."""
+        return 0.0 if self.penalty is None else alpha * self._scaling.unit**2
 
     def _new_trainer(self, problem, initial, rate, seed):
         trainer = Trainer(
@@ -436,19 +466,26 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         trainer.load(initial())
         return trainer
 
-    def _resumed_trainer(self, weights, loss):
-        """The trainer of the last fit, if it still fits the parameters; it goes on from the given weights."""
-        trainer = getattr(self, "_trainer", None)
+    def _resumed_trainer(self, problem, known):
+        """The trainer of the last fit, if it still fits the parameters; it goes on from the fitted weights.
+
+        `known` is the scaling of the last fit.
+        """
+        trainer, weights, loss = getattr(self, "_trainer", None), self._raw_weights(problem), problem.loss
         settings = as_optimizer(self.optimizer), weights.dtype, bool(self.fit_intercept), int(self.average)
         if trainer is None or not trainer.matches(settings, loss):
             return None
+        edited = not np.array_equal(weights, known.to_raw(trainer.weights()))
+        change = self._scaling.since(known)
+        if change is not None:
+            trainer.rescale(*change)
         if self.eta0 != "auto" or trainer.schedule is not None:
             rate = trainer.schedule.eta0 if self.eta0 == "auto" else float(self.eta0)
             schedule = self._new_schedule(rate, loss)
             if trainer.schedule is None or schedule.settings != trainer.schedule.settings:
                 trainer.follow(schedule)
-        if not np.array_equal(weights, trainer.weights()):
-            trainer.load(weights)
+        if edited:
+            trainer.load(self._scaling.to_scaled(weights))
         return trainer
 
     def _initial_weights(self, data, problem, coef_init, intercept_init):
@@ -461,9 +498,13 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             weights[-1] = _matching("intercept_init", intercept_init, (n_columns,))
         elif coef_init is None and self.fit_intercept:
             weights[-1] = self._initial_intercept(data, problem.loss)
-        return weights
+        return self._scaling.to_scaled(weights)
 
     def _fitted_weights(self, problem):
+        """The weights of the last fit, as training sees them."""
+        return self._scaling.to_scaled(self._raw_weights(problem))
+
+    def _raw_weights(self, problem):
         """The weights of the last fit, of shape (n_features + 1, n_columns)."""
         coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
         expected = problem.rows.n_features + 1, problem.targets.n_columns
@@ -479,6 +520,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return weights
 
     def _set_weights(self, weights):
+        """Set the fitted weights, given those that training sees."""
+        weights = self._scaling.to_raw(weights)
         # A view: `coef_.T`, which predictions multiply by, is C-contiguous without a copy.
         self.coef_ = weights[:-1].T
         self.intercept_ = weights[-1].copy()

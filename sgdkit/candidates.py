@@ -18,7 +18,7 @@ from sklearn.utils.validation import _num_samples
 from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data, warn_of_max_iter
 from sgdkit.optimizers import as_optimizer
 from sgdkit.penalties import PENALTIES, Penalty
-from sgdkit.pilot import choose_rates
+from sgdkit.rates import choose_rates
 from sgdkit.rows import Rows, Targets
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training import Trainer, train
@@ -120,7 +120,10 @@ def _fold_data(estimator, fold):
 
 def _strengths(estimator, parameters, n_columns):
     """The penalty of several candidates, with numbers for each of their columns."""
-    penalties = [PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]) for own in parameters]
+    unit = estimator._scaling.unit
+    penalties = [
+        PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]).of_units(unit) for own in parameters
+    ]
     return Penalty(*(np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2")))
 
 
@@ -130,7 +133,7 @@ def _schedule(estimator, parameters, rates, loss, n_columns):
         return None, None
     name = estimator.learning_rate
     cls = SCHEDULES[as_optimizer(estimator.optimizer)._schedule_for(loss) if name == "auto" else name]
-    alphas = [0.0 if estimator.penalty is None else own["alpha"] for own in parameters]
+    alphas = [estimator._curvature(own["alpha"]) for own in parameters]
     if cls.separable:
         return cls(1.0, estimator.power_t, alphas[0]), np.repeat(rates, n_columns)
     if len({*zip(rates, alphas, strict=True)}) == 1:
@@ -154,27 +157,32 @@ def fit_group(group, fold, report=None):
     if estimator.early_stopping:
         data, validation = estimator._split(data, seeds[0])
     estimator._seen = data.seen
+    estimator._scale(data, goes_on=False)
     one = estimator._problem(data, estimator._seen)
+    parameters = [
+        {**own, "alpha": estimator._strength(own["alpha"], data.seen)} for own in group.parameters
+    ]
     score = None if validation is None else estimator._scorer(one, validation)
     initial = estimator._initial_weights(data, one, None, None)
     problem = one.repeat(len(group.numbers))
-    problem.penalty = _strengths(estimator, group.parameters, one.targets.n_columns)
-    rates = _first_rates(group, problem, initial, seeds[1])
+    problem.penalty = _strengths(estimator, parameters, one.targets.n_columns)
+    rates = _first_rates(estimator, parameters, problem, initial=initial, seed=seeds[1])
     options = {"initial": initial, "score": score, "seed": seeds[2], "report": report}
-    courses = _train_group(group, problem, rates, **options)
+    courses = _train_group(estimator, parameters, problem, rates, **options)
     results = []
-    for own, course in zip(group.parameters, courses, strict=True):
+    for own, given, course in zip(parameters, group.parameters, courses, strict=True):
         if course.error is not None:
             results.append((None, course.error))
             continue
-        model = copy.copy(estimator).set_params(**own)
+        model = copy.copy(estimator).set_params(**given)
+        model.alpha_ = own["alpha"]
         model._set_weights(course.history.weights)
         model._trainer = None
         model._publish_history(course.history, course.first_rate)
         results.append((model, None))
     unfinished = [
         own["max_iter"]
-        for own, course in zip(group.parameters, courses, strict=True)
+        for own, course in zip(parameters, courses, strict=True)
         if own["tol"] is not None and course.error is None and not course.history.converged
     ]
     if unfinished:
@@ -182,25 +190,25 @@ def fit_group(group, fold, report=None):
     return results
 
 
-def _first_rates(group, problem, initial, seed):
+def _first_rates(estimator, parameters, problem, *, initial, seed):
     """The first rate of each candidate; None stands for backtracking."""
-    estimator, optimizer = group.estimator, as_optimizer(group.estimator.optimizer)
+    optimizer = as_optimizer(estimator.optimizer)
     if estimator.eta0 != "auto":
-        return [float(own["eta0"]) for own in group.parameters]
+        return [float(own["eta0"]) for own in parameters]
     if optimizer._backtracks(problem.loss):
-        return [None] * len(group.parameters)
+        return [None] * len(parameters)
     schedule = estimator._new_schedule(1.0, problem.loss)
     options = {"fit_intercept": estimator.fit_intercept, "seed": seed}
     initial = np.tile(initial, problem.n_models)
     return list(choose_rates(problem, optimizer, schedule, initial=initial, **options))
 
 
-def _of_one_clock(group, problem, models, rates):
+def _of_one_clock(estimator, parameters, problem, *, models, rates):
     """Split models into those that can be trained together.
 
     The columns of a penalty that waits share a clock, so they need the same rates, times a factor.
     """
-    estimator, optimizer = group.estimator, as_optimizer(group.estimator.optimizer)
+    optimizer = as_optimizer(estimator.optimizer)
     name = (
         optimizer._schedule_for(problem.loss)
         if estimator.learning_rate == "auto"
@@ -213,18 +221,18 @@ def _of_one_clock(group, problem, models, rates):
         return [models]
     parts = {}
     for model in models:
-        parts.setdefault((rates[model], group.parameters[model]["alpha"]), []).append(model)
+        parts.setdefault((rates[model], parameters[model]["alpha"]), []).append(model)
     return list(parts.values())
 
 
-def _train_group(group, problem, rates, *, initial, score, seed, report):
+def _train_group(estimator, parameters, problem, rates, *, initial, score, seed, report):
     """Train candidates, again at lower rates those that overflow at rates of our own choice."""
-    estimator, n_columns = group.estimator, problem.targets.n_columns // problem.n_models
+    n_columns = problem.targets.n_columns // problem.n_models
     courses = [None] * problem.n_models
     pending, n_retreats = list(range(problem.n_models)), RETREATS if estimator.eta0 == "auto" else 0
     while pending:
-        for together in _of_one_clock(group, problem, pending, rates):
-            own = [group.parameters[model] for model in together]
+        for together in _of_one_clock(estimator, parameters, problem, models=pending, rates=rates):
+            own = [parameters[model] for model in together]
             own_rates = None if rates[0] is None else [rates[model] for model in together]
             schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
             part = problem.take(together)
@@ -232,8 +240,8 @@ def _train_group(group, problem, rates, *, initial, score, seed, report):
             optimizer = as_optimizer(estimator.optimizer)
             trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
             trainer.load(np.tile(initial, len(together)))
-            for model, parameters in zip(together, own, strict=True):
-                limits = {name: parameters[name] for name in ("max_iter", "tol", "n_iter_no_change")}
+            for model, settings in zip(together, own, strict=True):
+                limits = {name: settings[name] for name in ("max_iter", "tol", "n_iter_no_change")}
                 courses[model] = estimator._new_course(score, keeps_last=False, **limits)
             mine = [courses[model] for model in together]
             train(trainer, part, mine, score=score, shuffle=estimator.shuffle, report=report)

@@ -118,8 +118,9 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         *,
         optimizer="adagrad",
         penalty="l2",
-        alpha=1e-4,
+        alpha="auto",
         l1_ratio=0.15,
+        standardize=True,
         epsilon=0.1,
         multi_class="auto",
         fit_intercept=True,
@@ -146,6 +147,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         self.penalty = penalty
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.standardize = standardize
         self.epsilon = epsilon
         self.multi_class = multi_class
         self.fit_intercept = fit_intercept
@@ -449,8 +451,9 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         *,
         optimizer="adagrad",
         penalty="l2",
-        alpha=1e-4,
+        alpha="auto",
         l1_ratio=0.15,
+        standardize=True,
         epsilon=0.1,
         quantile=0.5,
         fit_intercept=True,
@@ -476,6 +479,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         self.penalty = penalty
         self.alpha = alpha
         self.l1_ratio = l1_ratio
+        self.standardize = standardize
         self.epsilon = epsilon
         self.quantile = quantile
         self.fit_intercept = fit_intercept

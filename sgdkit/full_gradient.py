@@ -43,6 +43,15 @@ class FullGradient:
         self.n_averaged = self.n_accelerated = 0
         self._cached = None
 
+    def rescale(self, ratio, drift):
+        """Go on with features whose gradients are `ratio` times what they were, with no momentum."""
+        W, total, n_averaged = self.W, self.total, self.n_averaged
+        for weights in [W] if total is None else [W, total]:
+            weights[-1] += drift @ weights[:-1]
+            weights[:-1] /= ratio[:, np.newaxis]
+        self.load(W)
+        self.total, self.n_averaged = total, n_averaged
+
     def take(self, columns):
         """The update of some of the columns."""
         shape = self.n_features, len(columns)

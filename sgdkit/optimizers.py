@@ -34,10 +34,17 @@ class Optimizer(BaseEstimator):
     # Whether a step takes all rows, and whether the direction has the gradient's scale (or does not depend on it).
     _full_batch = False
     _scales_with_gradient = False
+    # Whether its metric lowers the steps of a coordinate like the root of their number.
+    _decays = False
     _parameter_constraints: dict = {}
 
     def __eq__(self, other):
         return type(self) is type(other) and self.get_params() == other.get_params()
+
+    @property
+    def _momentum(self):
+        """Steps in one direction add up to 1 / (1 - momentum) times their length."""
+        return getattr(self, "momentum", 0.0)
 
     def _schedule_for(self, loss):
         """The schedule of `learning_rate="auto"`."""
@@ -152,6 +159,7 @@ class AdaGrad(Optimizer):
     """
 
     _update = AdaGradUpdate
+    _decays = True
     _parameter_constraints: dict = {"initial_accumulator_value": _NON_NEGATIVE, "epsilon": _POSITIVE}
 
     def __init__(self, *, initial_accumulator_value=0.0, epsilon=1e-10):
@@ -205,7 +213,8 @@ class Adam(Optimizer):
 class RMSProp(Optimizer):
     """RMSProp: the gradient over the root of a running mean of its square [1]_.
 
-    ``v <- rho * v + (1 - rho) * g^2``; ``w <- w - eta * g / (sqrt(v) + epsilon)``. If `centered`, the variance
+    ``v <- rho * v + (1 - rho) * g^2``; ``w <- w - eta * g / (sqrt(v) + epsilon)``. v begins with the first ``g^2`` that
+    is not 0, without which the first steps would be ``1 / sqrt(1 - rho)`` times too long. If `centered`, the variance
     ``v - (running mean of g)^2`` stands in the place of v [2]_. With `momentum`, the steps are gathered like the
     gradients of `SGD`. The metric is ``d = (1 - momentum) * (sqrt(v) + epsilon)``.
 

@@ -26,6 +26,10 @@ class Penalty:
         """The penalty of some columns."""
         return Penalty(*(v if np.ndim(v) == 0 else v[columns] for v in (self.l1, self.l2)))
 
+    def of_units(self, unit):
+        """The same penalty where weights are measured in other units: of `unit * W` at W."""
+        return Penalty(self.l1 * unit, self.l2 * unit**2)
+
     def value(self, weights):
         """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
         weights = weights.astype(np.float64, copy=False)

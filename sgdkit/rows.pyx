@@ -145,6 +145,48 @@ def canonical_csr(X):
     return own
 
 
+def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] weights, double[:, ::1] moments):
+    """Add up, feature by feature, what the visited rows show of it.
+
+    Parameters
+    ----------
+    rows : Rows
+    origin : ndarray of shape (n_features,)
+        Of the dtype of the rows; values are taken as their distance from it.
+    order : ndarray of int64, or None
+        The rows to visit; None stands for all.
+    weights : ndarray of shape (n_rows,)
+        Empty for weights of 1.
+    moments : ndarray of shape (n_features, 4)
+        They are increased by the number of non-zeros, the sum of their weights, and their weighted sum and sum of
+        squares.
+    """
+    values = np.empty(max(rows.longest, 1), rows.dtype)
+    indices = np.empty(max(rows.longest, 1), np.int32)
+    cdef floating[::1] value_buffer = values
+    cdef int32_t[::1] index_buffer = indices
+    cdef const int64_t[::1] visited = np.empty(0, np.int64) if order is None else order
+    cdef bint everything = order is None
+    cdef const floating* x
+    cdef const int32_t* features
+    cdef Py_ssize_t i, k, n, row, n_visits = rows.n_rows if everything else visited.shape[0]
+    cdef double weight = 1, value
+    cdef double* moment
+    with nogil:
+        for i in range(n_visits):
+            row = i if everything else visited[i]
+            n = get_row(rows, row, &value_buffer[0], &index_buffer[0], &x, &features)
+            if weights.shape[0]:
+                weight = weights[row]
+            for k in range(n):
+                moment = &moments[features[k], 0]
+                value = <double> x[k] - <double> origin[features[k]]
+                moment[0] += 1
+                moment[1] += weight
+                moment[2] += weight * value
+                moment[3] += weight * value * value
+
+
 cdef class Targets:
     """The target of every row for every column.
 

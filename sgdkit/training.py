@@ -219,6 +219,11 @@ class Trainer:
         for block, update in zip(self.columns, self.updates, strict=True):
             update.load(weights if len(self.updates) == 1 else weights[:, block])
 
+    def rescale(self, ratio, drift):
+        """Go on with features whose gradients are `ratio` times what they were; see `Scaling.since`."""
+        for update in self.updates:
+            update.rescale(ratio, drift)
+
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
         if len(self.updates) == 1:

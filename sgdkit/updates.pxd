@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t
 cdef class Update:
     cdef readonly Py_ssize_t n_features, n_columns, n_slots, n_shared
     cdef readonly bint fit_intercept, average
-    cdef readonly object record, optimizer
+    cdef readonly object record, optimizer, degrees
     # Of the step to come: its rates (`rate_stride` is 1 where each column has its own), the derivatives that multiply
     # the features' values (`gradient_stride` is 0 where all features have the same), and the rows behind it.
     cdef const double* rates

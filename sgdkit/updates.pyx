@@ -150,13 +150,15 @@ cdef inline floating direction(
         epsilon = <floating> rule.epsilon
         if rule.centered and not plain:
             mean = rho * slot[2 * stride] + (one - rho) * g
-            v = rho * slot[3 * stride] + (one - rho) * g * g
+            v = slot[3 * stride]
+            v += (one if v == 0 else one - rho) * (g * g - v)
             slot[2 * stride] = mean
             slot[3 * stride] = v
             v -= mean * mean
             root = _sqrt(v if v > 0 else 0)
         else:
-            root = _sqrt(rho * slot[stride] * slot[stride] + (one - rho) * g * g)
+            v = slot[stride] * slot[stride]
+            root = _sqrt(v + (one if v == 0 else one - rho) * (g * g - v))
         slot[stride] = root
         g = g / (root + epsilon)
         if plain or momentum == 0:
@@ -632,6 +634,19 @@ cdef class Update:
         if self.average:
             self.slot(self.n_slots - 1)[:] = 0
 
+    def rescale(self, ratio, drift):
+        """Go on with features whose gradients are `ratio` (of shape (n_features,)) times what they were.
+
+        Weights are divided by it, the intercepts move by `drift` times the old weights, and a slot of the degree k in
+        the gradient is multiplied by its k-th power.
+        """
+        for number in [0, self.n_slots - 1] if self.average else [0]:
+            weights = self.slot(number)
+            weights[-1] += drift @ weights[:-1]
+            weights[:-1] /= ratio[:, np.newaxis]
+        for number, degree in enumerate(self.degrees, start=1):
+            self.slot(number)[:-1] *= ratio[:, np.newaxis] ** degree
+
     def take(self, columns):
         """The update of some of the columns, between two epochs."""
         fields = np.arange(self.n_slots * self.n_columns).reshape(self.n_slots, -1)[:, columns].ravel()
@@ -674,7 +689,10 @@ cdef class Update:
         return values
 
     def _configure(self, optimizer):
-        """Read the hyper-parameters, and return the number of slots."""
+        """Read the hyper-parameters, set the degree of each slot but the weight in the gradient, and return how many.
+
+        That is the number of slots, with the weight, and without the average.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define _configure(optimizer)")
 
     def _start(self):
@@ -710,7 +728,8 @@ cdef class SGDUpdate(Update):
         # At a constant gradient g the velocity settles at g / (1 - momentum).
         self.metric_scale = 1 - optimizer.momentum
         self.plain = optimizer.momentum == 0
-        return 2 if optimizer.momentum else 1
+        self.degrees = (1,) * bool(optimizer.momentum)
+        return 1 + len(self.degrees)
 
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil:
         step(self, &self.rule, features, x, n)
@@ -727,6 +746,7 @@ cdef class AdaGradUpdate(Update):
         self.adaptive, self.epsilon = True, max(optimizer.epsilon, self.smallest)
         self.rule = AdaGradRule(epsilon=self.epsilon)
         self.n_shared = 1
+        self.degrees = (1,)
         return 2
 
     def _start(self):
@@ -750,7 +770,8 @@ cdef class AdamUpdate(Update):
         )
         self.n_shared = 3
         self.plain = not optimizer.amsgrad
-        return 4 if optimizer.amsgrad else 3
+        self.degrees = (1, 1) + (2,) * bool(optimizer.amsgrad)
+        return 1 + len(self.degrees)
 
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil:
         step(self, &self.rule, features, x, n)
@@ -773,7 +794,9 @@ cdef class RMSPropUpdate(Update):
         # A constant gradient has no variance, which is not to say that there was none.
         self.waits = not optimizer.centered
         self.plain = not optimizer.centered and optimizer.momentum == 0
-        return 2 + 2 * optimizer.centered + (optimizer.momentum > 0)
+        # The velocity is of normalised gradients.
+        self.degrees = (1,) + (1, 2) * bool(optimizer.centered) + (0,) * bool(optimizer.momentum)
+        return 1 + len(self.degrees)
 
     cdef void step_f32(self, const int32_t* features, const float* x, Py_ssize_t n) noexcept nogil:
         step(self, &self.rule, features, x, n)

@@ -136,7 +136,7 @@ class RMSProp:
         self.v, self.mean, self.velocity = np.zeros(shape), np.zeros(shape), np.zeros(shape)
 
     def direction(self, on, g):
-        self.v[on] = self.rho * self.v[on] + (1 - self.rho) * g**2
+        self.v[on] = np.where(self.v[on] == 0, g**2, self.rho * self.v[on] + (1 - self.rho) * g**2)
         self.mean[on] = self.rho * self.mean[on] + (1 - self.rho) * g
         self.velocity[on] = self.momentum * self.velocity[on] + g / (self.root()[on] + self.epsilon)
         return self.velocity[on]

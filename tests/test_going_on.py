@@ -24,7 +24,8 @@ def test_from_blocks_of_columns_to_a_coupled_loss():
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "rmsprop", "sgd"])
 def test_a_lower_rate_helps_after_an_overflow(optimizer):
-    model = SGDRegressorPlus(optimizer=optimizer, warm_start=True, eta0=0.01, batch_size=1, random_state=0)
+    options = {"standardize": False, "alpha": 1e-4, "batch_size": 1, "random_state": 0}
+    model = SGDRegressorPlus(optimizer=optimizer, warm_start=True, eta0=0.01, **options)
     model.fit(X, NUMBERS)
     with pytest.raises(ValueError, match="lower eta0"):
         model.set_params(eta0=1e300).fit(X, NUMBERS)

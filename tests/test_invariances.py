@@ -225,7 +225,7 @@ def test_weights_are_repetition_in_validation(kind):
 def test_the_unit_of_weights_does_not_matter(optimizer, batch_size, scale):
     X = make_X()
     y, weights = make_y(X, "classes"), 1.0 + np.arange(N_ROWS) % 3
-    model = make("classes", optimizer=optimizer, batch_size=batch_size)
+    model = make("classes", optimizer=optimizer, batch_size=batch_size, alpha=1e-3)
     a, b = (
         clone(model).fit(X, y, sample_weight=weights),
         clone(model).fit(X, y, sample_weight=scale * weights),
@@ -343,9 +343,8 @@ def test_partial_fit_k_times_equals_fit_of_k_epochs(kind, optimizer, batch_size,
     X = make_X()
     y = make_y(X, kind)
     options = {"classes": np.unique(y)} if kind == "classes" else {}
-    model = make(
-        kind, optimizer=optimizer, batch_size=batch_size, average=average, penalty="elasticnet", max_iter=4
-    )
+    options_of_both = {"average": average, "penalty": "elasticnet", "alpha": 1e-4, "max_iter": 4}
+    model = make(kind, optimizer=optimizer, batch_size=batch_size, **options_of_both)
     fitted, going_on = clone(model).fit(X, y), clone(model)
     for _ in range(4):
         going_on.partial_fit(X, y, **options)

@@ -434,10 +434,15 @@ def run_long(problem, optimizer, **options):
         optimizer = GD(nesterov=True)
     elif optimizer == "adagrad":
         # Its rates fall of themselves; to lower them twice is too much.
-        settings |= {"learning_rate": "constant", "tol": None}
+        settings |= {"learning_rate": "constant", "tol": None, "batch_size": 64}
     settings |= options
     model = problem.estimator(
-        problem.name, optimizer=optimizer, random_state=0, **settings, **problem.settings
+        problem.name,
+        optimizer=optimizer,
+        standardize=False,
+        random_state=0,
+        **settings,
+        **problem.settings,
     )
     return model.fit(problem.X, problem.y, sample_weight=problem.weights)
 

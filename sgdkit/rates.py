@@ -1,0 +1,164 @@
+"""`eta0="auto"`: the first rate.
+
+Where the length of a step does not depend on the gradient's scale, the rate follows from the rows: in n steps that
+touch it, a weight is to be able to move by ``size / r * sqrt(n)``, r being the root mean square of ``||x||``, and the
+size that of the scores to be reached. AdaGrad's own denominator sees to that at ``eta = size / r``. Averages of squared
+gradients leave it to the schedule, which counts all steps: a feature that a share p of them touches needs a rate
+``1 / sqrt(p)`` times as large.
+
+Otherwise, pilot runs choose it: all candidate rates train at once, as columns of one pass over a sample of the rows. The
+one whose losses, each met before its row was learnt from, have the smallest sum wins.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import issparse
+
+from sgdkit.rows import Rows, add_moments
+from sgdkit.training import Trainer
+
+# The size of scores: of classes, in units of the losses; of numbers, in standard deviations of the target. Measured on
+# 15 data sets, see docs/design.md.
+SIZE_OF_LABELS, SIZE_OF_NUMBERS = 1.8, 0.3
+# The first steps, over which a schedule is compared with a falling metric, are an epoch, and no fewer than these.
+FIRST_STEPS = 100
+# Candidate rates, in multiples of the scale that the data suggest.
+CANDIDATES = 10.0 ** np.arange(-3, 2.01, 0.5)
+SAMPLE_ROWS = 2000
+SAMPLE_BATCHES = 20
+FULL_BATCH_EPOCHS = 30
+# The best rate of a short run is too large for a long one.
+OF_THE_BEST = 0.7
+# Floating-point numbers of state that a pilot may hold.
+STATE_NUMBERS = 1 << 24
+
+
+def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
+    """Return the first rate of each model; shape (n_models,).
+
+    Parameters
+    ----------
+    problem : Problem
+    optimizer : Optimizer
+    schedule : Schedule
+        With a first rate of 1.
+    initial : ndarray of shape (n_features + 1, n_columns)
+        The weights that training is going to begin with.
+    fit_intercept : bool
+    seed : int
+        Of the sample, and of its shuffling.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    n_sample = max(SAMPLE_ROWS, SAMPLE_BATCHES * problem.batch_size)
+    if len(visited) > max(n_sample, problem.batch_size):
+        visited = visited[np.sort(generator.choice(len(visited), n_sample, replace=False))]
+    sample, initial = _sample(problem, visited, initial)
+    if not optimizer._scales_with_gradient:
+        rate = _size(sample) / np.sqrt(_mean_square(sample)) * (1 - optimizer._momentum)
+        if not optimizer._decays:
+            rate /= _falling(problem, schedule)
+        return np.full(problem.n_models, rate)
+    rates = CANDIDATES * _rate_scale(sample, initial)
+    if problem.loss.homogeneous or sample.targets.constant:
+        # A pilot would prefer the rate that moves least.
+        return np.full(problem.n_models, rates[len(rates) // 2])
+    options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
+    losses = _pilot(sample, optimizer, schedule, rates=rates, initial=initial, **options)
+    best = rates[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
+    return best if optimizer._full_batch else OF_THE_BEST * best
+
+
+def _pilot(sample, optimizer, schedule, *, rates, initial, **options):
+    """The losses of pilot runs, of shape (n_rates, n_models)."""
+    n_columns = sample.targets.n_columns
+    n_together = max(1, STATE_NUMBERS // (5 * (sample.rows.n_features + 1) * n_columns))
+    losses = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Candidates that cannot be trained together meet the rows in the same order all the same.
+        for begin in range(0, len(rates), n_together):
+            together = rates[begin : begin + n_together]
+            repeated = sample.repeat(len(together))
+            scale = np.repeat(together, n_columns)
+            trainer = Trainer(optimizer, schedule.for_pilot(), repeated, scale=scale, **options)
+            trainer.load(np.tile(initial, len(together)))
+            losses.append(_losses(trainer, repeated).reshape(len(together), sample.n_models))
+    return np.concatenate(losses)
+
+
+def _falling(problem, schedule):
+    """What the schedule comes to over the first steps, in terms of a metric that falls with the steps of a feature.
+
+    Of the features, each non-zero counting once, it is the geometric mean of ``eta(T) * sqrt(p T)``.
+    """
+    n_steps = np.array([max(FIRST_STEPS, problem.n_rows / problem.batch_size)])
+    share = 1.0 if problem.n_rows <= problem.batch_size else _share_of_steps(problem)
+    return float(schedule.rates(n_steps)[0] * np.sqrt(share * n_steps[0]))
+
+
+def _share_of_steps(problem):
+    """The share of the steps that touch a feature; the geometric mean over the non-zeros."""
+    moments = np.zeros((problem.rows.n_features, 4))
+    origin = np.zeros(problem.rows.n_features, problem.rows.dtype)
+    order = None if problem.order is None else problem.order.astype(np.int64, copy=False)
+    add_moments(problem.rows, origin, order, np.empty(0), moments)
+    hits = moments[:, 0]
+    hits = hits[hits > 0]
+    if not len(hits):
+        return 1.0
+    absent = np.log1p(-np.minimum(hits / problem.n_rows, 1 - 1e-15))
+    return np.exp(np.average(np.log(-np.expm1(problem.batch_size * absent)), weights=hits))
+
+
+def _sample(problem, rows, initial):
+    """The problem on some of its rows, and on the features that they have."""
+    X, targets = problem.rows.X[rows], problem.targets.take(rows)
+    if issparse(X):
+        present = np.unique(X.indices)
+        X, initial = X[:, present], initial[np.append(present, len(initial) - 1)]
+    weights = None if problem.weights is None else problem.weights[rows]
+    return replace(problem, rows=Rows(X), targets=targets, weights=weights, order=None), initial
+
+
+def _mean_square(problem):
+    """The weighted mean of ``||x||^2``, the intercept's 1 included."""
+    X = problem.rows.X
+    values = X.multiply(X) if issparse(X) else X * X
+    norms = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
+    return 1.0 + np.average(norms, weights=problem.weights)
+
+
+def _size(problem):
+    """The size of the scores to be reached."""
+    if problem.targets.labels:
+        return SIZE_OF_LABELS
+    weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
+    # A constant target has no spread; then its size must do.
+    spread = problem.loss.score_scale(problem.targets.values, weights).mean()
+    return SIZE_OF_NUMBERS * (spread or problem.targets.size or 1.0)
+
+
+def _rate_scale(problem, initial):
+    """The rate at which one step along a gradient changes a typical score by about what it lacks.
+
+    That is ``s / (g r^2)``, with the size s, and g the root mean square of the loss's derivative at a distance of s from
+    the beginning; not at the beginning itself, where it may be no more than rounding error.
+    """
+    X, weights = problem.rows.X, problem.weights
+    size = _size(problem) / (SIZE_OF_LABELS if problem.targets.labels else SIZE_OF_NUMBERS)
+    scores = np.ascontiguousarray(X @ initial[:-1] + (initial[-1] + X.dtype.type(size)))
+    derivative = np.empty_like(scores)
+    problem.loss.total(scores, problem.targets, None, derivative)
+    gradient = np.sqrt(np.average(np.square(derivative, dtype=np.float64).mean(axis=1), weights=weights))
+    return size / (max(gradient, np.finfo(np.float32).tiny) * _mean_square(problem))
+
+
+def _losses(trainer, problem):
+    """The mean loss that each model meets on its way, and the penalty that it ends with."""
+    trainer.set_penalty(problem.penalty)
+    one_batch = trainer.optimizer._full_batch or problem.n_rows <= problem.batch_size
+    n_epochs = FULL_BATCH_EPOCHS if one_batch else -(-SAMPLE_ROWS // problem.n_rows)
+    sums = sum(trainer.epoch(problem) for _ in range(n_epochs)) / n_epochs
+    objectives = sums / problem.total_weight + trainer.penalty()
+    return objectives.reshape(problem.n_models, -1).sum(axis=1)

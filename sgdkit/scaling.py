@@ -1,0 +1,200 @@
+"""The scale of the features: training takes place on features that have been shifted and scaled to a common one.
+
+Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercepts b' are those of the raw features:
+``W = factor * W'`` and ``b = b' - shift @ W``, so nothing but the scale of the penalty is changed by it.
+
+- A feature without a zero is shifted by its mean, and its scale is its standard deviation.
+- The others are not shifted, so that zeros stay zeros. Their scale is their root mean square over the non-zeros.
+- Where sparse features, which are zero in more than half of the rows, have scales within a factor of 10 of their
+  geometric mean, the differences are taken for weights that somebody gave them, as TF-IDF does: they share one scale,
+  the root mean square of their values together. Those outside have one of their own; and all have, where more than a
+  tenth of the values are outside.
+
+Features are brought to the scale of the sparse ones, `unit`, or to 1 where there are none; so text and one-hot features
+are trained as they are, and no row is copied.
+
+Invariant: rows that repeat those seen change nothing; neither do features that multiply by a constant, but for
+rounding error and for the factor of 10.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from sgdkit.rows import Rows, add_moments
+
+# Sparse features so much above or below their common scale have one of their own ...
+NEAR = 10.0
+# ... and all do where so large a share of the values is of those.
+FAR_SHARE = 0.1
+# What is known of a feature's scale is used until it is off by so much.
+DRIFT = 2.0
+# Values copied at a time.
+STRETCH = 1 << 16
+
+
+class Scaling:
+    """What has been seen of the features' scales, and how features are shifted and scaled for it.
+
+    Attributes
+    ----------
+    shift, factor : ndarray of shape (n_features,), or None
+        Of the dtype of the rows; None stands for 0 and 1.
+    unit : float
+        The scale that features are brought to.
+    """
+
+    def __init__(self):
+        self.shift = self.factor = None
+        self.unit = 1.0
+
+    def since(self, old):
+        """What gradients have been multiplied by since another scaling, and how far an intercept moves a weight.
+
+        Both are of shape (n_features,), or None where nothing has changed: ``g <- ratio * g``, ``w <- w / ratio``,
+        ``b <- b + drift @ w`` with the old weights w.
+        """
+        if old.factor is None and self.factor is None:
+            return None
+        factor, shift = (old.factor, old.shift) if self.factor is None else (self.factor, self.shift)
+        ones, zeros = np.ones_like(factor), np.zeros_like(shift)
+        ratio = (ones if self.factor is None else factor) / (ones if old.factor is None else old.factor)
+        shift = zeros if self.shift is None else shift
+        drift = (shift - (zeros if old.shift is None else old.shift)) * (ones if old.factor is None else old.factor)
+        return (ratio, drift) if (ratio != 1).any() or drift.any() else None
+
+    def apply(self, rows):
+        """The rows as training is to see them."""
+        return rows
+
+    def to_raw(self, weights):
+        """The weights of the raw features, of shape (n_features + 1, n_columns); the intercepts come last."""
+        return weights
+
+    def to_scaled(self, weights):
+        """The weights of features as training sees them."""
+        return weights
+
+
+class Standard(Scaling):
+    """Features are brought to a common scale, that of the rows seen so far.
+
+    Parameters
+    ----------
+    rows : Rows
+    order : ndarray of int, or None
+        The rows to take; None stands for all.
+    weights : ndarray of float64 of shape (n_rows,), or None
+    shifts : bool
+        Whether an intercept can take up a shift.
+    known : Standard, default=None
+        What has been seen before. Features that were there are scaled as they were, unless that is off by a factor of
+        2, or shifted by more than a standard deviation.
+    """
+
+    def __init__(self, rows, order, weights, *, shifts, known=None):
+        super().__init__()
+        self.shifts = shifts
+        if known is not None and (known.shifts != shifts or len(known.scale) != rows.n_features):
+            known = None
+        self._see(rows, order, weights, known)
+        shift, scale, unit = self._choose()
+        if known is not None:
+            old = known.moments[:, 0] > 0
+            shift = np.where(old & (np.abs(shift - known.mean) <= scale) & (self.full | ~known.full), known.mean, shift)
+            scale = np.where(old & (np.abs(np.log(scale / known.scale)) <= np.log(DRIFT)), known.scale, scale)
+            if abs(np.log(unit / known.unit)) <= np.log(DRIFT):
+                unit = known.unit
+        self.mean, self.scale, self.unit = shift, scale, float(unit)
+        self._set(rows.dtype)
+
+    def _see(self, rows, order, weights, known):
+        """Add the moments of rows to those known."""
+        n_rows = rows.n_rows if order is None else len(order)
+        order = None if order is None else order.astype(np.int64, copy=False)
+        weights = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
+        first = 0 if order is None else order[0]
+        if known is None:
+            # About a value of its own, a feature that varies little is summed without loss.
+            one = rows.X[[first]]
+            origin = one.toarray()[0] if sparse.issparse(one) else one[0].copy()
+            self.origin, self.n_rows, self.total = origin, 0, 0.0
+            self.moments = np.zeros((rows.n_features, 4))
+        else:
+            self.origin, self.n_rows, self.total = known.origin, known.n_rows, known.total
+            self.moments = known.moments.copy()
+        self.n_rows += n_rows
+        self.total += n_rows if not len(weights) else (weights if order is None else weights[order]).sum()
+        add_moments(rows, self.origin.astype(rows.dtype, copy=False), order, weights, self.moments)
+
+    def _choose(self):
+        """The shift and the scale of each feature, and the common unit."""
+        hits, mass, first, second = self.moments.T
+        origin = self.origin.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            mean, square = first / mass, second / mass
+            variance = square - mean * mean
+            mean_square = square + 2 * origin * mean + origin * origin
+        self.full = (hits == self.n_rows) & self.shifts
+        shift = np.where(self.full, origin + mean, 0.0)
+        scale = np.sqrt(np.where(self.full, variance, mean_square).clip(0))
+        # What does not vary, or was never seen.
+        noise = 10 * np.finfo(self.origin.dtype).eps * np.abs(shift)
+        nothing = ~(scale > noise)
+        among = ~nothing & (mass <= self.total / 2)
+        unit = 1.0
+        if among.any():
+            logarithms = np.log(scale[among])
+            near = np.zeros_like(among)
+            near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)
+            if mass[near].sum() >= (1 - FAR_SHARE) * mass[among].sum():
+                unit = np.sqrt(mass[near] @ np.square(scale[near]) / mass[near].sum())
+                scale[near] = unit
+        scale[nothing] = unit
+        return shift, scale, unit
+
+    def _set(self, dtype):
+        if not np.isfinite(self.scale).all():
+            j = int(np.flatnonzero(~np.isfinite(self.scale))[0])
+            raise ValueError(
+                f"The values of feature {j} are too large: their squares overflow. Divide them, or pass standardize=False."
+            )
+        factor = (self.unit / self.scale).astype(dtype)
+        if self.mean.any() or (factor != 1).any():
+            self.shift, self.factor = self.mean.astype(dtype), factor
+
+    def apply(self, rows):
+        """The rows as training is to see them."""
+        if self.factor is None:
+            return rows
+        if not sparse.issparse(rows.X):
+            X = rows.X - self.shift
+            X *= self.factor
+            return Rows(X)
+        X = rows.X
+        values = np.empty_like(X.data)
+        for begin in range(0, len(values), STRETCH):
+            part = slice(begin, begin + STRETCH)
+            features = X.indices[part]
+            np.subtract(X.data[part], self.shift[features], out=values[part])
+            values[part] *= self.factor[features]
+        scaled = sparse.csr_array(X.shape, dtype=X.dtype)
+        scaled.data, scaled.indices, scaled.indptr = values, X.indices, X.indptr
+        return Rows(scaled)
+
+    def to_raw(self, weights):
+        """The weights of the raw features, of shape (n_features + 1, n_columns); the intercepts come last."""
+        if self.factor is None:
+            return weights
+        raw = np.empty_like(weights)
+        np.multiply(weights[:-1], self.factor[:, np.newaxis], out=raw[:-1])
+        raw[-1] = weights[-1] - self.shift @ raw[:-1]
+        return raw
+
+    def to_scaled(self, weights):
+        """The weights of features as training sees them."""
+        if self.factor is None:
+            return weights
+        scaled = np.empty_like(weights)
+        np.divide(weights[:-1], self.factor[:, np.newaxis], out=scaled[:-1])
+        scaled[-1] = weights[-1] + self.shift @ weights[:-1]
+        return scaled
