@@ -69,7 +69,7 @@ class GD(Optimizer):
 
     Parameters
     ----------
-    nesterov : bool, default=False
+    nesterov : bool, default=True
         Whether to accelerate.
 
     References
@@ -81,8 +81,8 @@ class GD(Optimizer):
     Examples
     --------
     >>> from sgdkit.optimizers import GD
-    >>> GD(nesterov=True)
-    GD(nesterov=True)
+    >>> GD(nesterov=False)
+    GD(nesterov=False)
     """
 
     _update = FullGradient

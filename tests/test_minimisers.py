@@ -434,7 +434,7 @@ def run_long(problem, optimizer, **options):
         optimizer = GD(nesterov=True)
     elif optimizer == "adagrad":
         # Its rates fall of themselves; to lower them twice is too much.
-        settings |= {"learning_rate": "constant", "tol": None, "batch_size": 64}
+        settings |= {"learning_rate": "constant", "tol": None, "max_iter": 3000}
     settings |= options
     model = problem.estimator(
         problem.name,
