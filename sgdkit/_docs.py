@@ -8,15 +8,26 @@ optimizer : {"adagrad", "sgd", "adam", "rmsprop", "gd"} or Optimizer, default="a
     :mod:`sgdkit.optimizers`. A search reaches those of an object, as in ``optimizer__beta_2``.
 
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
-    The penalty R(W): ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
+    The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
     ``l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2``. The intercept is not penalised.
 
-alpha : float >= 0, default=1e-4
-    Strength of the penalty. `LogisticRegression(C=C)` minimises the same at ``alpha = 1 / (n_samples * C)``,
-    `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at their own `alpha`.
+alpha : float >= 0 or "auto", default="auto"
+    Strength of the penalty; "auto" is 1 over the number of rows, or over the sum of their weights, which is
+    scikit-learn's default for `LogisticRegression` and `Ridge`; `partial_fit` takes all rows so far. On standardised
+    features, `LogisticRegression(C=C)` minimises the same at ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at
+    ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at their own `alpha`. The number is in `alpha_`.
 
 l1_ratio : float in [0, 1], default=0.15
     Share of the l1 norm in the "elasticnet" penalty.
+
+standardize : bool, default=True
+    Whether the penalty is that of the weights of standardised features, ``R(D W)``, so that their units do not matter,
+    and training takes place on such features, which makes it faster; `coef_` and `intercept_` are those of the raw
+    ones. D is the standard deviation of a feature that has no zeros, else the root mean square of its non-zeros. Where
+    features with zeros are zero more often than not, they share one D, that of all their values together, as long as
+    their own are within a factor of 10 of the geometric mean: so the weights of TF-IDF keep their meaning. False
+    penalises the weights of the features as they are, and trains on these. Rows are copied where features are not of
+    one scale.
 
 epsilon : float >= 0, default=0.1
     Of the losses "huber" (where it turns from quadratic to linear), "epsilon_insensitive" and
@@ -43,9 +54,11 @@ learning_rate : {"auto", "constant", "invscaling", "optimal", "adaptive"}, defau
       steps need no schedule; "invscaling" for "gd" with a loss that has kinks).
 
 eta0 : float > 0 or "auto", default="auto"
-    The first rate. "auto" chooses it by short pilot runs on 2,000 rows (or 20 mini-batches), in which eleven rates
-    train at once as columns of one pass; `fit` lowers it where the weights overflow. For "gd" it leaves the rate to
-    backtracking. The rate that was used is in `eta0_`.
+    The first rate, for features as training sees them (see `standardize`). "auto" takes for "adagrad", "adam" and
+    "rmsprop" what the size of the rows and of the targets suggests, see the user guide. For "sgd", short pilot runs on
+    2,000 rows (or 20 mini-batches) choose it, in which eleven rates train at once as columns of one pass. For "gd" it
+    is left to backtracking. A rate of its choice at which the weights overflow is lowered, and training begins again.
+    The rate that was used is in `eta0_`.
 
 power_t : float >= 0, default=0.5
     Exponent of "invscaling".
@@ -55,7 +68,7 @@ max_iter : int >= 1, default=1000
 
 tol : float >= 0 or None, default=1e-3
     Training stops when `n_iter_no_change` epochs in a row have not lowered the objective, loss and penalty together, by
-    `tol` times its value in the first epoch. With `early_stopping` it is the validation loss that is watched in this
+    `tol` times its lowest value so far. With `early_stopping` it is the validation loss that is watched in this
     way, or a score, which has to rise by `tol` itself. None makes `max_iter` epochs.
 
 shuffle : bool, default=True
@@ -97,6 +110,9 @@ verbose : int, default=0
 """
 
 _ATTRIBUTES = """\
+alpha_ : float
+    The strength of the penalty.
+
 eta0_ : float
     The first rate; of backtracking, the last.
 

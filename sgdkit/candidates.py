@@ -159,9 +159,7 @@ def fit_group(group, fold, report=None):
     estimator._seen = data.seen
     estimator._scale(data, goes_on=False)
     one = estimator._problem(data, estimator._seen)
-    parameters = [
-        {**own, "alpha": estimator._strength(own["alpha"], data.seen)} for own in group.parameters
-    ]
+    parameters = [{**own, "alpha": estimator._strength(own["alpha"], data.seen)} for own in group.parameters]
     score = None if validation is None else estimator._scorer(one, validation)
     initial = estimator._initial_weights(data, one, None, None)
     problem = one.repeat(len(group.numbers))

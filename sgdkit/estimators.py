@@ -41,9 +41,12 @@ def _has_probabilities(self):
 class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
     """Linear classifiers fitted by first-order optimizers: logistic regression, SVMs and others.
 
-    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(W)`` over weights W and intercepts b, with sample
-    weights s. More than two classes are one softmax model (with the log loss) or one model a class against the rest;
-    all are trained in the same pass over the rows. A label indicator as y makes a multi-label problem.
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b, with
+    sample weights s and the scales D of the features (1 with `standardize=False`). More than two classes are one
+    softmax model (with the log loss) or one model a class against the rest; all are trained in the same pass over the
+    rows. A label indicator as y makes a multi-label problem.
+
+    The defaults need no tuning: `alpha`, the rates and the scales of the features are taken from the data.
 
     It takes the parameters of :class:`sklearn.linear_model.SGDClassifier`. What differs on purpose: the default loss is
     the log loss, which is softmax for more than two classes; early stopping scores the model that is returned, once for
@@ -388,9 +391,11 @@ def _clipped(scores):
 class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     """Linear regression fitted by first-order optimizers: least squares, robust, quantile, Poisson and others.
 
-    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(W)`` over weights W and intercepts b, with sample
-    weights s; several outputs are trained in the same pass over the rows. Training begins with the intercept of the
-    best constant model.
+    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b, with
+    sample weights s and the scales D of the features (1 with `standardize=False`). Several outputs are trained in the
+    same pass over the rows. Training begins with the intercept of the best constant model.
+
+    The defaults need no tuning: `alpha`, the rates and the scales of the features are taken from the data.
 
     It takes the parameters of :class:`sklearn.linear_model.SGDRegressor`.
 

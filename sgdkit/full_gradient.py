@@ -3,8 +3,10 @@
 import numpy as np
 
 # The rate grows by the first after a step, and shrinks by the second until the loss lies below its quadratic model.
-GROW, SHRINK = 1.2, 0.5
+GROW, SHRINK = 1.5, 0.6
 SMALLEST_RATE = 1e-30
+# The first rate rises by this factor while that holds.
+RISE, LARGEST_FIRST_RATE = 8.0, 1e12
 
 
 class FullGradient:
@@ -122,11 +124,9 @@ class FullGradient:
         losses, gradient = scores.gradient(scores_V)
         if rate is not None:
             return scores.at(self._move(V, gradient, self.scale * self.W.dtype.type(rate)))
-        rates = (
-            np.ones(self.n_columns, self.W.dtype)
-            if self.rate is None
-            else self.rate * self.W.dtype.type(GROW)
-        )
+        # The first rate is looked for upwards as well, in large steps.
+        rises = self.rate is None
+        rates = np.ones(self.n_columns, self.W.dtype) if rises else self.rate * self.W.dtype.type(GROW)
         slack = 10 * np.finfo(self.W.dtype).eps * np.abs(losses)
         while True:
             new, new_scores, new_losses = scores.at(self._move(V, gradient, rates))
@@ -135,6 +135,10 @@ class FullGradient:
                 (gradient * move).sum(axis=0) + (move**2).sum(axis=0) / (2 * rates)
             )
             above = ~(scores.fold(new_losses) <= scores.fold(model + slack))
+            rises = rises and not above.any() and rates.max() < LARGEST_FIRST_RATE
+            if rises:
+                rates = rates * self.W.dtype.type(RISE)
+                continue
             if not above.any() or rates.min() < SMALLEST_RATE:
                 self.rate = rates
                 return new, new_scores, new_losses

@@ -60,10 +60,10 @@ class Optimizer(BaseEstimator):
 class GD(Optimizer):
     """Proximal gradient descent on all rows, with backtracking and acceleration.
 
-    ``W <- prox(V - eta * grad F(V))``. With `eta0="auto"` and a smooth loss, eta is found by backtracking: it is halved
-    until F lies below its quadratic model [1]_, and grows by a fifth after each step; columns with losses of their
-    own have rates of their own. With `nesterov`, V is W plus its last move times ``(k - 1) / (k + 2)`` in step k; with
-    backtracking, k begins anew when the objective would rise [2]_. Without, V is W.
+    ``W <- prox(V - eta * grad F(V))``. With `eta0="auto"` and a smooth loss, eta is found by backtracking: it is
+    lowered by steps of 0.6 until F lies below its quadratic model [1]_, and grows by a half after each step; columns
+    with losses of their own have rates of their own. With `nesterov`, V is W plus its last move times ``(k - 1) / (k +
+    2)`` in step k; with backtracking, k begins anew when the objective would rise [2]_. Without, V is W.
 
     `batch_size` has no effect; an epoch is one step.
 

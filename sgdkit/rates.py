@@ -6,8 +6,8 @@ size that of the scores to be reached. AdaGrad's own denominator sees to that at
 gradients leave it to the schedule, which counts all steps: a feature that a share p of them touches needs a rate
 ``1 / sqrt(p)`` times as large.
 
-Otherwise, pilot runs choose it: all candidate rates train at once, as columns of one pass over a sample of the rows. The
-one whose losses, each met before its row was learnt from, have the smallest sum wins.
+Otherwise, pilot runs choose it: all candidate rates train at once, as columns of one pass over a sample of the rows.
+The one whose losses, each met before its row was learnt from, have the smallest sum wins.
 """
 
 from dataclasses import replace
@@ -142,8 +142,8 @@ def _size(problem):
 def _rate_scale(problem, initial):
     """The rate at which one step along a gradient changes a typical score by about what it lacks.
 
-    That is ``s / (g r^2)``, with the size s, and g the root mean square of the loss's derivative at a distance of s from
-    the beginning; not at the beginning itself, where it may be no more than rounding error.
+    That is ``s / (g r^2)``, with the size s, and g the root mean square of the loss's derivative at a distance of s
+    from the beginning; not at the beginning itself, where it may be no more than rounding error.
     """
     X, weights = problem.rows.X, problem.weights
     size = _size(problem) / (SIZE_OF_LABELS if problem.targets.labels else SIZE_OF_NUMBERS)

@@ -5,10 +5,10 @@ Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercep
 
 - A feature without a zero is shifted by its mean, and its scale is its standard deviation.
 - The others are not shifted, so that zeros stay zeros. Their scale is their root mean square over the non-zeros.
-- Where sparse features, which are zero in more than half of the rows, have scales within a factor of 10 of their
-  geometric mean, the differences are taken for weights that somebody gave them, as TF-IDF does: they share one scale,
-  the root mean square of their values together. Those outside have one of their own; and all have, where more than a
-  tenth of the values are outside.
+- Where features with zeros are sparse, being zero more often than not, differences of their scales within a factor of
+  10 of the geometric mean are taken for weights that somebody gave them, as TF-IDF does: they share one scale, the root
+  mean square of their values together. Those outside have one of their own; and all have, where more than a tenth of
+  the values are outside.
 
 Features are brought to the scale of the sparse ones, `unit`, or to 1 where there are none; so text and one-hot features
 are trained as they are, and no row is copied.
@@ -59,7 +59,9 @@ class Scaling:
         ones, zeros = np.ones_like(factor), np.zeros_like(shift)
         ratio = (ones if self.factor is None else factor) / (ones if old.factor is None else old.factor)
         shift = zeros if self.shift is None else shift
-        drift = (shift - (zeros if old.shift is None else old.shift)) * (ones if old.factor is None else old.factor)
+        drift = (shift - (zeros if old.shift is None else old.shift)) * (
+            ones if old.factor is None else old.factor
+        )
         return (ratio, drift) if (ratio != 1).any() or drift.any() else None
 
     def apply(self, rows):
@@ -100,10 +102,13 @@ class Standard(Scaling):
         shift, scale, unit = self._choose()
         if known is not None:
             old = known.moments[:, 0] > 0
-            shift = np.where(old & (np.abs(shift - known.mean) <= scale) & (self.full | ~known.full), known.mean, shift)
+            shift = np.where(
+                old & (np.abs(shift - known.mean) <= scale) & (self.full | ~known.full), known.mean, shift
+            )
             scale = np.where(old & (np.abs(np.log(scale / known.scale)) <= np.log(DRIFT)), known.scale, scale)
             if abs(np.log(unit / known.unit)) <= np.log(DRIFT):
                 unit = known.unit
+            scale[self.moments[:, 0] == 0] = unit
         self.mean, self.scale, self.unit = shift, scale, float(unit)
         self._set(rows.dtype)
 
@@ -140,9 +145,9 @@ class Standard(Scaling):
         # What does not vary, or was never seen.
         noise = 10 * np.finfo(self.origin.dtype).eps * np.abs(shift)
         nothing = ~(scale > noise)
-        among = ~nothing & (mass <= self.total / 2)
+        among = ~nothing & (hits < self.n_rows)
         unit = 1.0
-        if among.any():
+        if among.any() and np.isfinite(scale).all() and mass[among].mean() <= self.total / 2:
             logarithms = np.log(scale[among])
             near = np.zeros_like(among)
             near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)
@@ -156,7 +161,8 @@ class Standard(Scaling):
         if not np.isfinite(self.scale).all():
             j = int(np.flatnonzero(~np.isfinite(self.scale))[0])
             raise ValueError(
-                f"The values of feature {j} are too large: their squares overflow. Divide them, or pass standardize=False."
+                f"The values of feature {j} are too large: their squares overflow. Divide them, or pass "
+                "standardize=False."
             )
         factor = (self.unit / self.scale).astype(dtype)
         if self.mean.any() or (factor != 1).any():

@@ -7,7 +7,7 @@ class Patience:
     """Watches a value that should fall, and says when it has not fallen enough for some epochs in a row.
 
     An epoch counts as progress if its value is below ``best - tol * scale``, where the scale is the absolute value of
-    the first epoch (a relative tolerance, the same for targets of any size), or 1 (an absolute one).
+    the best (a relative tolerance, the same for targets of any size), or 1 (an absolute one).
 
     Parameters
     ----------
@@ -28,7 +28,6 @@ class Patience:
         self.n_iter_no_change = n_iter_no_change
         self.relative = relative
         self.best = np.inf
-        self.scale = 1.0
         self.reset()
 
     def reset(self):
@@ -41,9 +40,8 @@ class Patience:
     def see(self, value):
         """Take in the value of an epoch, and return whether it is the lowest so far."""
         first = self.best == np.inf
-        if self.relative and first:
-            self.scale = abs(value)
-        enough = first or self.tol is None or value < self.best - self.tol * self.scale
+        scale = abs(self.best) if self.relative else 1.0
+        enough = first or self.tol is None or value < self.best - self.tol * scale
         self.n_idle = 0 if enough else self.n_idle + 1
         lowest = value < self.best
         self.best = min(value, self.best)

@@ -230,3 +230,29 @@ class GD:
 
 
 OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop": RMSProp}
+
+
+def scales(X, weights=None, shifts=True):
+    """The shift, the scale and the common unit of the features of a dense array; see `sgdkit.scaling`."""
+    n_features = X.shape[1]
+    weights = np.ones(len(X)) if weights is None else weights
+    X, weights = X[weights > 0].astype(np.float64), weights[weights > 0]
+    shift, scale, share = np.zeros(n_features), np.zeros(n_features), np.zeros(n_features)
+    for j in range(n_features):
+        x, on = X[:, j], X[:, j] != 0
+        share[j] = weights[on].sum() / weights.sum()
+        if on.all() and shifts:
+            shift[j] = np.average(x, weights=weights)
+        if on.any():
+            scale[j] = np.sqrt(np.average((x[on] - shift[j]) ** 2, weights=weights[on]))
+    varies = scale > 1e-14 * np.abs(shift)
+    with_zeros = [j for j in range(n_features) if varies[j] and not (X[:, j] != 0).all()]
+    unit = 1.0
+    if with_zeros and share[with_zeros].mean() <= 0.5:
+        middle = np.exp(np.average(np.log(scale[with_zeros]), weights=share[with_zeros]))
+        near = [j for j in with_zeros if middle / 10 <= scale[j] <= middle * 10]
+        if share[near].sum() >= 0.9 * share[with_zeros].sum():
+            unit = np.sqrt(np.average(scale[near] ** 2, weights=share[near]))
+            scale[near] = unit
+    scale[~varies] = unit
+    return shift, scale, unit

@@ -34,14 +34,15 @@ def test_a_fall_within_the_tolerance_is_no_progress():
     assert n_seen(Patience(0.1, 2, relative=False), [1.0, 0.95, 0.9, 0.85]) == 3
 
 
-def test_a_relative_tolerance_is_a_share_of_the_first_value():
-    values = [1.0, 0.95, 0.91, 0.7, 0.69, 0.68]
-    for factor in (1e-6, 1.0, -1e6):
-        # Also of negative values, which fall all the same.
-        scaled = [factor * value for value in (values if factor > 0 else values[::-1])]
-        expected = n_seen(Patience(0.1 * abs(scaled[0]), 2, relative=False), scaled)
-        assert n_seen(Patience(0.1, 2, relative=True), scaled) == expected
-    assert n_seen(Patience(0.1, 2, relative=True), values) == 3
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+def test_a_relative_tolerance_is_a_share_of_the_best_value(factor):
+    patience = Patience(0.1, 2, relative=True)
+    # 0.41 is less than nine tenths of 0.46, though not less by a tenth of 1.
+    assert n_seen(patience, [factor * value for value in [1.0, 0.5, 0.46, 0.41, 0.40, 0.42]]) == 6
+
+
+def test_a_relative_tolerance_of_negative_values():
+    assert n_seen(Patience(0.1, 2, relative=True), [-1.0, -1.05, -1.2, -1.25, -1.3]) == 5
 
 
 def test_without_a_tolerance_patience_does_not_run_out():

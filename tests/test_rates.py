@@ -1,0 +1,142 @@
+"""`eta0="auto"`: the rate that is chosen, and that it is a good one."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+import sgdkit.base
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.optimizers import OPTIMIZERS, RMSProp
+from sgdkit.rates import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS
+
+RNG = np.random.default_rng(0)
+# Fewer rows than the sample has, so that it is all of them; more than make a single batch.
+X = RNG.standard_normal((900, 6)) * (RNG.random((900, 6)) < [1.0, 0.5, 0.2, 0.1, 0.05, 0.8])
+LABELS = (X @ RNG.standard_normal(6) > 0).astype(int)
+NUMBERS = X @ RNG.standard_normal(6) + RNG.standard_normal(900)
+LENGTH = np.sqrt(1 + (X**2).sum(axis=1).mean())
+SETTINGS = {"standardize": False, "max_iter": 2, "tol": None, "random_state": 0}
+SAMPLERS = [
+    name for name, optimizer in OPTIMIZERS.items() if optimizer._scales_with_gradient and name != "gd"
+]
+CLOSED_FORM = [name for name, optimizer in OPTIMIZERS.items() if not optimizer._scales_with_gradient]
+
+
+def share_of_steps(batch_size):
+    shares = 1 - (1 - (X != 0).mean(axis=0)) ** batch_size
+    return np.exp(np.average(np.log(np.minimum(shares, 1)), weights=(X != 0).sum(axis=0)))
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_adagrad(container):
+    model = SGDClassifierPlus(optimizer="adagrad", **SETTINGS).fit(container(X), LABELS)
+    assert_allclose(model.eta0_, SIZE_OF_LABELS / LENGTH)
+    model = SGDRegressorPlus(optimizer="adagrad", **SETTINGS).fit(container(X), NUMBERS)
+    assert_allclose(model.eta0_, SIZE_OF_NUMBERS * NUMBERS.std() / LENGTH)
+
+
+@pytest.mark.parametrize("batch_size", [1, 10])
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_falling_schedule_is_compared_with_a_falling_metric(optimizer, batch_size):
+    options = {"optimizer": optimizer, "batch_size": batch_size, **SETTINGS}
+    model = SGDClassifierPlus(**options).fit(X, LABELS)
+    expected = SIZE_OF_LABELS / LENGTH / np.sqrt(share_of_steps(batch_size))
+    assert_allclose(model.eta0_, expected)
+    model = SGDClassifierPlus(learning_rate="constant", **options).fit(X, LABELS)
+    assert_allclose(model.eta0_, expected / np.sqrt(max(FIRST_STEPS, 900 / batch_size)))
+
+
+def test_momentum_lengthens_steps():
+    rates = [
+        SGDClassifierPlus(optimizer=RMSProp(momentum=m), **SETTINGS).fit(X, LABELS).eta0_ for m in (0, 0.75)
+    ]
+    assert_allclose(rates[1], rates[0] / 4)
+
+
+@pytest.mark.parametrize("optimizer", CLOSED_FORM)
+def test_where_no_pilot_runs_nothing_is_random(optimizer):
+    rates = {
+        SGDClassifierPlus(optimizer=optimizer, **{**SETTINGS, "random_state": seed}).fit(X, LABELS).eta0_
+        for seed in range(3)
+    }
+    assert len(rates) == 1
+
+
+@pytest.mark.parametrize("optimizer", SAMPLERS)
+def test_pilots_are_deterministic_under_the_seed(optimizer):
+    large, labels = np.tile(X, (4, 1)), np.tile(LABELS, 4)
+    model = SGDClassifierPlus(optimizer=optimizer, **SETTINGS)
+    assert clone(model).fit(large, labels).eta0_ == clone(model).fit(large, labels).eta0_
+
+
+@pytest.mark.parametrize("optimizer", SAMPLERS)
+def test_a_pilot_chooses_between_candidates(optimizer):
+    """Rows a hundred times as long need a rate 10,000 times as small."""
+    model = SGDClassifierPlus(optimizer=optimizer, alpha=0, fit_intercept=False, **SETTINGS)
+    short, long = (clone(model).fit(scale * X, LABELS).eta0_ for scale in (10, 1000))
+    steps = np.log10(short / long) / np.diff(np.log10(CANDIDATES))[0]
+    assert np.log10(short / long) + 0.5 >= 4
+    assert abs(steps - 8) <= 1.1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["breast_cancer", "digits", "diabetes"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_rate_is_near_the_best_of_a_grid(name, optimizer):
+    """By the objective after ten epochs on all rows."""
+    load = {"breast_cancer": load_breast_cancer, "digits": load_digits, "diabetes": load_diabetes}[name]
+    rows, y = load(return_X_y=True)
+    rows = StandardScaler().fit_transform(rows)
+    estimator = SGDRegressorPlus if name == "diabetes" else SGDClassifierPlus
+    model = estimator(optimizer=optimizer, batch_size=1, max_iter=10, tol=None, random_state=0)
+
+    def objective(eta0):
+        fitted = clone(model).set_params(eta0=eta0)
+        try:
+            fitted.fit(rows, y)
+        except ValueError:  # it overflows
+            return np.inf, None
+        # Full-gradient epochs at no rate to speak of give the objective of the model as it is.
+        judge = clone(model).set_params(optimizer="gd", eta0=1e-30, max_iter=1, warm_start=True)
+        judge.set_params(standardize=model.standardize).fit(rows, y)
+        for attribute in "coef_", "intercept_":
+            setattr(judge, attribute, getattr(fitted, attribute))
+        return judge.fit(rows, y).loss_curve_[-1], fitted.eta0_
+
+    auto, rate = objective("auto")
+    others = [objective(rate * factor)[0] for factor in 10.0 ** np.arange(-1.5, 1.6, 0.5)]
+    assert auto <= 1.25 * min(others)
+
+
+@pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=["numbers", "labels"])
+def test_a_choice_that_overflows_is_lowered(target, monkeypatch):
+    """By tens, until the weights stay finite."""
+    right, chosen = sgdkit.base.choose_rates, []
+
+    def far_too_large(*args, **options):
+        chosen.append(1e3 * right(*args, **options))
+        return chosen[-1]
+
+    monkeypatch.setattr(sgdkit.base, "choose_rates", far_too_large)
+    options = {"optimizer": "sgd", "learning_rate": "constant", "batch_size": 1, "random_state": 0}
+    model = SGDRegressorPlus(max_iter=50, **options).fit(X, target)
+    assert np.isfinite(model.coef_).all()
+    retreats = np.log10(chosen[0][0] / model.eta0_)
+    assert_allclose(retreats, round(retreats), atol=1e-9)
+    assert retreats >= 1
+    with pytest.raises(ValueError, match="lower eta0"):
+        model.set_params(eta0=10 * model.eta0_).fit(X, target)
+
+
+@pytest.mark.parametrize("optimizer", CLOSED_FORM)
+@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+def test_candidates_of_a_search_have_the_same_rate(optimizer):
+    model = SGDClassifierPlus(optimizer=optimizer, max_iter=2, random_state=0)
+    search = OnePassGridSearchCV(model, {"alpha": [1e-5, 1e-2]}, cv=2).fit(X, LABELS)
+    assert search.best_estimator_.eta0_ == clone(model).fit(X, LABELS).eta0_

@@ -1,0 +1,369 @@
+"""The scale of features and targets: it is learnt from the rows, undone exactly, and does not matter."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
+from sgdkit.rows import Rows
+from sgdkit.scaling import Scaling, Standard
+from tests import reference
+
+N_ROWS = 300
+
+
+def make_X(n_rows=N_ROWS, seed=0):
+    """Features without zeros, far from 0; dense ones with zeros; sparse ones; a constant one, and one of zeros."""
+    rng = np.random.default_rng(seed)
+    full = rng.standard_normal((n_rows, 3)) * [1e-3, 1.0, 50.0] + [1.0, 5.0, -300.0]
+    dense = rng.standard_normal((n_rows, 2)) * (rng.random((n_rows, 2)) < 0.8) * [0.01, 30.0]
+    few = rng.random((n_rows, 6)) * (rng.random((n_rows, 6)) < 0.3) * [1.0, 2.0, 0.5, 3.0, 1.0, 0.3]
+    return np.hstack([full, dense, few, np.full((n_rows, 1), 7.0), np.zeros((n_rows, 1))])
+
+
+def make_y(X, kind, seed=0):
+    Z = StandardScaler().fit_transform(X)
+    scores = Z @ np.random.default_rng(seed).standard_normal((Z.shape[1], 3))
+    return {"classes": scores.argmax(axis=1), "labels": (scores[:, 0] > 0) * 1, "numbers": scores[:, 0]}[kind]
+
+
+KINDS = {"classes": SGDClassifierPlus, "labels": SGDClassifierPlus, "numbers": SGDRegressorPlus}
+SETTINGS = {"random_state": 0, "max_iter": 5, "tol": None}
+
+
+def standard(X, order=None, weights=None, shifts=True, known=None):
+    return Standard(Rows(X), order, weights, shifts=shifts, known=known)
+
+
+# ---------------------------------------------------------------------------------------------- what is learnt
+
+
+@pytest.mark.parametrize("far", [1.0, 1e3, 1e-3], ids=lambda far: f"a sparse feature {far:g} times as large")
+@pytest.mark.parametrize("shifts", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_scales_are_those_of_the_reference(container, weighted, shifts, far):
+    X = make_X()
+    X[:, 5] *= far
+    weights = np.random.default_rng(1).integers(0, 3, N_ROWS).astype(float) if weighted else None
+    order = np.flatnonzero(weights) if weighted else None
+    scaling = standard(container(X), order, weights, shifts)
+    shift, scale, unit = reference.scales(X, weights, shifts)
+    assert_allclose(scaling.mean, shift, rtol=1e-12)
+    assert_allclose(scaling.scale, scale, rtol=1e-9)
+    assert_allclose(scaling.unit, unit, rtol=1e-12)
+
+
+def test_where_sparse_features_have_no_common_scale_each_has_its_own():
+    X = make_X()
+    X[:, 5:11] *= 10.0 ** np.arange(-3, 3)
+    scaling = standard(X)
+    _, scale, unit = reference.scales(X)
+    assert unit == scaling.unit == 1
+    assert_allclose(scaling.scale, scale, rtol=1e-9)
+    assert len(np.unique(scaling.scale[5:11])) == 6
+
+
+def test_a_feature_that_hardly_varies_about_a_large_mean():
+    X = 1e9 + np.random.default_rng(0).standard_normal((N_ROWS, 1))
+    assert_allclose(standard(X).scale, X.std(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.1, 1e6, -3.0])
+def test_a_constant_feature_has_no_scale(dtype, value):
+    X = np.full((N_ROWS, 1), value, dtype=dtype)
+    scaling = standard(X)
+    assert scaling.scale[0] == scaling.unit
+    assert not scaling.apply(Rows(X)).X.any()
+
+
+def test_text_and_one_hot_features_are_trained_as_they_are():
+    texts = ["a few words", "words of a few", "other things than words", "no such things", "few of those"] * 9
+    for X in TfidfVectorizer().fit_transform(texts), sparse.csr_array(np.eye(40)):
+        rows = Rows(X)
+        scaling = Standard(rows, None, None, shifts=True)
+        assert scaling.apply(rows) is rows
+        assert scaling.to_raw(X) is X
+
+
+def test_without_zeros_it_is_that_of_standard_scaler():
+    X = load_diabetes().data
+    scaling = standard(X)
+    assert_allclose(scaling.apply(Rows(X)).X, StandardScaler().fit_transform(X), atol=1e-12)
+    assert scaling.unit == 1
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_are_the_same_on_raw_and_on_scaled_rows(dtype, container):
+    X = container(make_X().astype(dtype))
+    scaling = standard(X)
+    weights = np.random.default_rng(0).standard_normal((X.shape[1] + 1, 2)).astype(dtype)
+    raw, rtol = scaling.to_raw(weights), 1e-3 if dtype == np.float32 else 1e-10
+    scaled = scaling.apply(Rows(X)).X
+    assert scaled.dtype == raw.dtype == dtype
+    assert_allclose(X @ raw[:-1] + raw[-1], scaled @ weights[:-1] + weights[-1], rtol=rtol, atol=rtol)
+    assert_allclose(scaling.to_scaled(raw), weights, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_values_whose_squares_overflow_are_an_error(container):
+    X = container(make_X() * 1e200)
+    with pytest.raises(ValueError, match="standardize=False"):
+        SGDRegressorPlus().fit(X, np.arange(N_ROWS))
+
+
+# --------------------------------------------------------------------------- what is minimised, and by what steps
+
+
+def by_hand(X, order=None):
+    """The same features, shifted and scaled before the fit; the scale of the penalty; and how to undo them."""
+    shift, scale, unit = reference.scales(X)
+    factor = unit / scale
+    return (X - shift) * factor, unit, factor, shift
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet", None])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_is_that_of_features_scaled_by_hand(kind, optimizer, penalty, container):
+    """With the penalty of their weights in units of the common scale."""
+    X = make_X()
+    X[:, 5:11] /= reference.scales(X)[2]  # so that l1 and l2 keep their proportion
+    y = make_y(X, kind)
+    Z, unit, factor, shift = by_hand(X)
+    assert_allclose(unit, 1)
+    options = {"optimizer": optimizer, "penalty": penalty, "alpha": 1e-2, **SETTINGS}
+    ours = KINDS[kind](**options).fit(container(X), y)
+    hand = KINDS[kind](standardize=False, **options).fit(Z, y)
+    coef = hand.coef_ * factor
+    assert_allclose(ours.coef_, coef, rtol=1e-6, atol=1e-9)
+    assert_allclose(ours.intercept_, hand.intercept_ - np.atleast_2d(coef) @ shift, rtol=1e-6)
+    assert_allclose(ours.loss_curve_, hand.loss_curve_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_the_penalty_is_that_of_the_weights_of_standardised_features(penalty):
+    X = make_X()
+    y = make_y(X, "labels")
+    model = SGDClassifierPlus(optimizer="gd", penalty=penalty, alpha=0.1, random_state=0).fit(X, y)
+    v = model.coef_ * model._scaling.scale
+    size = {"l2": (v**2).sum() / 2, "l1": np.abs(v).sum()}[penalty]
+    losses = np.logaddexp(0, -(2 * y - 1) * model.decision_function(X))
+    assert_allclose(model.loss_curve_[-1], losses.mean() + 0.1 * size, rtol=1e-9)
+
+
+def test_the_default_is_that_of_logistic_regression_and_ridge_on_standardised_features():
+    settings = {"optimizer": GD(), "tol": 1e-13, "max_iter": 10_000}
+    X, y = load_breast_cancer(return_X_y=True)
+    X = X[:, (X != 0).all(axis=0)]
+    ours = SGDClassifierPlus(**settings).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    assert ours.alpha_ == 1 / len(y)
+    rival = LogisticRegression(tol=1e-8, max_iter=1000).fit(Z, y)
+    assert_allclose(ours.predict_proba(X), rival.predict_proba(Z), atol=1e-4)
+    X, y = load_diabetes(return_X_y=True)
+    ours = SGDRegressorPlus(**settings).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    assert_allclose(ours.predict(X), Ridge().fit(Z, y).predict(Z), rtol=1e-4)
+
+
+def test_auto_alpha_is_one_over_the_weight_of_the_rows():
+    X = make_X()
+    y, weights = make_y(X, "labels"), np.arange(N_ROWS) % 3
+    assert SGDClassifierPlus(**SETTINGS).fit(X, y, sample_weight=weights).alpha_ == 1 / weights.sum()
+    assert SGDClassifierPlus(alpha=0.3, **SETTINGS).fit(X, y).alpha_ == 0.3
+    stopped = SGDClassifierPlus(early_stopping=True, validation_fraction=0.2, **SETTINGS).fit(X, y)
+    assert stopped.alpha_ == 1 / 240
+    model = SGDClassifierPlus(random_state=0)
+    for seen in 1, 2, 3:
+        model.partial_fit(X, y, classes=[0, 1])
+        assert model.alpha_ == 1 / (seen * N_ROWS)
+
+
+# ---------------------------------------------------------------------------------------------- scale is of no matter
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_powers_of_two_change_no_prediction(kind, optimizer, average):
+    """They are exact, so predictions are the same to the last bit."""
+    X = make_X()[:, :5]
+    y, powers = make_y(X, kind), 2.0 ** np.array([10, -10, 3, -7, 0])
+    model = KINDS[kind](optimizer=optimizer, average=average, **SETTINGS)
+    once, again = clone(model).fit(X, y), clone(model).fit(X * powers, y)
+    assert_array_equal(again.coef_ * powers, once.coef_)
+    assert_array_equal(again.intercept_, once.intercept_)
+    assert again.eta0_ == once.eta0_
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "digits", "diabetes"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_scores_on_badly_scaled_features(optimizer, name):
+    load = {"breast_cancer": load_breast_cancer, "digits": load_digits, "diabetes": load_diabetes}[name]
+    X, y = load(return_X_y=True)
+    wild = X * 10 ** np.random.default_rng(0).uniform(-3, 3, X.shape[1])
+    estimator = SGDRegressorPlus if name == "diabetes" else SGDClassifierPlus
+    model = estimator(optimizer=optimizer, random_state=0)
+    assert abs(clone(model).fit(X, y).score(X, y) - clone(model).fit(wild, y).score(wild, y)) < 0.01
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_scale_of_targets_does_not_matter(optimizer, scale):
+    X, y = load_diabetes(return_X_y=True)
+    model = SGDRegressorPlus(optimizer=optimizer, random_state=0)
+    once, again = clone(model).fit(X, y), clone(model).fit(X, scale * y)
+    assert_allclose(again.score(X, scale * y), once.score(X, y), atol=5e-4)
+    # Epsilons are of the unit of gradients.
+    assert_allclose(again.coef_, scale * once.coef_, rtol=0.02, atol=0.01 * scale * np.abs(once.coef_).max())
+
+
+# --------------------------------------------------------------------------------------- learnt as the rows come
+
+
+def test_seeing_the_same_rows_again_changes_nothing():
+    X = make_X()
+    first = standard(X)
+    again = standard(X, known=first)
+    assert again.since(first) is None
+    assert again.unit == first.unit
+
+
+def test_seeing_two_halves_is_seeing_the_whole():
+    X = make_X()
+    halves = standard(X[150:], known=standard(X[:150]))
+    whole = standard(X)
+    assert_array_equal(halves.moments[:, :2], whole.moments[:, :2])
+    assert_allclose(halves._choose()[1], whole._choose()[1], rtol=1e-9)
+
+
+def test_a_feature_is_scaled_anew_where_its_scale_was_wrong():
+    X = make_X()
+    larger = X.copy()
+    larger[:, 1] *= 100
+    first = standard(X[:10])
+    second = standard(larger, known=first)
+    assert second.scale[1] > 50 * first.scale[1]
+    assert second.scale[2] == first.scale[2]
+    ratio, _ = second.since(first)
+    assert_allclose(ratio[1], first.scale[1] / second.scale[1])
+
+
+def test_a_feature_that_shows_a_zero_is_no_longer_shifted():
+    X = make_X()
+    first = standard(X)
+    assert first.mean[1] > 4
+    X[3, 1] = 0
+    second = standard(X, known=first)
+    assert second.mean[1] == 0
+    weights = np.random.default_rng(0).standard_normal((X.shape[1] + 1, 1))
+    assert_allclose(second.to_raw(second.to_scaled(first.to_raw(weights))), first.to_raw(weights), atol=1e-9)
+
+
+STATEFUL = [
+    SGD(),
+    SGD(momentum=0.5),
+    AdaGrad(),
+    Adam(),
+    Adam(amsgrad=True),
+    RMSProp(),
+    RMSProp(centered=True, momentum=0.5),
+    GD(),
+]
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("optimizer", STATEFUL, ids=str)
+def test_scaling_anew_leaves_the_model_and_carries_the_state_over(optimizer, average):
+    X = make_X()
+    model = SGDClassifierPlus(optimizer=optimizer, average=average, batch_size=32, **SETTINGS)
+    trainer = model.fit(X, make_y(X, "classes"))._trainer
+    update, before = trainer.updates[0], trainer.weights().copy()
+    n_slots = getattr(update, "n_slots", 1)
+    slots = [update.slot(k).copy() for k in range(n_slots)]
+    ratio, drift = 2.0 ** np.arange(-6, 7), np.linspace(-1, 1, 13)
+    trainer.rescale(ratio, drift)
+    assert_allclose(trainer.weights()[:-1], before[:-1] / ratio[:, np.newaxis], rtol=1e-12)
+    assert_allclose(trainer.weights()[-1], before[-1] + drift @ before[:-1], rtol=1e-12)
+    for k, degree in enumerate(getattr(update, "degrees", ()), start=1):
+        assert_allclose(update.slot(k)[:-1], slots[k][:-1] * ratio[:, np.newaxis] ** degree, rtol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_slots_have_the_degree_that_they_say(optimizer):
+    """Gradients twice as large make a slot 2 ** degree times as large."""
+    X = make_X()[:, :5]
+    y = make_y(X, "numbers")
+    options = {"optimizer": optimizer, "alpha": 0, "eta0": 1e-30, "standardize": False, "batch_size": 1}
+    once, twice = (SGDRegressorPlus(**options, **SETTINGS).fit(scale * X, y)._trainer for scale in (1, 2))
+    for k, degree in enumerate(getattr(once.updates[0], "degrees", ()), start=1):
+        assert_allclose(twice.updates[0].slot(k)[:-1], once.updates[0].slot(k)[:-1] * 2**degree, rtol=1e-6)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_partial_fit_learns_the_scale(optimizer, container):
+    """Also where the first rows give a wrong idea of it, and a feature comes later."""
+    X = make_X(3000)
+    X = X[np.argsort(np.abs(X[:, 1] - 5) > 0.1, kind="stable")]
+    X[:600, 4] = 0
+    y = make_y(X, "labels")
+    assert X[:200, 1].std() < X[:, 1].std() / 10
+    model = SGDClassifierPlus(optimizer=optimizer, random_state=0)
+    for _ in range(10 if optimizer == "gd" else 2):
+        for chunk in np.array_split(np.arange(3000), 10):
+            model.partial_fit(container(X[chunk]), y[chunk], classes=[0, 1])
+    assert model.score(container(X[600:]), y[600:]) > 0.93
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_partial_fit_lowers_a_rate_of_its_own_choice_that_overflows(optimizer):
+    X = make_X()[:, :5]
+    y = make_y(X, "numbers")
+    model = SGDRegressorPlus(optimizer=optimizer, standardize=False, batch_size=1, random_state=0)
+    model.partial_fit(X, y)
+    before = model.eta0_
+    model.partial_fit(1e2 * X, y)
+    assert np.isfinite(model.coef_).all()
+    assert optimizer == "adagrad" or model.eta0_ < before
+
+
+def test_warm_start_with_and_without_scaling():
+    X = make_X()
+    y = make_y(X, "labels")
+    model = SGDClassifierPlus(warm_start=True, optimizer="sgd", random_state=0).fit(X, y)
+    assert isinstance(model._scaling, Standard)
+    scores = model.decision_function(X)
+    model.set_params(standardize=False, eta0=1e-12, max_iter=1, tol=None).fit(X, y)
+    assert type(model._scaling) is Scaling
+    assert_allclose(model.decision_function(X), scores, rtol=1e-6, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------ searches
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_a_search_scales_each_fold_by_its_training_rows(container):
+    X = make_X()
+    y = make_y(X, "classes")
+    X, model = container(X), SGDClassifierPlus(optimizer="sgd", **SETTINGS)
+    folds = [(np.arange(200), np.arange(200, 300)), (np.arange(100, 300), np.arange(100))]
+    search = OnePassGridSearchCV(model, {"alpha": ["auto", 0.1], "standardize": [True, False]}, cv=folds)
+    results = search.fit(X, y).cv_results_
+    for k, parameters in enumerate(results["params"]):
+        for fold, (train, test) in enumerate(folds):
+            alone = clone(model).set_params(**parameters).fit(X[train], y[train])
+            assert results[f"split{fold}_test_score"][k] == pytest.approx(alone.score(X[test], y[test]))
+    assert search.best_estimator_.alpha_ in (1 / N_ROWS, 0.1)
