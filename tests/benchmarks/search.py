@@ -26,7 +26,8 @@ from tests.benchmarks import data
 
 n, d = json.loads(sys.argv[1])
 X, y = data.zipf(n, d, 51, "float32", 2)
-model = SGDClassifierPlus(optimizer="sgd", eta0=1.0, max_iter=1, tol=None, batch_size=1, random_state=0)
+options = {"standardize": False, "max_iter": 1, "tol": None, "batch_size": 1, "random_state": 0}
+model = SGDClassifierPlus(optimizer="sgd", eta0=1.0, **options)
 folds = [(np.arange(n // 5, n), np.arange(n // 5))]
 search = OnePassGridSearchCV(model, {"alpha": np.geomspace(1e-7, 1e-2, 100)}, cv=folds, refit=False)
 tracemalloc.start()
@@ -37,7 +38,7 @@ print(json.dumps(tracemalloc.get_traced_memory()[1]))
 
 def ours(optimizer):
     """Our classifier for ten epochs, one row a step."""
-    settings = {"batch_size": 1, "max_iter": 10, "tol": None, "random_state": 0}
+    settings = {"standardize": False, "batch_size": 1, "max_iter": 10, "tol": None, "random_state": 0}
     return SGDClassifierPlus(optimizer=optimizer, eta0=FIRST_RATES[optimizer], **settings)
 
 
