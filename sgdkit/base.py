@@ -28,12 +28,13 @@ from sklearn.utils.validation import (
 
 from sgdkit._docs import documented
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
-from sgdkit.penalties import PENALTIES
+from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates
 from sgdkit.rows import Rows, Targets
 from sgdkit.scaling import Scaling, Standard
 from sgdkit.schedules import SCHEDULES
 from sgdkit.stopping import Patience
+from sgdkit.strength import choose_strength
 from sgdkit.training import Course, Diverged, History, Problem, Trainer, report_epoch, train
 
 ALL_ZERO = (
@@ -217,6 +218,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         goes_on = self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None
         known = self._scale(data, goes_on)
         problem = self._problem(data, self._seen)
+        self._set_strength(problem, self._chosen_alpha(data, problem, self.alpha, self.l1_ratio, seed=seeds[1]))
         score = None if validation is None else self._scorer(problem, validation)
         if goes_on:
             initial = partial(self._fitted_weights, problem)
@@ -292,6 +294,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         seen = data.seen if first else self._seen + data.seen
         known = self._scale(data, not first)
         problem = self._problem(data, seen)
+        multiple = 1.0 if first else getattr(self, "_multiple", 1.0)
+        self._set_strength(problem, multiple / float(seen[1]) if self.alpha == "auto" else float(self.alpha))
         if first:
             initial = partial(self._initial_weights, data, problem, None, None)
         else:
@@ -326,14 +330,23 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             )
         return known
 
-    @staticmethod
-    def _strength(alpha, seen):
-        """`alpha` as a number, given the rows and the weight seen."""
-        return 1 / float(seen[1]) if alpha == "auto" else float(alpha)
+    def _chosen_alpha(self, data, problem, alpha, l1_ratio, *, seed):
+        """`alpha` as a number; chosen, if it is "auto"."""
+        if alpha != "auto":
+            return float(alpha)
+        options = {"penalty": self.penalty, "l1_ratio": l1_ratio, "fit_intercept": self.fit_intercept}
+        initial = self._initial_weights(data, problem, None, None)
+        unit = self._scaling.unit
+        self._multiple = choose_strength(problem, initial, unit=unit, seed=seed, **options)
+        return self._multiple / float(data.total_weight)
+
+    def _set_strength(self, problem, alpha):
+        """Set `alpha_` and the penalty of a problem."""
+        self.alpha_ = alpha
+        problem.penalty = PENALTIES[self.penalty](alpha, self.l1_ratio).of_units(self._scaling.unit)
 
     def _problem(self, data, seen):
         n_seen, weight_seen = seen
-        self.alpha_ = self._strength(self.alpha, seen)
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = max(data.n_visited, 1) if data.n_visited <= ONE_BATCH_ROWS else 1
@@ -344,7 +357,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             rows=self._scaling.apply(Rows(data.X) if data.rows is None else data.rows),
             targets=data.targets,
             loss=loss,
-            penalty=PENALTIES[self.penalty](self.alpha_, self.l1_ratio).of_units(self._scaling.unit),
+            penalty=Penalty(0.0, 0.0),
             weights=None if data.weights is None else data.weights * (n_seen / weight_seen),
             order=data.visited,
             batch_size=min(int(batch_size), max(data.n_visited, 1)),

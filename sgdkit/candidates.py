@@ -141,6 +141,16 @@ def _schedule(estimator, parameters, rates, loss, n_columns):
     return cls(np.repeat(rates, n_columns), estimator.power_t, np.repeat(alphas, n_columns)), None
 
 
+def _with_strengths(estimator, parameters, data, problem, *, seed):
+    """What each candidate has for itself, with `alpha` as a number."""
+    chosen = {}
+    for own in parameters:
+        key = own["alpha"], own["l1_ratio"]
+        if key not in chosen:
+            chosen[key] = estimator._chosen_alpha(data, problem, *key, seed=seed)
+    return [{**own, "alpha": chosen[own["alpha"], own["l1_ratio"]]} for own in parameters]
+
+
 def fit_group(group, fold, report=None):
     """Fit the candidates of a group to the training rows of a fold.
 
@@ -159,7 +169,8 @@ def fit_group(group, fold, report=None):
     estimator._seen = data.seen
     estimator._scale(data, goes_on=False)
     one = estimator._problem(data, estimator._seen)
-    parameters = [{**own, "alpha": estimator._strength(own["alpha"], data.seen)} for own in group.parameters]
+    parameters = _with_strengths(estimator, group.parameters, data, one, seed=seeds[1])
+    estimator.alpha_ = parameters[0]["alpha"]
     score = None if validation is None else estimator._scorer(one, validation)
     initial = estimator._initial_weights(data, one, None, None)
     problem = one.repeat(len(group.numbers))

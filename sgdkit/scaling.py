@@ -10,8 +10,8 @@ Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercep
   mean square of their values together. Those outside have one of their own; and all have, where more than a tenth of
   the values are outside.
 
-Features are brought to the scale of the sparse ones, `unit`, or to 1 where there are none; so text and one-hot features
-are trained as they are, and no row is copied.
+Features are brought to the shared scale, `unit`, where there is one and it makes rows about as long as the intercept's
+1; so text and one-hot features are trained as they are, and no row is copied. Otherwise they are brought to 1.
 
 Invariant: rows that repeat those seen change nothing; neither do features that multiply by a constant, but for
 rounding error and for the factor of 10.
@@ -28,6 +28,8 @@ NEAR = 10.0
 FAR_SHARE = 0.1
 # What is known of a feature's scale is used until it is off by so much.
 DRIFT = 2.0
+# Rows at the shared scale are left there if their norm is within this factor of the intercept's input.
+LENGTH = 10.0
 # Values copied at a time.
 STRETCH = 1 << 16
 
@@ -142,18 +144,21 @@ class Standard(Scaling):
         self.full = (hits == self.n_rows) & self.shifts
         shift = np.where(self.full, origin + mean, 0.0)
         scale = np.sqrt(np.where(self.full, variance, mean_square).clip(0))
-        # What does not vary, or was never seen.
+        # What has overflowed is infinite; what was never seen has no scale, and nor has what does not vary.
+        scale = np.where(hits > 0, np.nan_to_num(scale, nan=np.inf, posinf=np.inf), 0.0)
         noise = 10 * np.finfo(self.origin.dtype).eps * np.abs(shift)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
         unit = 1.0
-        if among.any() and np.isfinite(scale).all() and mass[among].mean() <= self.total / 2:
+        if among.any() and np.isfinite(scale[among]).all() and mass[among].mean() <= self.total / 2:
             logarithms = np.log(scale[among])
             near = np.zeros_like(among)
             near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)
             if mass[near].sum() >= (1 - FAR_SHARE) * mass[among].sum():
-                unit = np.sqrt(mass[near] @ np.square(scale[near]) / mass[near].sum())
-                scale[near] = unit
+                square = mass[near] @ np.square(scale[near])
+                scale[near] = np.sqrt(square / mass[near].sum())
+                if abs(np.log(square / self.total)) <= 2 * np.log(LENGTH):
+                    unit = scale[near][0]
         scale[nothing] = unit
         return shift, scale, unit
 

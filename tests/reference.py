@@ -252,7 +252,9 @@ def scales(X, weights=None, shifts=True):
         middle = np.exp(np.average(np.log(scale[with_zeros]), weights=share[with_zeros]))
         near = [j for j in with_zeros if middle / 10 <= scale[j] <= middle * 10]
         if share[near].sum() >= 0.9 * share[with_zeros].sum():
-            unit = np.sqrt(np.average(scale[near] ** 2, weights=share[near]))
-            scale[near] = unit
+            scale[near] = np.sqrt(np.average(scale[near] ** 2, weights=share[near]))
+            length = np.sqrt(share[near].sum()) * scale[near][0]
+            if 0.1 <= length <= 10:
+                unit = scale[near][0]
     scale[~varies] = unit
     return shift, scale, unit

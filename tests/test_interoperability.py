@@ -220,7 +220,8 @@ def test_meta_classifiers(meta, classifier):
 
 
 def test_one_vs_rest_is_multi_class_ovr(classifier):
-    rest = OneVsRestClassifier(classifier.set_params(optimizer="gd", tol=1e-8)).fit(IRIS_X, IRIS_Y)
+    classifier.set_params(optimizer="gd", tol=1e-8, alpha=1e-2)
+    rest = OneVsRestClassifier(classifier).fit(IRIS_X, IRIS_Y)
     own = clone(classifier).set_params(multi_class="ovr", tol=1e-8).fit(IRIS_X, IRIS_Y)
     # One stops for each class, the other for all at once.
     assert_allclose(np.vstack([m.coef_ for m in rest.estimators_]), own.coef_, rtol=0.05, atol=0.02)

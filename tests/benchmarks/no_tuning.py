@@ -10,7 +10,7 @@ set of `tables`, and each of several splits into three quarters training and one
 - The peers at their defaults; Vowpal Wabbit, where it is asked for, on the first three splits.
 - The exact minimiser of our own objective, by `LogisticRegression` or `Ridge` on the features as training sees them.
 - Fits with a thousandth of the default penalty on both kinds of features, and regressions of targets in other units.
-- The share of the time of a fit that is spent on choosing rates and scales, of data of at least 20,000 rows.
+- The share of the time of a fit that is spent on choosing penalties, rates and scales, of data of at least 20,000 rows.
 - Each optimizer's own rate of ``eta0="auto"`` against a grid around it: by how much more is the objective of the
   training rows, after the same 10 epochs and computed exactly, than at the best of the grid?
 
@@ -237,8 +237,9 @@ def _choosing_share(split, kind):
         return wrapper
 
     rates = patch.object(sgdkit_base, "choose_rates", timed(sgdkit_base.choose_rates))
+    strengths = patch.object(sgdkit_base, "choose_strength", timed(sgdkit_base.choose_strength))
     scales = patch.object(Standard, "__init__", timed(Standard.__init__))
-    with rates, scales:
+    with rates, scales, strengths:
         begin = perf_counter()
         ours(kind, random_state=0).fit(split.X, split.y)
         return sum(spent) / (perf_counter() - begin)

@@ -1,0 +1,144 @@
+"""`alpha="auto"`: the strength of the penalty.
+
+It is ``c / n``, n being the sum of the rows' weights; ``c = 1`` is the default of `LogisticRegression` and `Ridge`. Models
+of all candidates for c are fitted to a part of the rows, as columns of the same passes, and predict the others. Another c
+than 1 is taken where its loss there is smaller by two standard errors.
+
+Invariants:
+- The choice depends on the rows, their weights and the seed; not on the optimizer, which is AdaGrad here, nor on the rate.
+- Of data that are one batch, rows are divided by what they hold, so that a weight is a repetition here too.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import issparse
+
+from sgdkit.optimizers import AdaGrad
+from sgdkit.penalties import PENALTIES, Penalty
+from sgdkit.rates import choose_rates
+from sgdkit.schedules import Constant
+from sgdkit.training import Trainer
+
+CANDIDATES = np.array([1.0, 10.0, 0.1, 0.01])
+STANDARD_ERRORS = 2.0
+# So many rows take part, and fewer distinct ones say nothing.
+MOST_ROWS, FEWEST_ROWS = 5000, 40
+# A part of so many is held out; each part in turn where rows are few, else the first.
+N_PARTS, ROWS_FOR_ALL_PARTS = 4, 1000
+# Held-out rows fall into so many groups, between which losses differ by the error.
+N_GROUPS = 5
+# Visits of rows, and bounds of the number of epochs.
+VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
+
+
+def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept, seed):
+    """Return c, one of `CANDIDATES`.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of a single model.
+    initial : ndarray of shape (n_features + 1, n_columns)
+        The weights to begin with.
+    penalty : str
+        A key of `PENALTIES`.
+    l1_ratio : float
+    unit : float
+        That of the weights in the penalty.
+    fit_intercept : bool
+    seed : int
+        Of the rows that take part, and of their division.
+    """
+    if penalty is None or problem.loss.homogeneous or problem.targets.constant:
+        return 1.0
+    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    generator = np.random.Generator(np.random.PCG64(seed))
+    if len(visited) > MOST_ROWS:
+        visited = visited[np.sort(generator.choice(len(visited), MOST_ROWS, replace=False))]
+    one_batch = problem.n_rows <= problem.batch_size
+    place = _place_by_content(problem, visited) if one_batch else _place_at_random(problem, visited, generator)
+    if len(np.unique(place)) < FEWEST_ROWS:
+        return 1.0
+    options = {"fit_intercept": fit_intercept, "seed": seed}
+    sums, masses = [], []
+    for part in range(N_PARTS if len(visited) <= ROWS_FOR_ALL_PARTS else 1):
+        out = place % N_PARTS == part
+        weights = _fitted(problem, visited[~out], initial, penalty=(penalty, l1_ratio, unit), **options)
+        for group in range(N_GROUPS):
+            rows = visited[out & (place // N_PARTS % N_GROUPS == group)]
+            sums.append(_losses(problem, rows, weights))
+            masses.append(len(rows) if problem.weights is None else problem.weights[rows].sum())
+    return float(CANDIDATES[_clearly_best(np.array(sums), np.array(masses))])
+
+
+def _place_at_random(problem, rows, generator):
+    """A place for each row, in random order; class by class."""
+    order = generator.permutation(len(rows))
+    if problem.targets.labels:
+        order = order[np.argsort(problem.targets.values[rows[order]], kind="stable")]
+    place = np.empty(len(rows), dtype=np.intp)
+    place[order] = np.arange(len(rows))
+    return place
+
+
+def _place_by_content(problem, rows):
+    """A place for each row, the same for equal rows, by what they hold; class by class."""
+    X, targets = problem.rows.X, problem.targets.values
+
+    def content(row):
+        if issparse(X):
+            own = slice(X.indptr[row], X.indptr[row + 1])
+            features, values = X.indices[own], X.data[own]
+        else:
+            features = np.flatnonzero(X[row])
+            values = X[row, features]
+        return targets[row].tobytes(), features.astype(np.int64).tobytes(), values.tobytes()
+
+    contents = [content(row) for row in rows]
+    places = {key: place for place, key in enumerate(sorted(set(contents)))}
+    return np.array([places[key] for key in contents])
+
+
+def _fitted(problem, rows, initial, *, penalty, fit_intercept, seed):
+    """The weights of a model of each candidate, fitted to some rows."""
+    name, l1_ratio, unit = penalty
+    mass = len(rows)
+    weights = problem.weights
+    if weights is not None:
+        mass = weights[rows].sum()
+        weights = weights * (len(rows) / mass)
+    part = replace(problem, order=rows, weights=weights)
+    together = part.repeat(len(CANDIDATES))
+    strengths = [PENALTIES[name](c / mass, l1_ratio).of_units(unit) for c in CANDIDATES]
+    columns = ([getattr(s, norm) for s in strengths] for norm in ("l1", "l2"))
+    together.penalty = Penalty(*(np.repeat(values, problem.targets.n_columns) for values in columns))
+    optimizer, options = AdaGrad(), {"fit_intercept": fit_intercept, "seed": seed}
+    rate = choose_rates(part, optimizer, Constant(1.0, 0.0, 0.0), initial=initial, **options)[0]
+    trainer = Trainer(optimizer, Constant(float(rate), 0.0, 0.0), together, **options)
+    trainer.load(np.tile(initial, len(CANDIDATES)))
+    trainer.set_penalty(together.penalty)
+    one_batch = len(rows) <= problem.batch_size
+    for _ in range(MOST_EPOCHS if one_batch else int(np.clip(VISITS / len(rows), FEWEST_EPOCHS, MOST_EPOCHS))):
+        trainer.epoch(together)
+    return trainer.weights()
+
+
+def _losses(problem, rows, weights):
+    """The weighted sum of the losses of some rows, for each candidate."""
+    scores = np.ascontiguousarray(problem.rows.X[rows] @ weights[:-1] + weights[-1])
+    targets = problem.targets.take(rows)
+    targets = targets.with_columns(np.tile(targets.column, len(CANDIDATES)))
+    own = None if problem.weights is None else problem.weights[rows]
+    return problem.loss.total(scores, targets, own).reshape(len(CANDIDATES), -1).sum(axis=1)
+
+
+def _clearly_best(sums, masses):
+    """The number of the candidate of the lowest mean loss, if it is clearly lower than the first one's; else 0."""
+    sums, masses = sums[masses > 0], masses[masses > 0, np.newaxis]
+    means = sums.sum(axis=0) / masses.sum()
+    best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
+    gains = (sums[:, 0] - sums[:, best]) / masses[:, 0]
+    gain = means[0] - means[best]
+    error = np.sqrt((masses[:, 0] ** 2 * (gains - gain) ** 2).sum()) / masses.sum()
+    return best if gain > STANDARD_ERRORS * error else 0

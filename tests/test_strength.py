@@ -1,0 +1,126 @@
+"""`alpha="auto"`: which multiple of 1/n is chosen, and what the choice depends on."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.strength import CANDIDATES, FEWEST_ROWS, _clearly_best
+
+SHORT = {"max_iter": 1, "tol": None, "random_state": 0}
+IRIS = load_iris(return_X_y=True)
+RNG = np.random.default_rng(0)
+NOISE = RNG.standard_normal((200, 60)), RNG.integers(0, 2, 200)
+
+
+def multiple(model, X, y, **options):
+    """c of ``alpha_ = c / n``."""
+    weights = options.get("sample_weight")
+    return clone(model).fit(X, y, **options).alpha_ * (len(y) if weights is None else np.sum(weights))
+
+
+def test_classes_far_apart_need_less_and_noise_needs_more():
+    model = SGDClassifierPlus(**SHORT)
+    assert multiple(model, *IRIS) == pytest.approx(0.01)
+    assert multiple(model, *load_digits(return_X_y=True)) < 0.5
+    assert multiple(model, *NOISE) == pytest.approx(10)
+
+
+def test_where_little_can_be_told_it_is_one():
+    X, y = load_diabetes(return_X_y=True)
+    assert multiple(SGDRegressorPlus(**SHORT), X, y) == pytest.approx(1)
+    model = SGDClassifierPlus(**SHORT)
+    few = RNG.permutation(150)[: FEWEST_ROWS - 1]
+    assert multiple(model, IRIS[0][few], IRIS[1][few]) == pytest.approx(1)
+    assert multiple(model, np.tile(IRIS[0][few], (9, 1)), np.tile(IRIS[1][few], 9)) != 10
+    assert multiple(model.set_params(penalty=None), *IRIS) == pytest.approx(1)
+    assert multiple(model.set_params(penalty="l2", loss="perceptron"), *IRIS) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("data", [IRIS, NOISE], ids=["iris", "noise"])
+def test_of_one_batch_the_choice_is_that_of_the_rows_in_any_order_and_form(data):
+    X, y = data
+    model = SGDClassifierPlus(**SHORT)
+    chosen = multiple(model, X, y)
+    order = np.random.default_rng(1).permutation(len(y))
+    assert multiple(model, X[order], y[order]) == pytest.approx(chosen)
+    assert multiple(model, sparse.csr_array(X), y) == pytest.approx(chosen)
+    assert multiple(model.set_params(random_state=7), X, y) == pytest.approx(chosen)
+
+
+@pytest.mark.parametrize("data", [IRIS, NOISE], ids=["iris", "noise"])
+def test_of_one_batch_weights_are_repetition(data):
+    X, y = data[0][::2], data[1][::2]
+    weights = np.random.default_rng(1).integers(0, 4, len(y))
+    repeated = np.repeat(np.arange(len(y)), weights)
+    model = SGDClassifierPlus(batch_size=1000, **SHORT)
+    weighted = clone(model).fit(X, y, sample_weight=weights)
+    twice = clone(model).fit(X[repeated], y[repeated])
+    assert_allclose(weighted.alpha_, twice.alpha_)
+
+
+@pytest.mark.parametrize("n_copies", [1, 10])
+def test_optimizer_and_rate_have_no_say(n_copies):
+    X, y = np.tile(IRIS[0], (n_copies, 1)), np.tile(IRIS[1], n_copies)
+    models = [SGDClassifierPlus(optimizer=optimizer, **SHORT) for optimizer in OPTIMIZERS]
+    models += [SGDClassifierPlus(eta0=1e-3, learning_rate="constant", average=True, **SHORT)]
+    assert len({round(multiple(model, X, y), 9) for model in models}) == 1
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet"])
+@pytest.mark.parametrize("loss", sorted({*CLASSIFIER_LOSSES, *REGRESSOR_LOSSES}))
+def test_it_is_a_candidate_for_any_loss_and_penalty(loss, penalty):
+    X = RNG.standard_normal((300, 4))
+    y = np.exp(np.clip(X[:, 0], -1, 1))
+    if loss in CLASSIFIER_LOSSES:
+        model, y = SGDClassifierPlus(loss, penalty=penalty, **SHORT), y > 1
+    else:
+        model = SGDRegressorPlus(loss, penalty=penalty, **SHORT)
+    assert np.isclose(multiple(model, X, y), CANDIDATES).any()
+
+
+def test_several_outputs_and_labels():
+    X = RNG.standard_normal((300, 4))
+    assert np.isclose(multiple(SGDRegressorPlus(**SHORT), X, X[:, :2]), CANDIDATES).any()
+    assert np.isclose(multiple(SGDClassifierPlus(**SHORT), X, (X[:, :2] > 0) * 1), CANDIDATES).any()
+
+
+def test_partial_fit_goes_on_with_the_multiple_of_a_fit():
+    model = SGDClassifierPlus(**SHORT).fit(*IRIS)
+    model.partial_fit(*IRIS)
+    assert model.alpha_ == pytest.approx(0.01 / 300)
+
+
+@pytest.mark.parametrize("n_rows", [150, 1200, 6000])
+def test_a_search_chooses_for_each_fold_what_a_fit_does(n_rows):
+    generator = np.random.default_rng(3)
+    X = generator.standard_normal((n_rows, 5))
+    y = (X[:, 0] + 0.1 * generator.standard_normal(n_rows) > 0).astype(int)
+    folds = [(np.arange(n_rows // 5, n_rows), np.arange(n_rows // 5))]
+    model = SGDClassifierPlus(**SHORT)
+    search = OnePassGridSearchCV(model, {"alpha": ["auto", 1e-3]}, cv=folds, scoring="neg_log_loss", refit=False)
+    scores = search.fit(X, y).cv_results_["mean_test_score"]
+    train, test = folds[0]
+    for score, alpha in zip(scores, ["auto", 1e-3], strict=True):
+        alone = clone(model).set_params(alpha=alpha).fit(X[train], y[train])
+        losses = np.logaddexp(0, -(2 * y[test] - 1) * alone.decision_function(X[test]))
+        assert_allclose(score, -losses.mean(), rtol=1e-9)
+
+
+def test_another_candidate_has_to_be_clearly_better():
+    groups = np.ones(5)
+    base = np.array([1.0, 1.1, 0.9, 1.0, 1.0])
+    clearly = np.column_stack([base, base - 0.5, base + 1])
+    assert _clearly_best(clearly, groups) == 1
+    by_chance = np.column_stack([base, base + [-0.9, 0.5, 0.2, 0.1, 0.0]])
+    assert by_chance[:, 1].mean() < base.mean()
+    assert _clearly_best(by_chance, groups) == 0
+    assert _clearly_best(np.column_stack([base, np.full(5, np.nan)]), groups) == 0
+    # A group without a row says nothing.
+    assert _clearly_best(np.vstack([clearly, np.zeros(3)]), np.append(groups, 0)) == 1
