@@ -12,12 +12,12 @@ penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
     ``l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2``. The intercept is not penalised.
 
 alpha : float >= 0 or "auto", default="auto"
-    Strength of the penalty. On standardised features, `LogisticRegression(C=C)` minimises the same at
-    ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at their own
-    `alpha`. "auto" is ``c / n``, n being the sum of the rows' weights, where c is the one of 10, 1, 0.1 and 0.01 whose
-    models, fitted to a part of at most 5,000 rows, predict the others best; but 1, the default of `LogisticRegression`
-    and `Ridge`, unless another is better by two standard errors. `partial_fit` takes c = 1, or that of the last `fit`,
-    and n over all rows so far. The number is in `alpha_`.
+    Strength of the penalty. On standardised features, `LogisticRegression(C=C)` minimises the same at ``alpha = 1 /
+    (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at their own `alpha`.
+    "auto" is ``c / n``, n being the sum of the rows' weights. c is 1, which is the default of `LogisticRegression` and
+    `Ridge`, unless models with c = 10, 0.1 or 0.01 (of more than 5,000 rows, a sample of these and c = 3) that are
+    fitted to a part of the rows predict the others better by two standard errors. `partial_fit` takes c = 1, or that of
+    the last `fit`, and n over all rows so far. The number is in `alpha_`.
 
 l1_ratio : float in [0, 1], default=0.15
     Share of the l1 norm in the "elasticnet" penalty.

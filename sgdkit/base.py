@@ -3,6 +3,7 @@
 import copy
 import warnings
 from abc import abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
@@ -207,7 +208,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         if not data.n_visited:
             raise ValueError(ALL_ZERO)
         validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
-        return self._fit(data, validation, coef_init, intercept_init)
+        with self._unchanged_by_errors():
+            return self._fit(data, validation, coef_init, intercept_init)
 
     def _fit(self, data, validation, coef_init, intercept_init):
         """Fit `Data`, and validate on `Data` of the user's own, or None."""
@@ -218,7 +220,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         goes_on = self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None
         known = self._scale(data, goes_on)
         problem = self._problem(data, self._seen)
-        self._set_strength(problem, self._chosen_alpha(data, problem, self.alpha, self.l1_ratio, seed=seeds[1]))
+        self._set_strength(
+            problem, self._chosen_alpha(data, problem, self.alpha, self.l1_ratio, seed=seeds[1])
+        )
         score = None if validation is None else self._scorer(problem, validation)
         if goes_on:
             initial = partial(self._fitted_weights, problem)
@@ -284,8 +288,26 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     def _training_options(self):
         return {"shuffle": self.shuffle, "report": report_epoch if self.verbose else None}
 
+    @contextmanager
+    def _unchanged_by_errors(self):
+        """Where what is done here raises, the model is what it was; the optimizer begins anew if it had begun."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except Exception:
+            begun = "_trainer" in before and self._trainer is None
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            if begun:
+                self._trainer = None
+            raise
+
     def _go_on(self, data):
         """One epoch over `Data`, a chunk of rows."""
+        with self._unchanged_by_errors():
+            return self._one_epoch(data)
+
+    def _one_epoch(self, data):
         first = not hasattr(self, "coef_")
         if first and not data.n_visited:
             raise ValueError(ALL_ZERO)
@@ -342,6 +364,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _set_strength(self, problem, alpha):
         """Set `alpha_` and the penalty of a problem."""
+        if not np.isfinite(alpha):
+            raise ValueError(
+                'The sample weights are too small for alpha="auto". Multiply them, or pass a number.'
+            )
         self.alpha_ = alpha
         problem.penalty = PENALTIES[self.penalty](alpha, self.l1_ratio).of_units(self._scaling.unit)
 
@@ -491,10 +517,16 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         edited = not np.array_equal(weights, known.to_raw(trainer.weights()))
         change = self._scaling.since(known)
         if change is not None:
+            self._trainer = None  # until this comes to its end
             trainer.rescale(*change)
         if self.eta0 != "auto" or trainer.schedule is not None:
             rate = trainer.schedule.eta0 if self.eta0 == "auto" else float(self.eta0)
             schedule = self._new_schedule(rate, loss)
+            alike = trainer.schedule is not None and schedule.is_like(trainer.schedule)
+            if self.eta0 == "auto" and (change is not None or not alike):
+                # The rate was chosen for other features, or for another schedule.
+                initial = partial(self._fitted_weights, problem)
+                schedule = self._new_schedule(self._first_rate(problem, initial, trainer.n_steps), loss)
             if trainer.schedule is None or schedule.settings != trainer.schedule.settings:
                 trainer.follow(schedule)
         if edited:

@@ -206,10 +206,18 @@ def _first_rates(estimator, parameters, problem, *, initial, seed):
         return [float(own["eta0"]) for own in parameters]
     if optimizer._backtracks(problem.loss):
         return [None] * len(parameters)
-    schedule = estimator._new_schedule(1.0, problem.loss)
     options = {"fit_intercept": estimator.fit_intercept, "seed": seed}
-    initial = np.tile(initial, problem.n_models)
-    return list(choose_rates(problem, optimizer, schedule, initial=initial, **options))
+    options["initial"] = np.tile(initial, problem.n_models)
+    rates = {}
+    for own in parameters:
+        if own["alpha"] not in rates:
+            estimator.alpha_ = own["alpha"]  # which the schedule may depend on
+            schedule = estimator._new_schedule(1.0, problem.loss)
+            chosen = choose_rates(problem, optimizer, schedule, **options)
+            if schedule.separable or optimizer._scales_with_gradient:
+                return list(chosen)
+            rates[own["alpha"]] = chosen[0]
+    return [rates[own["alpha"]] for own in parameters]
 
 
 def _of_one_clock(estimator, parameters, problem, *, models, rates):

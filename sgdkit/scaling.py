@@ -10,8 +10,8 @@ Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercep
   mean square of their values together. Those outside have one of their own; and all have, where more than a tenth of
   the values are outside.
 
-Features are brought to the shared scale, `unit`, where there is one and it makes rows about as long as the intercept's
-1; so text and one-hot features are trained as they are, and no row is copied. Otherwise they are brought to 1.
+All features are brought to the scale 1; or, where they share one at which rows are about as long as the intercept's 1,
+to that, their `unit`: so text and one-hot features are trained as they are, and no row is copied.
 
 Invariant: rows that repeat those seen change nothing; neither do features that multiply by a constant, but for
 rounding error and for the factor of 10.
@@ -101,17 +101,9 @@ class Standard(Scaling):
         if known is not None and (known.shifts != shifts or len(known.scale) != rows.n_features):
             known = None
         self._see(rows, order, weights, known)
-        shift, scale, unit = self._choose()
+        self._choose()
         if known is not None:
-            old = known.moments[:, 0] > 0
-            shift = np.where(
-                old & (np.abs(shift - known.mean) <= scale) & (self.full | ~known.full), known.mean, shift
-            )
-            scale = np.where(old & (np.abs(np.log(scale / known.scale)) <= np.log(DRIFT)), known.scale, scale)
-            if abs(np.log(unit / known.unit)) <= np.log(DRIFT):
-                unit = known.unit
-            scale[self.moments[:, 0] == 0] = unit
-        self.mean, self.scale, self.unit = shift, scale, float(unit)
+            self._stay_near(known)
         self._set(rows.dtype)
 
     def _see(self, rows, order, weights, known):
@@ -134,7 +126,7 @@ class Standard(Scaling):
         add_moments(rows, self.origin.astype(rows.dtype, copy=False), order, weights, self.moments)
 
     def _choose(self):
-        """The shift and the scale of each feature, and the common unit."""
+        """Choose the shift and the scale of each feature, and the unit."""
         hits, mass, first, second = self.moments.T
         origin = self.origin.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -149,18 +141,28 @@ class Standard(Scaling):
         noise = 10 * np.finfo(self.origin.dtype).eps * np.abs(shift)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
-        unit = 1.0
-        if among.any() and np.isfinite(scale[among]).all() and mass[among].mean() <= self.total / 2:
-            logarithms = np.log(scale[among])
-            near = np.zeros_like(among)
-            near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)
-            if mass[near].sum() >= (1 - FAR_SHARE) * mass[among].sum():
-                square = mass[near] @ np.square(scale[near])
-                scale[near] = np.sqrt(square / mass[near].sum())
-                if abs(np.log(square / self.total)) <= 2 * np.log(LENGTH):
-                    unit = scale[near][0]
-        scale[nothing] = unit
-        return shift, scale, unit
+        self.near = _of_one_scale(scale, mass, among, self.total)
+        self.shared, self.unit = 1.0, 1.0
+        if self.near.any():
+            square = mass[self.near] @ np.square(scale[self.near])
+            self.shared = float(np.sqrt(square / mass[self.near].sum()))
+            if (self.near | nothing).all() and abs(np.log(square / self.total)) <= 2 * np.log(LENGTH):
+                self.unit = self.shared
+        scale[self.near] = self.shared
+        scale[nothing] = self.unit
+        self.mean, self.scale = shift, scale
+
+    def _stay_near(self, known):
+        """Leave what is known as it is, where it is not too far off; the unit always, since rates depend on it."""
+        seen, old = self.moments[:, 0] > 0, known.moments[:, 0] > 0
+        self.unit = known.unit
+        if known.near.any() and abs(np.log(self.shared / known.shared)) <= np.log(DRIFT):
+            self.shared = known.shared
+            self.scale[self.near] = self.shared
+        stays = old & (np.abs(np.log(self.scale / known.scale)) <= np.log(DRIFT))
+        self.scale = np.where(stays, known.scale, np.where(seen, self.scale, self.unit))
+        stays = old & (np.abs(self.mean - known.mean) <= self.scale) & (self.full | ~known.full)
+        self.mean = np.where(stays, known.mean, self.mean)
 
     def _set(self, dtype):
         if not np.isfinite(self.scale).all():
@@ -169,7 +171,14 @@ class Standard(Scaling):
                 f"The values of feature {j} are too large: their squares overflow. Divide them, or pass "
                 "standardize=False."
             )
-        factor = (self.unit / self.scale).astype(dtype)
+        with np.errstate(over="ignore"):
+            factor = (self.unit / self.scale).astype(dtype)
+        if not np.isfinite(factor).all():
+            j = int(np.flatnonzero(~np.isfinite(factor))[0])
+            raise ValueError(
+                f"The values of feature {j} are too small to be scaled in {np.dtype(dtype)}. Multiply them, or pass "
+                "standardize=False."
+            )
         if self.mean.any() or (factor != 1).any():
             self.shift, self.factor = self.mean.astype(dtype), factor
 
@@ -209,3 +218,13 @@ class Standard(Scaling):
         np.divide(weights[:-1], self.factor[:, np.newaxis], out=scaled[:-1])
         scaled[-1] = weights[-1] + self.shift @ weights[:-1]
         return scaled
+
+
+def _of_one_scale(scale, mass, among, total):
+    """Which of the features with zeros share a scale: all or most of them, or none."""
+    near = np.zeros_like(among)
+    if not among.any() or not np.isfinite(scale[among]).all() or mass[among].mean() > total / 2:
+        return near
+    logarithms = np.log(scale[among])
+    near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)
+    return near if mass[near].sum() >= (1 - FAR_SHARE) * mass[among].sum() else np.zeros_like(among)

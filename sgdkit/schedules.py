@@ -30,6 +30,10 @@ class Constant:
     def settings(self):
         return type(self), self.eta0, self.power_t, self.alpha
 
+    def is_like(self, other):
+        """Whether the rates of another schedule fall in the same way."""
+        return type(self) is type(other) and self.power_t == other.power_t
+
     def rates(self, t):
         """The rates of the steps `t`, an array of float64."""
         return np.full(len(t), self.eta0)

@@ -254,7 +254,7 @@ def scales(X, weights=None, shifts=True):
         if share[near].sum() >= 0.9 * share[with_zeros].sum():
             scale[near] = np.sqrt(np.average(scale[near] ** 2, weights=share[near]))
             length = np.sqrt(share[near].sum()) * scale[near][0]
-            if 0.1 <= length <= 10:
+            if 0.1 <= length <= 10 and len(near) == varies.sum():
                 unit = scale[near][0]
     scale[~varies] = unit
     return shift, scale, unit

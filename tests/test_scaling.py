@@ -61,8 +61,13 @@ def test_scales_are_those_of_the_reference(container, weighted, shifts, far):
     assert_allclose(scaling.mean, shift, rtol=1e-12)
     assert_allclose(scaling.scale, scale, rtol=1e-9)
     assert_allclose(scaling.unit, unit, rtol=1e-12)
-    assert unit != 1
     assert (len(np.unique(scale[3:11])) == 1) == (far == 1)
+    if far == 1:
+        # Without the features that have a scale of their own, there is nothing to bring to another one.
+        few = standard(container(X[:, 3:-2]), order, weights, shifts)
+        assert_allclose(few.unit, reference.scales(X[:, 3:-2], weights, shifts)[2], rtol=1e-12)
+        assert few.unit != 1
+        assert few.factor is None
 
 
 def test_where_sparse_features_have_no_common_scale_each_has_its_own():
@@ -261,7 +266,9 @@ def test_seeing_two_halves_is_seeing_the_whole():
     halves = standard(X[150:], known=standard(X[:150]))
     whole = standard(X)
     assert_array_equal(halves.moments[:, :2], whole.moments[:, :2])
-    assert_allclose(halves._choose()[1], whole._choose()[1], rtol=1e-9)
+    halves._choose()
+    assert_allclose(halves.mean, whole.mean, rtol=1e-9)
+    assert_allclose(halves.scale, whole.scale, rtol=1e-9)
 
 
 def test_a_feature_is_scaled_anew_where_its_scale_was_wrong():
@@ -382,3 +389,111 @@ def test_a_search_scales_each_fold_by_its_training_rows(container):
             alone = clone(model).set_params(**parameters).fit(X[train], y[train])
             assert results[f"split{fold}_test_score"][k] == pytest.approx(alone.score(X[test], y[test]))
     assert search.best_estimator_.alpha_ in {0.1, *(CANDIDATES / N_ROWS)}
+
+
+# ------------------------------------------------------------------------------------- what has once gone wrong
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.05, 100, 1e6])
+def test_one_feature_with_zeros_does_not_set_the_scale_of_all(scale, optimizer):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1000, 4))
+    X[rng.random(1000) < 0.7, 0] = 0
+    target = X @ [1, 0.5, 0, 1] + 1
+    X[:, 0] *= scale
+    assert SGDRegressorPlus(optimizer=optimizer, random_state=0).fit(X, target).score(X, target) > 0.99
+    assert (
+        SGDClassifierPlus(optimizer=optimizer, random_state=0).fit(X, target > 2).score(X, target > 2) > 0.97
+    )
+
+
+def test_a_feature_never_seen_changes_nothing():
+    X = make_X()[:, 5:11]
+    y = (X.sum(axis=1) > 2) * 1
+    wider = np.hstack([X, np.zeros((N_ROWS, 1))])
+    model = SGDClassifierPlus(**SETTINGS)
+    once, again = clone(model).fit(X, y), clone(model).fit(wider, y)
+    assert once._scaling.factor is None
+    assert again._scaling.factor is None
+    assert_allclose(again.coef_[:, :-1], once.coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_common_unit_stays_what_it_was(optimizer):
+    """The rates were chosen for it."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 3))
+    y = X.sum(axis=1)
+    X[:300, 0] = 0
+    X[300:, 0] *= 1e6
+    model = SGDRegressorPlus(optimizer=optimizer, random_state=0).partial_fit(X[:300], y[:300])
+    for _ in range(30):
+        model.partial_fit(X[300:], y[300:])
+    assert model.score(X[300:], y[300:]) > 0.9
+
+
+def test_chunks_of_text_are_not_copied():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array(
+        (2000, 500), density=0.02, rng=rng, format="csr", data_sampler=lambda size: rng.uniform(0.5, 2, size)
+    )
+    y = (X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
+    model = SGDClassifierPlus(random_state=0)
+    for chunk in np.array_split(np.arange(2000), 10):
+        model.partial_fit(X[chunk], y[chunk], classes=[0, 1])
+        assert model._scaling.factor is None
+
+
+@pytest.mark.parametrize("n_rows", [1, 10])
+def test_sgd_row_by_row(n_rows):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 4))
+    y = X @ [1, 0.5, 0, 1] + 1 + 0.1 * rng.standard_normal(600)
+    for seed in range(4):
+        model = SGDRegressorPlus(optimizer="sgd", random_state=seed)
+        for begin in range(0, 600, n_rows):
+            model.partial_fit(X[begin : begin + n_rows], y[begin : begin + n_rows])
+        assert model.score(X, y) > 0.8
+
+
+def test_values_too_small_for_single_precision_are_an_error():
+    X = np.random.default_rng(0).standard_normal((300, 3)).astype(np.float32)
+    X[:, 0] *= np.float32(1e-40)
+    with pytest.raises(ValueError, match="feature 0 are too small"):
+        SGDRegressorPlus().fit(X, X[:, 1])
+
+
+@pytest.mark.parametrize("bad", ["values", "targets"])
+def test_a_chunk_that_fails_leaves_the_model_as_it_was(bad):
+    X = make_X()
+    y = make_y(X, "numbers")
+    model = SGDRegressorPlus(eta0=0.1, optimizer="sgd", random_state=0).partial_fit(X, y)
+    other = clone(model).partial_fit(X, y)
+    with pytest.raises(ValueError, match="too large|eta0"):
+        model.partial_fit(X * 1e200 if bad == "values" else X, y * 1e300 if bad == "targets" else y)
+    assert model._scaling.n_rows == N_ROWS
+    assert model.alpha_ == other.alpha_
+    assert_array_equal(model._seen, other._seen)
+    assert np.isfinite(model.partial_fit(X, y).coef_).all()
+
+
+def test_a_rate_is_chosen_anew_for_another_schedule():
+    X = make_X()
+    y = make_y(X, "numbers")
+    model = SGDRegressorPlus(optimizer="rmsprop", batch_size=1, warm_start=True, random_state=0).fit(X, y)
+    fresh = clone(model).set_params(learning_rate="constant").fit(X, y)
+    assert model.set_params(learning_rate="constant").fit(X, y).eta0_ == pytest.approx(fresh.eta0_)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_candidates_have_rates_for_their_own_schedules(optimizer):
+    X = make_X()
+    y = make_y(X, "numbers")
+    model = SGDRegressorPlus(optimizer=optimizer, learning_rate="optimal", batch_size=1, **SETTINGS)
+    folds = [(np.arange(200), np.arange(200, 300))]
+    grid = {"alpha": ["auto", 1e-2, 1e-4]}
+    found = OnePassGridSearchCV(model, grid, cv=folds, refit=False).fit(X, y).cv_results_["mean_test_score"]
+    for score, alpha in zip(found, grid["alpha"], strict=True):
+        alone = clone(model).set_params(alpha=alpha).fit(X[:200], y[:200])
+        assert score == pytest.approx(alone.score(X[200:], y[200:]), rel=1e-9)

@@ -104,7 +104,9 @@ def test_a_search_chooses_for_each_fold_what_a_fit_does(n_rows):
     y = (X[:, 0] + 0.1 * generator.standard_normal(n_rows) > 0).astype(int)
     folds = [(np.arange(n_rows // 5, n_rows), np.arange(n_rows // 5))]
     model = SGDClassifierPlus(**SHORT)
-    search = OnePassGridSearchCV(model, {"alpha": ["auto", 1e-3]}, cv=folds, scoring="neg_log_loss", refit=False)
+    search = OnePassGridSearchCV(
+        model, {"alpha": ["auto", 1e-3]}, cv=folds, scoring="neg_log_loss", refit=False
+    )
     scores = search.fit(X, y).cv_results_["mean_test_score"]
     train, test = folds[0]
     for score, alpha in zip(scores, ["auto", 1e-3], strict=True):
@@ -118,7 +120,7 @@ def test_another_candidate_has_to_be_clearly_better():
     base = np.array([1.0, 1.1, 0.9, 1.0, 1.0])
     clearly = np.column_stack([base, base - 0.5, base + 1])
     assert _clearly_best(clearly, groups) == 1
-    by_chance = np.column_stack([base, base + [-0.9, 0.5, 0.2, 0.1, 0.0]])
+    by_chance = np.column_stack([base, base + np.array([-0.9, 0.5, 0.2, 0.1, 0.0])])
     assert by_chance[:, 1].mean() < base.mean()
     assert _clearly_best(by_chance, groups) == 0
     assert _clearly_best(np.column_stack([base, np.full(5, np.nan)]), groups) == 0

@@ -31,7 +31,7 @@ class Entrant:
 
 
 def ours(optimizer, *, epochs=1, eta0=0.1, batch_size=1, **options):
-    """Our classifier for a given number of epochs, at a given rate, with the peers' objective: on features as they are."""
+    """Our classifier for a given number of epochs, at a given rate, and with the peers' objective."""
     settings = {"eta0": eta0, "batch_size": batch_size, "max_iter": epochs, "tol": None, "random_state": 0}
     return SGDClassifierPlus(
         optimizer=optimizer, **{"alpha": 1e-4, "standardize": False, **settings, **options}
