@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
 from sgdkit._docs import documented
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.penalties import PENALTIES, Penalty
-from sgdkit.rates import choose_rates
+from sgdkit.rates import choose_rates, column_factors
 from sgdkit.rows import Rows, Targets
 from sgdkit.scaling import Scaling, Standard
 from sgdkit.schedules import SCHEDULES
@@ -492,11 +492,16 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         """What the penalty adds to the curvature of the objective, by which "optimal" rates fall."""
         return 0.0 if self.penalty is None else alpha * self._scaling.unit**2
 
+    def _column_factors(self, problem):
+        """By what each column multiplies the rate; None for 1."""
+        return column_factors(problem, as_optimizer(self.optimizer)) if self.eta0 == "auto" else None
+
     def _new_trainer(self, problem, initial, rate, seed):
         trainer = Trainer(
             clone(as_optimizer(self.optimizer)),
             self._new_schedule(rate, problem.loss),
             problem,
+            scale=self._column_factors(problem),
             fit_intercept=self.fit_intercept,
             average_from=int(self.average),
             n_blocks=effective_n_jobs(self.n_jobs),
@@ -523,12 +528,14 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             rate = trainer.schedule.eta0 if self.eta0 == "auto" else float(self.eta0)
             schedule = self._new_schedule(rate, loss)
             alike = trainer.schedule is not None and schedule.is_like(trainer.schedule)
+            scale = trainer.scale if self.eta0 == "auto" else None
             if self.eta0 == "auto" and (change is not None or not alike):
                 # The rate was chosen for other features, or for another schedule.
                 initial = partial(self._fitted_weights, problem)
                 schedule = self._new_schedule(self._first_rate(problem, initial, trainer.n_steps), loss)
+                scale = self._column_factors(problem)
             if trainer.schedule is None or schedule.settings != trainer.schedule.settings:
-                trainer.follow(schedule)
+                trainer.follow(schedule, scale)
         if edited:
             trainer.load(self._scaling.to_scaled(weights))
         return trainer

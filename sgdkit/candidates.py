@@ -245,6 +245,7 @@ def _of_one_clock(estimator, parameters, problem, *, models, rates):
 def _train_group(estimator, parameters, problem, rates, *, initial, score, seed, report):
     """Train candidates, again at lower rates those that overflow at rates of our own choice."""
     n_columns = problem.targets.n_columns // problem.n_models
+    factors = estimator._column_factors(problem.take([0]))
     courses = [None] * problem.n_models
     pending, n_retreats = list(range(problem.n_models)), RETREATS if estimator.eta0 == "auto" else 0
     while pending:
@@ -252,6 +253,9 @@ def _train_group(estimator, parameters, problem, rates, *, initial, score, seed,
             own = [parameters[model] for model in together]
             own_rates = None if rates[0] is None else [rates[model] for model in together]
             schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
+            if factors is not None:
+                own_factors = np.tile(factors, len(together))
+                scale = own_factors if scale is None else scale * own_factors
             part = problem.take(together)
             settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
             optimizer = as_optimizer(estimator.optimizer)

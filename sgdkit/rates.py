@@ -135,8 +135,22 @@ def _size(problem):
         return SIZE_OF_LABELS
     weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
     # A constant target has no spread; then its size must do.
-    spread = problem.loss.score_scale(problem.targets.values, weights).mean()
+    spread = problem.loss.score_scale(problem.targets.values, weights).max()
     return SIZE_OF_NUMBERS * (spread or problem.targets.size or 1.0)
+
+
+def column_factors(problem, optimizer):
+    """By what each column multiplies the rate that was chosen: the size of its target over that of the largest.
+
+    None where that makes no difference: for classes, for one output, and where steps have the gradient's scale.
+    """
+    targets = problem.targets
+    if targets.labels or targets.n_columns == 1 or optimizer._scales_with_gradient:
+        return None
+    rows = slice(None) if problem.order is None else problem.order
+    weights = np.ones(targets.n_rows) if problem.weights is None else problem.weights
+    spread = problem.loss.score_scale(targets.values[rows], weights[rows])[targets.column]
+    return np.where(spread > 0, spread, spread.max()) / spread.max() if spread.max() > 0 else None
 
 
 def _rate_scale(problem, initial):

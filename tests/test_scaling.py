@@ -470,7 +470,7 @@ def test_a_chunk_that_fails_leaves_the_model_as_it_was(bad):
     y = make_y(X, "numbers")
     model = SGDRegressorPlus(eta0=0.1, optimizer="sgd", random_state=0).partial_fit(X, y)
     other = clone(model).partial_fit(X, y)
-    with pytest.raises(ValueError, match="too large|eta0"):
+    with pytest.raises(ValueError, match=r"too large|eta0"):
         model.partial_fit(X * 1e200 if bad == "values" else X, y * 1e300 if bad == "targets" else y)
     assert model._scaling.n_rows == N_ROWS
     assert model.alpha_ == other.alpha_
@@ -497,3 +497,30 @@ def test_candidates_have_rates_for_their_own_schedules(optimizer):
     for score, alpha in zip(found, grid["alpha"], strict=True):
         alone = clone(model).set_params(alpha=alpha).fit(X[:200], y[:200])
         assert score == pytest.approx(alone.score(X[200:], y[200:]), rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "absolute_error"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_outputs_of_different_scales(optimizer, loss):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 4))
+    y = X @ [1, 0.5, 0, 1] + 1 + 0.1 * rng.standard_normal(600)
+    model = SGDRegressorPlus(loss, optimizer=optimizer, epsilon=1e9, alpha=1e-9, random_state=0)
+    scales = [1.0, 1e4]
+    if optimizer in ("gd", "sgd") and loss == "absolute_error":
+        scales = [1.0, 2.0]  # a step there has the gradient's scale, and the gradient has none
+    together = model.fit(X, np.column_stack([scale * y for scale in scales])).predict(X)
+    for column, scale in zip(together.T, scales, strict=True):
+        assert 1 - np.mean((column / scale - y) ** 2) / y.var() > 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+def test_a_search_over_outputs_of_different_scales(optimizer):
+    X = make_X()
+    y = make_y(X, "numbers")
+    Y, model = np.column_stack([y, 1e3 * y]), SGDRegressorPlus(optimizer=optimizer, batch_size=1, **SETTINGS)
+    folds = [(np.arange(200), np.arange(200, 300))]
+    search = OnePassGridSearchCV(model, {"alpha": [1e-2, 1e-4]}, cv=folds, refit=False).fit(X, Y)
+    for score, alpha in zip(search.cv_results_["mean_test_score"], [1e-2, 1e-4], strict=True):
+        alone = clone(model).set_params(alpha=alpha).fit(X[:200], Y[:200])
+        assert score == pytest.approx(alone.score(X[200:], Y[200:]), rel=1e-9)
