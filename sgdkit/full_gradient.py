@@ -96,9 +96,10 @@ class FullGradient:
         """
         if self._cached is None or self._cached.problem is not problem:
             self._cached = _Scores(problem, self)
-        scores, share = self._cached, self.n_accelerated / (self.n_accelerated + 3)
+        accelerates = self.optimizer.nesterov and problem.loss.smooth
+        scores, share = self._cached, accelerates * self.n_accelerated / (self.n_accelerated + 3)
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.optimizer.nesterov and share and rate is None:
+            if share and rate is None:
                 step = self._step(scores, share, None)
                 if scores.losses is None:
                     scores.losses = scores.at(self.W)[2]
@@ -106,7 +107,7 @@ class FullGradient:
                     self.n_accelerated = 0
                     step = self._step(scores, 0.0, None)
             else:
-                step = self._step(scores, share if self.optimizer.nesterov else 0.0, rate)
+                step = self._step(scores, share, rate)
         self.previous, scores.previous = self.W, scores.own
         self.W, scores.own, scores.losses = step
         self.n_accelerated += 1

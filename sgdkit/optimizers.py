@@ -70,7 +70,7 @@ class GD(Optimizer):
     Parameters
     ----------
     nesterov : bool, default=True
-        Whether to accelerate.
+        Whether to accelerate, where the loss is smooth.
 
     References
     ----------
@@ -90,7 +90,7 @@ class GD(Optimizer):
     _scales_with_gradient = True
     _parameter_constraints: dict = {"nesterov": ["boolean"]}
 
-    def __init__(self, *, nesterov=False):
+    def __init__(self, *, nesterov=True):
         self.nesterov = nesterov
 
     def _schedule_for(self, loss):
