@@ -69,7 +69,7 @@ class GD(Optimizer):
 
     Parameters
     ----------
-    nesterov : bool, default=True
+    nesterov : bool, default=False
         Whether to accelerate, where the loss is smooth.
 
     References
@@ -81,8 +81,8 @@ class GD(Optimizer):
     Examples
     --------
     >>> from sgdkit.optimizers import GD
-    >>> GD(nesterov=False)
-    GD(nesterov=False)
+    >>> GD(nesterov=True)
+    GD(nesterov=True)
     """
 
     _update = FullGradient
@@ -90,7 +90,7 @@ class GD(Optimizer):
     _scales_with_gradient = True
     _parameter_constraints: dict = {"nesterov": ["boolean"]}
 
-    def __init__(self, *, nesterov=True):
+    def __init__(self, *, nesterov=False):
         self.nesterov = nesterov
 
     def _schedule_for(self, loss):

@@ -182,7 +182,7 @@ def test_the_penalty_is_that_of_the_weights_of_standardised_features(penalty):
 
 
 def test_the_default_is_that_of_logistic_regression_and_ridge_on_standardised_features():
-    settings = {"optimizer": GD(), "tol": 1e-13, "max_iter": 10_000}
+    settings = {"optimizer": GD(nesterov=True), "tol": 1e-13, "max_iter": 10_000}
     X, y = load_breast_cancer(return_X_y=True)
     X = X[:, (X != 0).all(axis=0)]
     ours = SGDClassifierPlus(**settings).fit(X, y)
