@@ -782,8 +782,10 @@ def test_an_interruption_before_the_first_epoch_ends_leaves_no_model(n_calls):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_ctrl_c_is_heard(n_jobs):
     script = f"""
+        import signal
         import numpy as np
         from sgdkit import SGDRegressorPlus
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
         rng = np.random.default_rng(0)
         X, y = rng.normal(size=(20000, 50)), rng.normal(size=(20000, 2))
         options = dict(batch_size=1, max_iter=10**9, tol=None, eta0=0.01)
