@@ -3,9 +3,12 @@
 from textwrap import indent
 
 _PARAMETERS = """\
-optimizer : {"adagrad", "sgd", "adam", "rmsprop", "gd"} or Optimizer, default="adagrad"
+optimizer : {"auto", "adagrad", "sgd", "adam", "rmsprop", "gd"} or Optimizer, default="auto"
     By name, or an object with its own hyper-parameters, such as ``Adam(beta_2=0.99)``; see
-    :mod:`sgdkit.optimizers`. A search reaches those of an object, as in ``optimizer__beta_2``.
+    :mod:`sgdkit.optimizers`. A search reaches those of an object, as in ``optimizer__beta_2``. "auto" is "gd", full
+    gradients with acceleration, where features are dense (a tenth of the values are not zero), there are up to
+    10,000,000 values, and the loss is smooth; else it is "adagrad". It is "adagrad" too in `partial_fit`, and where
+    `early_stopping`, `average`, `batch_size`, `learning_rate` or `eta0` is set. What was taken is in `optimizer_`.
 
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
     The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
@@ -16,8 +19,9 @@ alpha : float >= 0 or "auto", default="auto"
     (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at their own `alpha`.
     "auto" is ``c / n``, n being the sum of the rows' weights. c is 1, which is the default of `LogisticRegression` and
     `Ridge`, unless models with c = 10, 0.1 or 0.01 (of more than 5,000 rows, a sample of these and c = 3) that are
-    fitted to a part of the rows predict the others better by two standard errors. `partial_fit` takes c = 1, or that of
-    the last `fit`, and n over all rows so far. The number is in `alpha_`.
+    fitted to a part of the rows predict the others better by two standard errors; of several, it is the nearest to 1
+    that is within as much of the best. `partial_fit` takes c = 1, or that of the last `fit`, and n over all rows so
+    far. The number is in `alpha_`.
 
 l1_ratio : float in [0, 1], default=0.15
     Share of the l1 norm in the "elasticnet" penalty.
@@ -68,10 +72,11 @@ power_t : float >= 0, default=0.5
 max_iter : int >= 1, default=1000
     The most epochs (passes over the rows) that `fit` makes; `partial_fit` makes one.
 
-tol : float >= 0 or None, default=1e-3
+tol : float >= 0, "auto" or None, default="auto"
     Training stops when `n_iter_no_change` epochs in a row have not lowered the objective, loss and penalty together, by
     `tol` times its lowest value so far. With `early_stopping` it is the validation loss that is watched in this
-    way, or a score, which has to rise by `tol` itself. None makes `max_iter` epochs.
+    way, or a score, which has to rise by `tol` itself. "auto" is 1e-4 for "gd", whose objective has no noise, and 1e-3
+    for the others. None makes `max_iter` epochs.
 
 shuffle : bool, default=True
     Whether to visit the rows in a new random order in each epoch.
@@ -112,6 +117,9 @@ verbose : int, default=0
 """
 
 _ATTRIBUTES = """\
+optimizer_ : Optimizer
+    The optimizer, its parameters those that training had.
+
 alpha_ : float
     The strength of the penalty.
 

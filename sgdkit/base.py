@@ -28,7 +28,7 @@ from sklearn.utils.validation import (
 )
 
 from sgdkit._docs import documented
-from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
+from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, as_optimizer, suited_to
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates, column_factors
 from sgdkit.rows import Rows, Targets
@@ -110,7 +110,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
 
     _parameter_constraints: dict = {
-        "optimizer": [StrOptions(set(OPTIMIZERS)), Optimizer, Hidden(type)],
+        "optimizer": [StrOptions({"auto", *OPTIMIZERS}), Optimizer, Hidden(type)],
         "penalty": [StrOptions({name for name in PENALTIES if name}), None],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "standardize": ["boolean"],
@@ -122,7 +122,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         "eta0": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "tol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left"), None],
         "shuffle": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -220,6 +220,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         goes_on = self.warm_start and hasattr(self, "coef_") and coef_init is None and intercept_init is None
         known = self._scale(data, goes_on)
         problem = self._problem(data, self._seen)
+        self._choose_optimizer(problem)
         self._set_strength(
             problem, self._chosen_alpha(data, problem, self.alpha, self.l1_ratio, seed=seeds[1])
         )
@@ -273,6 +274,16 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             trainer.load(course.history.weights)
         return course.history
 
+    def _choose_optimizer(self, problem, *, whole=True):
+        """Set `optimizer_`; `whole` says whether the problem is all there is to learn from."""
+        if self.optimizer != "auto":
+            self.optimizer_ = clone(as_optimizer(self.optimizer))
+            return
+        # What only steps on few rows make use of.
+        settings = {"eta0", "learning_rate", "batch_size"}
+        stochastic = self.early_stopping or self.average or any(getattr(self, s) != "auto" for s in settings)
+        self.optimizer_ = suited_to(problem) if whole and not stochastic else AdaGrad()
+
     def _new_course(self, score, history=None, *, keeps_last=True, **options):
         """The course of a model with these parameters, but for the options."""
         parameters = {
@@ -281,6 +292,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             "max_iter": self.max_iter,
             **options,
         }
+        if parameters["tol"] == "auto":
+            parameters["tol"] = self.optimizer_._tol
         relative = score is None or self.scoring == "loss"
         patience = Patience(parameters["tol"], parameters["n_iter_no_change"], relative=relative)
         return Course(patience, parameters["max_iter"], history=history, keeps_last=keeps_last)
@@ -316,6 +329,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         seen = data.seen if first else self._seen + data.seen
         known = self._scale(data, not first)
         problem = self._problem(data, seen)
+        self._choose_optimizer(problem, whole=False)
         multiple = 1.0 if first else getattr(self, "_multiple", 1.0)
         self._set_strength(problem, multiple / float(seen[1]) if self.alpha == "auto" else float(self.alpha))
         if first:
@@ -471,21 +485,20 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _first_rate(self, problem, initial, seed):
         """The rate to begin with; None leaves it to backtracking."""
-        optimizer = as_optimizer(self.optimizer)
         if self.eta0 != "auto":
             return float(self.eta0)
-        if optimizer._backtracks(problem.loss):
+        if self.optimizer_._backtracks(problem.loss):
             return None
         schedule = self._new_schedule(1.0, problem.loss)
         options = {"initial": initial(), "fit_intercept": self.fit_intercept, "seed": seed}
-        return float(choose_rates(problem, optimizer, schedule, **options)[0])
+        return float(choose_rates(problem, self.optimizer_, schedule, **options)[0])
 
     def _new_schedule(self, rate, loss):
         if rate is None:
             return None
         name = self.learning_rate
         if name == "auto":
-            name = as_optimizer(self.optimizer)._schedule_for(loss)
+            name = self.optimizer_._schedule_for(loss)
         return SCHEDULES[name](rate, self.power_t, self._curvature(self.alpha_))
 
     def _curvature(self, alpha):
@@ -494,11 +507,11 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _column_factors(self, problem):
         """By what each column multiplies the rate; None for 1."""
-        return column_factors(problem, as_optimizer(self.optimizer)) if self.eta0 == "auto" else None
+        return column_factors(problem, self.optimizer_) if self.eta0 == "auto" else None
 
     def _new_trainer(self, problem, initial, rate, seed):
         trainer = Trainer(
-            clone(as_optimizer(self.optimizer)),
+            self.optimizer_,
             self._new_schedule(rate, problem.loss),
             problem,
             scale=self._column_factors(problem),
@@ -516,7 +529,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         `known` is the scaling of the last fit.
         """
         trainer, weights, loss = getattr(self, "_trainer", None), self._raw_weights(problem), problem.loss
-        settings = as_optimizer(self.optimizer), weights.dtype, bool(self.fit_intercept), int(self.average)
+        settings = self.optimizer_, weights.dtype, bool(self.fit_intercept), int(self.average)
         if trainer is None or not trainer.matches(settings, loss):
             return None
         edited = not np.array_equal(weights, known.to_raw(trainer.weights()))
@@ -596,7 +609,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _check_parameters(self, partial=False):
         """What scikit-learn's parameter constraints cannot say."""
-        as_optimizer(self.optimizer)
+        if self.optimizer != "auto":
+            as_optimizer(self.optimizer)
         if partial and self.early_stopping:
             raise ValueError("early_stopping should be False with partial_fit")
         if self.penalty == "elasticnet" and self.l1_ratio is None:

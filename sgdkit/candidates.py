@@ -16,7 +16,6 @@ from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
 from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data, warn_of_max_iter
-from sgdkit.optimizers import as_optimizer
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates
 from sgdkit.rows import Rows, Targets
@@ -79,14 +78,9 @@ def sharing_key(candidate, number):
     parameters = {
         name: value for name, value in candidate.get_params(deep=False).items() if name not in OF_A_COLUMN
     }
-    optimizer = as_optimizer(candidate.optimizer)
     # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way.
     kind = candidate.eta0 == "auto", candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
-    own = ()
-    if optimizer._full_batch and optimizer.nesterov:
-        # Its momentum begins anew when the sum of all columns would rise.
-        own = number
-    return hashed((parameters, kind, own), number)
+    return hashed((parameters, kind), number)
 
 
 def hashed(value, number):
@@ -132,7 +126,7 @@ def _schedule(estimator, parameters, rates, loss, n_columns):
     if rates is None:
         return None, None
     name = estimator.learning_rate
-    cls = SCHEDULES[as_optimizer(estimator.optimizer)._schedule_for(loss) if name == "auto" else name]
+    cls = SCHEDULES[estimator.optimizer_._schedule_for(loss) if name == "auto" else name]
     alphas = [estimator._curvature(own["alpha"]) for own in parameters]
     if cls.separable:
         return cls(1.0, estimator.power_t, alphas[0]), np.repeat(rates, n_columns)
@@ -169,6 +163,7 @@ def fit_group(group, fold, report=None):
     estimator._seen = data.seen
     estimator._scale(data, goes_on=False)
     one = estimator._problem(data, estimator._seen)
+    estimator._choose_optimizer(one)
     parameters = _with_strengths(estimator, group.parameters, data, one, seed=seeds[1])
     estimator.alpha_ = parameters[0]["alpha"]
     score = None if validation is None else estimator._scorer(one, validation)
@@ -201,7 +196,7 @@ def fit_group(group, fold, report=None):
 
 def _first_rates(estimator, parameters, problem, *, initial, seed):
     """The first rate of each candidate; None stands for backtracking."""
-    optimizer = as_optimizer(estimator.optimizer)
+    optimizer = estimator.optimizer_
     if estimator.eta0 != "auto":
         return [float(own["eta0"]) for own in parameters]
     if optimizer._backtracks(problem.loss):
@@ -225,7 +220,7 @@ def _of_one_clock(estimator, parameters, problem, *, models, rates):
 
     The columns of a penalty that waits share a clock, so they need the same rates, times a factor.
     """
-    optimizer = as_optimizer(estimator.optimizer)
+    optimizer = estimator.optimizer_
     name = (
         optimizer._schedule_for(problem.loss)
         if estimator.learning_rate == "auto"
@@ -258,7 +253,7 @@ def _train_group(estimator, parameters, problem, rates, *, initial, score, seed,
                 scale = own_factors if scale is None else scale * own_factors
             part = problem.take(together)
             settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
-            optimizer = as_optimizer(estimator.optimizer)
+            optimizer = estimator.optimizer_
             trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
             trainer.load(np.tile(initial, len(together)))
             for model, settings in zip(together, own, strict=True):

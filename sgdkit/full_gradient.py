@@ -18,8 +18,8 @@ class FullGradient:
         The weights; the last row is the intercepts'.
     previous : ndarray of the same shape
         The weights before the last step.
-    n_accelerated : int
-        Steps since the momentum was last dropped.
+    n_accelerated : ndarray of float of shape (n_columns,)
+        Steps since the momentum was last dropped; columns of one model drop it together.
     rate : ndarray of shape (n_columns,) or None
         The rates that backtracking has reached; None before the first step.
     """
@@ -42,7 +42,7 @@ class FullGradient:
         self.W = np.array(weights)
         self.previous = self.W
         self.total = np.zeros_like(self.W) if self.average_from else None
-        self.n_averaged = self.n_accelerated = 0
+        self.n_averaged, self.n_accelerated = 0, np.zeros(self.n_columns, self.W.dtype)
         self._cached = None
 
     def rescale(self, ratio, drift):
@@ -62,7 +62,8 @@ class FullGradient:
         other.previous = other.W if self.previous is self.W else self.previous[:, columns]
         other.total = None if self.total is None else self.total[:, columns]
         other.rate = None if self.rate is None else self.rate[columns]
-        for name in ("n_rows_seen", "n_averaged", "n_accelerated"):
+        other.n_accelerated = self.n_accelerated[columns]
+        for name in ("n_rows_seen", "n_averaged"):
             setattr(other, name, getattr(self, name))
         return other
 
@@ -96,62 +97,63 @@ class FullGradient:
         """
         if self._cached is None or self._cached.problem is not problem:
             self._cached = _Scores(problem, self)
+        scores = self._cached
         accelerates = self.optimizer.nesterov and problem.loss.smooth
-        scores, share = self._cached, accelerates * self.n_accelerated / (self.n_accelerated + 3)
+        share = accelerates * self.n_accelerated / (self.n_accelerated + 3)
         with np.errstate(over="ignore", invalid="ignore"):
-            if share and rate is None:
-                step = self._step(scores, share, None)
+            step = self._step(scores, share, rate, self.rate)
+            if rate is None and share.any():
                 if scores.losses is None:
                     scores.losses = scores.at(self.W)[2]
-                if not self._objective(step[0], step[2]) <= self._objective(self.W, scores.losses):
-                    self.n_accelerated = 0
-                    step = self._step(scores, 0.0, None)
-            else:
-                step = self._step(scores, share, rate)
+                risen = ~(self._objectives(step[0], step[2]) <= self._objectives(self.W, scores.losses))
+                if risen.any():
+                    self.n_accelerated = np.where(risen, 0, self.n_accelerated)
+                    again = self._step(scores, np.where(risen, 0, share), rate, step[3])
+                    step = [np.where(risen, new, old) for new, old in zip(again, step, strict=True)]
         self.previous, scores.previous = self.W, scores.own
-        self.W, scores.own, scores.losses = step
-        self.n_accelerated += 1
+        self.W, scores.own, scores.losses, self.rate = step
+        self.n_accelerated = self.n_accelerated + 1
         self.n_rows_seen += scores.n_rows
         if self.average_from and self.n_rows_seen >= self.average_from:
             self.total = self.total + self.W
             self.n_averaged += 1
         return scores.losses
 
-    def _step(self, scores, share, rate):
-        """The weights after a step from ``V = W + share * (W - previous)``, their scores and losses."""
-        share = self.W.dtype.type(share)
-        V = self.W + share * (self.W - self.previous)
-        scores_V = scores.own + share * (scores.own - scores.previous)
+    def _step(self, scores, share, rate, before):
+        """A step from ``V = W + share * (W - previous)``: the new weights, their scores and losses, and the rates.
+
+        `before` are the rates that backtracking had reached, of shape (n_columns,), or None.
+        """
+        share = share.astype(self.W.dtype)
+        V = self.W + share * (self.W - self.previous) if share.any() else self.W
+        scores_V = scores.own + share * (scores.own - scores.previous) if share.any() else scores.own
         losses, gradient = scores.gradient(scores_V)
         if rate is not None:
-            return scores.at(self._move(V, gradient, self.scale * self.W.dtype.type(rate)))
+            return *scores.at(self._move(V, gradient, self.scale * self.W.dtype.type(rate))), before
         # The first rate is looked for upwards as well, in large steps.
-        rises = self.rate is None
-        rates = np.ones(self.n_columns, self.W.dtype) if rises else self.rate * self.W.dtype.type(GROW)
+        rises = np.full(self.n_columns, before is None)
+        rates = np.ones(self.n_columns, self.W.dtype) if before is None else before * self.W.dtype.type(GROW)
         slack = 10 * np.finfo(self.W.dtype).eps * np.abs(losses)
         while True:
             new, new_scores, new_losses = scores.at(self._move(V, gradient, rates))
             move = (new - V).astype(np.float64)
             model = losses + scores.n_rows * (
-                (gradient * move).sum(axis=0) + (move**2).sum(axis=0) / (2 * rates)
+                (gradient * move).sum(axis=0) + np.square(move).sum(axis=0) / (2 * rates)
             )
             above = ~(scores.fold(new_losses) <= scores.fold(model + slack))
-            rises = rises and not above.any() and rates.max() < LARGEST_FIRST_RATE
-            if rises:
-                rates = rates * self.W.dtype.type(RISE)
-                continue
-            if not above.any() or rates.min() < SMALLEST_RATE:
-                self.rate = rates
-                return new, new_scores, new_losses
-            rates = np.where(above, rates * self.W.dtype.type(SHRINK), rates)
+            rises &= ~above & (rates < LARGEST_FIRST_RATE)
+            falls = above & (rates >= SMALLEST_RATE)
+            if not (rises | falls).any():
+                return new, new_scores, new_losses, rates
+            rates = rates * np.where(rises, RISE, np.where(falls, SHRINK, 1)).astype(rates.dtype)
 
     def _move(self, V, gradient, rates):
         new = V - rates * gradient
         new[:-1] = self._penalty.prox(new[:-1], rates)
         return new
 
-    def _objective(self, weights, losses):
-        return losses.sum() / self._cached.n_rows + self._penalty.value(weights[:-1]).sum()
+    def _objectives(self, weights, losses):
+        return self._cached.fold(losses / self._cached.n_rows + self._penalty.value(weights[:-1]))
 
 
 class _Scores:
@@ -202,4 +204,4 @@ class _Scores:
         if not self.problem.loss.coupled:
             return losses
         models = losses.reshape(-1, self.problem.loss.n_outputs)
-        return np.repeat(models.sum(axis=1), self.problem.loss.n_outputs)
+        return np.add.reduce(models, axis=1).repeat(self.problem.loss.n_outputs)

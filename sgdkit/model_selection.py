@@ -38,7 +38,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 from sgdkit._docs import documented
 from sgdkit.base import BaseSGDPlus
 from sgdkit.candidates import OF_A_COLUMN, Fold, Group, fit_group, hashed, sharing_key
-from sgdkit.optimizers import as_optimizer
+from sgdkit.optimizers import numbers_of
 from sgdkit.rows import Rows
 
 # Numbers in the array of scores of several models on a test set.
@@ -173,19 +173,13 @@ class Evaluation:
         working_memory = self.search.working_memory or get_config()["working_memory"]
         numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self.n_jobs
         for group in groups:
-            optimizer = as_optimizer(group.estimator.optimizer)
             n_columns = 1 if fold.y.ndim == 1 else fold.y.shape[1]
             if is_classifier(group.estimator) and fold.y.ndim == 1:
                 n_classes = len(np.unique(fold.y))
                 n_columns = n_classes if n_classes > 2 else 1
-            # Full gradients hold two models, a gradient and a move; else the optimizer knows.
-            n_slots = (
-                4
-                if optimizer._full_batch
-                else optimizer._update(optimizer, None, (0, 1), fold.X.dtype).n_slots
-            )
             # The state, the weights to return, and those that scores are computed from.
-            size = (fold.X.shape[1] + 1) * n_columns * (n_slots + bool(group.estimator.average) + 2)
+            n_slots = numbers_of(group.estimator.optimizer, fold.X) + bool(group.estimator.average) + 2
+            size = (fold.X.shape[1] + 1) * n_columns * n_slots
             yield from group.split(max(1, int(numbers / size)))
 
     # ------------------------------------------------------------------------------------------------------- folds

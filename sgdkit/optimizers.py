@@ -11,11 +11,17 @@ To add an optimizer: a class here with its entry in `OPTIMIZERS`, and its update
 
 from numbers import Real
 
+import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sgdkit.full_gradient import FullGradient
 from sgdkit.updates import AdaGradUpdate, AdamUpdate, RMSPropUpdate, SGDUpdate
+
+# With optimizer="auto", full gradients are for rows with at least this share of non-zeros, and for so many values;
+# the share is that of some of the rows.
+DENSE_SHARE, MOST_VALUES, ROWS_TO_COUNT = 0.1, 10_000_000, 1000
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -36,6 +42,8 @@ class Optimizer(BaseEstimator):
     _scales_with_gradient = False
     # Whether its metric lowers the steps of a coordinate like the root of their number.
     _decays = False
+    # What `tol="auto"` stands for. The objective of an epoch of stochastic steps is known up to its noise.
+    _tol = 1e-3
     _parameter_constraints: dict = {}
 
     def __eq__(self, other):
@@ -61,15 +69,16 @@ class GD(Optimizer):
     """Proximal gradient descent on all rows, with backtracking and acceleration.
 
     ``W <- prox(V - eta * grad F(V))``. With `eta0="auto"` and a smooth loss, eta is found by backtracking: it is
-    lowered by steps of 0.6 until F lies below its quadratic model [1]_, and grows by a half after each step; columns
-    with losses of their own have rates of their own. With `nesterov`, V is W plus its last move times ``(k - 1) / (k +
-    2)`` in step k; with backtracking, k begins anew when the objective would rise [2]_. Without, V is W.
+    lowered by steps of 0.6 until F lies below its quadratic model [1]_, and grows by a half before each step. With
+    `nesterov` and a smooth loss, V is W plus its last move times ``(k - 1) / (k + 2)`` in step k; with backtracking, k
+    begins anew when the objective would rise [2]_. Else V is W. Columns with losses of their own have rates, and k, of
+    their own.
 
     `batch_size` has no effect; an epoch is one step.
 
     Parameters
     ----------
-    nesterov : bool, default=False
+    nesterov : bool, default=True
         Whether to accelerate, where the loss is smooth.
 
     References
@@ -81,16 +90,17 @@ class GD(Optimizer):
     Examples
     --------
     >>> from sgdkit.optimizers import GD
-    >>> GD(nesterov=True)
-    GD(nesterov=True)
+    >>> GD(nesterov=False)
+    GD(nesterov=False)
     """
 
     _update = FullGradient
     _full_batch = True
     _scales_with_gradient = True
+    _tol = 1e-4
     _parameter_constraints: dict = {"nesterov": ["boolean"]}
 
-    def __init__(self, *, nesterov=False):
+    def __init__(self, *, nesterov=True):
         self.nesterov = nesterov
 
     def _schedule_for(self, loss):
@@ -257,6 +267,29 @@ class RMSProp(Optimizer):
 OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop": RMSProp}
 
 
+def suited_to(problem):
+    """The optimizer for a problem: full gradients where features are dense and not too many, and the loss is smooth.
+
+    There they need fewer epochs than any other; where features are rare, AdaGrad does.
+    """
+    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    n_values = len(visited) * problem.rows.n_features
+    if not problem.loss.smooth or n_values > MOST_VALUES:
+        return AdaGrad()
+    some = problem.rows.X[visited[:: max(1, len(visited) // ROWS_TO_COUNT)]]
+    n_nonzeros = some.nnz if issparse(some) else np.count_nonzero(some)
+    return GD() if n_nonzeros >= DENSE_SHARE * some.shape[0] * some.shape[1] else AdaGrad()
+
+
+def numbers_of(optimizer, X):
+    """Roughly how many numbers an optimizer, or the one that "auto" may take, holds for each weight."""
+    optimizer = GD() if optimizer == "auto" else as_optimizer(optimizer)
+    if optimizer._full_batch:
+        # Two models, a gradient and a move; and of each row two scores, the next one and a derivative.
+        return 4 * (1 + X.shape[0] / (X.shape[1] + 1))
+    return optimizer._update(optimizer, None, (0, 1), X.dtype).n_slots
+
+
 def as_optimizer(optimizer):
     """Return the optimizer that a name or an object stands for, its parameters checked.
 
@@ -274,7 +307,7 @@ def as_optimizer(optimizer):
         return OPTIMIZERS[optimizer]()
     if not isinstance(optimizer, Optimizer):
         raise ValueError(
-            f"The 'optimizer' parameter must be {StrOptions(set(OPTIMIZERS))} or an object of "
+            f"The 'optimizer' parameter must be {StrOptions({'auto', *OPTIMIZERS})} or an object of "
             f"sgdkit.optimizers, such as Adam(). Got {optimizer!r} instead."
         )
     optimizer._validate_params()

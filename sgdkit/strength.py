@@ -2,13 +2,12 @@
 
 It is ``c / n``, n being the sum of the rows' weights; ``c = 1`` is the default of `LogisticRegression` and `Ridge`.
 Models of all candidates for c are fitted to a part of the rows, as columns of the same passes, and predict the others.
-Another c than 1 is taken where its loss there is smaller by two standard errors. Of many rows a sample takes part, and
-because few rows favour larger and larger c in noise, and smaller ones in text of many classes, it may only choose
-between 1 and 3.
+Taken is the c nearest to 1 whose loss there is within two standard errors of the smallest; a model whose training has
+not come to its end is no candidate, since stopping early is a penalty too. Of many rows a sample takes part, and because few rows favour larger and larger c in noise, and smaller ones in text of many classes, it may only
+choose between 1 and 3.
 
 Invariants:
-- The choice depends on the rows, their weights and the seed; not on the optimizer, which is AdaGrad here, nor on the
-  rate.
+- The choice depends on the rows, their weights and the seed; not on the optimizer or the rate.
 - Of data that are one batch, rows are divided by what they hold, so that a weight is a repetition here too.
 """
 
@@ -17,12 +16,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit.optimizers import AdaGrad
+from sgdkit.optimizers import suited_to
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates
 from sgdkit.schedules import Constant
 from sgdkit.training import Trainer
 
+# The nearer to 1, the earlier.
 CANDIDATES = np.array([1.0, 10.0, 0.1, 0.01])
 CANDIDATES_OF_A_SAMPLE = np.array([1.0, 3.0])
 STANDARD_ERRORS = 2.0
@@ -32,6 +32,9 @@ MOST_ROWS, FEWEST_ROWS = 5000, 40
 N_PARTS, ROWS_FOR_ALL_PARTS = 4, 1000
 # Held-out rows fall into so many groups, between which losses differ by the error.
 N_GROUPS = 5
+# Of the objective, what it fell by in the last quarter of the epochs: less is the end of training, and where it is more
+# when there are no epochs left, training has not come to its end.
+SETTLED, STILL_FALLING = 0.01, 0.1
 # Visits of rows, and bounds of the number of epochs.
 VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
 
@@ -69,18 +72,19 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept,
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
     options = {"fit_intercept": fit_intercept, "seed": seed}
-    sums, masses = [], []
+    sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
     for part in range(N_PARTS if len(visited) <= ROWS_FOR_ALL_PARTS else 1):
         out = place % N_PARTS == part
         kept = visited[~out]
         mass = len(kept) if problem.weights is None else problem.weights[kept].sum()
         strengths = [PENALTIES[penalty](c / mass, l1_ratio).of_units(unit) for c in candidates]
-        weights = _fitted(problem, kept, initial, strengths, **options)
+        weights, falling = _fitted(problem, kept, initial, strengths, **options)
+        unfinished |= falling
         for group in range(N_GROUPS):
             rows = visited[out & (place // N_PARTS % N_GROUPS == group)]
             sums.append(_losses(problem, rows, weights))
             masses.append(len(rows) if problem.weights is None else problem.weights[rows].sum())
-    return float(candidates[_clearly_best(np.array(sums), np.array(masses))])
+    return float(candidates[_nearest(np.array(sums), np.array(masses), unfinished)])
 
 
 def _place_at_random(problem, rows, generator):
@@ -112,7 +116,7 @@ def _place_by_content(problem, rows):
 
 
 def _fitted(problem, rows, initial, strengths, *, fit_intercept, seed):
-    """The weights of a model of each strength of the penalty, fitted to some rows."""
+    """The weights of a model of each strength of the penalty, fitted to some rows; and which need more epochs."""
     weights = problem.weights
     if weights is not None:
         weights = weights * (len(rows) / weights[rows].sum())
@@ -120,17 +124,26 @@ def _fitted(problem, rows, initial, strengths, *, fit_intercept, seed):
     together = part.repeat(len(strengths))
     columns = ([getattr(s, norm) for s in strengths] for norm in ("l1", "l2"))
     together.penalty = Penalty(*(np.repeat(values, problem.targets.n_columns) for values in columns))
-    optimizer, options = AdaGrad(), {"fit_intercept": fit_intercept, "seed": seed}
-    rate = choose_rates(part, optimizer, Constant(1.0, 0.0, 0.0), initial=initial, **options)[0]
-    trainer = Trainer(optimizer, Constant(float(rate), 0.0, 0.0), together, **options)
+    optimizer, options = suited_to(part), {"fit_intercept": fit_intercept, "seed": seed}
+    schedule = None
+    if not optimizer._backtracks(part.loss):
+        rate = choose_rates(part, optimizer, Constant(1.0, 0.0, 0.0), initial=initial, **options)[0]
+        schedule = Constant(float(rate), 0.0, 0.0)
+    trainer = Trainer(optimizer, schedule, together, **options)
     trainer.load(np.tile(initial, len(strengths)))
     trainer.set_penalty(together.penalty)
-    one_batch = len(rows) <= problem.batch_size
-    for _ in range(
-        MOST_EPOCHS if one_batch else int(np.clip(VISITS / len(rows), FEWEST_EPOCHS, MOST_EPOCHS))
-    ):
-        trainer.epoch(together)
-    return trainer.weights()
+    one_batch = optimizer._full_batch or len(rows) <= problem.batch_size
+    n_epochs = MOST_EPOCHS if one_batch else int(np.clip(VISITS / len(rows), FEWEST_EPOCHS, MOST_EPOCHS))
+    objectives = []
+    for _ in range(n_epochs):
+        losses = trainer.epoch(together)
+        columns = losses / together.total_weight + trainer.penalty()
+        objectives.append(columns.reshape(len(strengths), -1).sum(axis=1))
+        earlier, last = objectives[-1 - len(objectives) // 4], objectives[-1]
+        fall = (earlier - last) / np.maximum(np.abs(last), np.finfo(float).tiny)
+        if len(objectives) >= FEWEST_EPOCHS and (fall < SETTLED).all():
+            break
+    return trainer.weights(), fall > STILL_FALLING
 
 
 def _losses(problem, rows, weights):
@@ -143,12 +156,14 @@ def _losses(problem, rows, weights):
     return problem.loss.total(scores, targets, own).reshape(n_models, -1).sum(axis=1)
 
 
-def _clearly_best(sums, masses):
-    """The number of the candidate of the lowest mean loss, if it is clearly lower than the first one's; else 0."""
+def _nearest(sums, masses, unfinished):
+    """The number of the first candidate whose mean loss is not clearly above the lowest one of those that count."""
     sums, masses = sums[masses > 0], masses[masses > 0, np.newaxis]
     means = sums.sum(axis=0) / masses.sum()
-    best = int(np.argmin(np.where(np.isfinite(means), means, np.inf)))
-    gains = (sums[:, 0] - sums[:, best]) / masses[:, 0]
-    gain = means[0] - means[best]
-    error = np.sqrt((masses[:, 0] ** 2 * (gains - gain) ** 2).sum()) / masses.sum()
-    return best if gain > STANDARD_ERRORS * error else 0
+    counts = np.isfinite(means) & ~unfinished
+    counts[0] = True
+    best = int(np.argmin(np.where(counts, means, np.inf)))
+    gains = (sums - sums[:, [best]]) / masses
+    gain = means - means[best]
+    errors = np.sqrt((masses**2 * (gains - gain) ** 2).sum(axis=0)) / masses.sum()
+    return int(np.argmax(counts & ~(gain > STANDARD_ERRORS * errors)))

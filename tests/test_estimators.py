@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import mean_pinball_loss
+from sklearn.metrics import log_loss, mean_pinball_loss
 from sklearn.preprocessing import scale
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
@@ -506,7 +506,8 @@ def test_early_stopping_on_the_users_own_rows(estimator):
     val = np.arange(150) % 3 == 0
     model = estimator(early_stopping=True, random_state=0).fit(X[~val], y[~val], X_val=X[val], y_val=y[val])
     # All other rows are trained on: the same path without early stopping.
-    plain = estimator(random_state=0, max_iter=model.best_iter_, tol=None).fit(X[~val], y[~val])
+    options = {"optimizer": model.optimizer_, "max_iter": model.best_iter_, "tol": None, "random_state": 0}
+    plain = estimator(**options).fit(X[~val], y[~val])
     assert_array_equal(model.coef_, plain.coef_)
     half = estimator(early_stopping=True, random_state=0, max_iter=4, tol=None)
     weights = np.r_[np.ones(25), np.zeros(25)]
@@ -845,7 +846,7 @@ def test_a_name_stands_for_the_defaults(name):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        GD(nesterov=True),
+        GD(nesterov=False),
         SGD(momentum=0.5),
         SGD(momentum=0.5, nesterov=True),
         AdaGrad(initial_accumulator_value=1.0),
@@ -869,6 +870,53 @@ def test_every_parameter_of_an_optimizer_changes_the_path_and_works(optimizer):
         without = SGD(momentum=0.5)
     assert not np.array_equal(model.coef_, SGDClassifierPlus(optimizer=without, **options).fit(*IRIS).coef_)
     assert model.score(*IRIS) > 0.8
+
+
+DENSE = load_breast_cancer(return_X_y=True)
+RARE = (DENSE[0] > np.quantile(DENSE[0], 0.95, axis=0)).astype(float), DENSE[1]
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smooth(as_rows):
+    def chosen(data, **options):
+        model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3, **options)
+        return model.fit(as_rows(data[0]), data[1]).optimizer_
+
+    assert chosen(DENSE) == GD()
+    assert chosen(RARE) == AdaGrad()
+    assert chosen(DENSE, loss="hinge") == AdaGrad()
+    for name, value in (
+        {"eta0": 0.1, "batch_size": 8, "learning_rate": "constant", "early_stopping": True, "average": True}
+    ).items():
+        assert chosen(DENSE, **{name: value}) == AdaGrad()
+    assert chosen(DENSE, optimizer="adam") == Adam()
+    # Rows of weight 0 are absent.
+    many_empty = np.vstack([DENSE[0], np.zeros((9 * len(DENSE[0]) + 100, 30))])
+    y, weights = np.tile(DENSE[1], 11)[: len(many_empty)], np.arange(len(many_empty)) < len(DENSE[0])
+    model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3)
+    assert model.fit(as_rows(many_empty), y).optimizer_ == AdaGrad()
+    assert model.fit(as_rows(many_empty), y, sample_weight=weights).optimizer_ == GD()
+
+
+def test_auto_goes_on_in_chunks_with_adagrad_and_warm_with_what_it_took():
+    model = SGDClassifierPlus(warm_start=True, random_state=0).fit(*DENSE)
+    n_steps = model.t_
+    model.fit(*DENSE)
+    assert model.optimizer_ == GD()
+    assert model.t_ > n_steps
+    before = log_loss(DENSE[1], model.predict_proba(DENSE[0]))
+    model.partial_fit(*DENSE)
+    assert model.optimizer_ == AdaGrad()
+    assert model.t_ == 1 + len(DENSE[1])
+    assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.5 * before
+
+
+@pytest.mark.parametrize("name, tol", [("gd", 1e-4), ("adagrad", 1e-3), ("auto", 1e-4)])
+def test_auto_of_tol_is_that_of_the_optimizer(name, tol):
+    model = SGDClassifierPlus(optimizer=name, alpha=1e-3, random_state=0).fit(*DENSE)
+    same = clone(model).set_params(tol=tol).fit(*DENSE)
+    assert_array_equal(model.coef_, same.coef_)
+    assert model.n_iter_ == same.n_iter_ < model.max_iter
 
 
 def test_parameters_of_an_optimizer_are_parameters_of_the_estimator():

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 # Optimizers with as much state as they can have.
 STATEFUL = [
-    GD(nesterov=True),
+    GD(nesterov=False),
     SGD(momentum=0.9, nesterov=True),
     Adam(amsgrad=True),
     RMSProp(centered=True, momentum=0.5),

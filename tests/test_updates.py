@@ -1,7 +1,7 @@
 """The compiled loop and its optimizers are what `tests/reference.py` says, step by step."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -597,6 +597,24 @@ def test_acceleration_comes_nearer_in_the_same_number_of_steps(loss):
     ]
     fast, plain = (objectives(setup, 40)[-1] for setup in setups_)
     assert np.all(fast < plain)
+
+
+def test_momentum_and_rates_of_a_column_do_not_depend_on_the_others():
+    setup = make_setup(GD(), **strengths("l2", np.geomspace(1e-4, 0.1, N_COLUMNS)))
+    together, dropped = setup.update(), np.zeros(N_COLUMNS, dtype=bool)
+    problem = make_problem(setup)
+    alone = [setup.update().take([c]) for c in range(N_COLUMNS)]
+    parts = [replace(problem, n_models=N_COLUMNS).take([c]) for c in range(N_COLUMNS)]
+    for update, part in zip(alone, parts, strict=True):
+        update.set_columns(part.penalty, np.ones(1))
+    for step in range(60):
+        together.epoch(problem, None)
+        dropped |= together.n_accelerated < step + 1
+        for c, (update, part) in enumerate(zip(alone, parts, strict=True)):
+            update.epoch(part, None)
+            # Near the minimum the last bits may say whether an objective rises, whose roots weights differ by.
+            assert_allclose(update.W[:, 0], together.W[:, c], rtol=1e-6)
+    assert dropped.all()
 
 
 def test_a_pickled_full_gradient_goes_on_identically():
