@@ -62,7 +62,8 @@ learning_rate : {"auto", "constant", "invscaling", "optimal", "adaptive"}, defau
 eta0 : float > 0 or "auto", default="auto"
     The first rate, for features as training sees them (see `standardize`). "auto" takes for "adagrad", "adam" and
     "rmsprop" what the size of the rows and of the targets suggests, see the user guide. For "sgd", short pilot runs on
-    2,000 rows (or 20 mini-batches) choose it, in which eleven rates train at once as columns of one pass. For "gd" it
+    2,000 rows (or 20 mini-batches) choose it, in which eleven rates train at once as columns of one pass; and so they
+    do for all of these where the rows are a single batch. For "gd" it
     is left to backtracking. A rate of its choice at which the weights overflow is lowered, and training begins again.
     The rate that was used is in `eta0_`.
 

@@ -275,7 +275,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return course.history
 
     def _choose_optimizer(self, problem, *, whole=True):
-        """Set `optimizer_`; `whole` says whether the problem is all there is to learn from."""
+        """Set `optimizer_`; `whole` says whether this is all there is to learn from, and not a chunk."""
         if self.optimizer != "auto":
             self.optimizer_ = clone(as_optimizer(self.optimizer))
             return

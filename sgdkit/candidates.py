@@ -208,11 +208,10 @@ def _first_rates(estimator, parameters, problem, *, initial, seed):
         if own["alpha"] not in rates:
             estimator.alpha_ = own["alpha"]  # which the schedule may depend on
             schedule = estimator._new_schedule(1.0, problem.loss)
-            chosen = choose_rates(problem, optimizer, schedule, **options)
+            chosen = rates[own["alpha"]] = choose_rates(problem, optimizer, schedule, **options)
             if schedule.separable or optimizer._scales_with_gradient:
                 return list(chosen)
-            rates[own["alpha"]] = chosen[0]
-    return [rates[own["alpha"]] for own in parameters]
+    return [rates[own["alpha"]][model] for model, own in enumerate(parameters)]
 
 
 def _of_one_clock(estimator, parameters, problem, *, models, rates):

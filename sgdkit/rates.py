@@ -1,13 +1,14 @@
 """`eta0="auto"`: the first rate.
 
 Where the length of a step does not depend on the gradient's scale, the rate follows from the rows: in n steps that
-touch it, a weight is to be able to move by ``size / r * sqrt(n)``, r being the root mean square of ``||x||``, and the
-size that of the scores to be reached. AdaGrad's own denominator sees to that at ``eta = size / r``. Averages of squared
+touch it, a weight is to be able to move by ``size / r * sqrt(n)``, the size being that of the scores to be reached, and
+r that of a row, ``r^2 = mean ||x||^4 / mean ||x||^2``: the mean of ``||x||^2`` where a row counts as much as it moves
+its own score. AdaGrad's own denominator sees to that at ``eta = size / r``. Averages of squared
 gradients leave it to the schedule, which counts all steps: a feature that a share p of them touches needs a rate
 ``1 / sqrt(p)`` times as large.
 
-Otherwise, pilot runs choose it: all candidate rates train at once, as columns of one pass over a sample of the rows.
-The one whose losses, each met before its row was learnt from, have the smallest sum wins.
+Otherwise, and of data that are one batch, pilot runs choose it: all candidate rates train at once, as columns of one pass
+over a sample of the rows. The one whose losses, each met before its row was learnt from, have the smallest sum wins.
 """
 
 from dataclasses import replace
@@ -23,11 +24,17 @@ from sgdkit.training import Trainer
 SIZE_OF_LABELS, SIZE_OF_NUMBERS = 1.8, 0.3
 # The first steps, over which a schedule is compared with a falling metric, are an epoch, and no fewer than these.
 FIRST_STEPS = 100
-# Candidate rates, in multiples of the scale that the data suggest.
+# Candidate rates, in multiples of the scale that the data suggest; of one batch, and of these around the formula.
 CANDIDATES = 10.0 ** np.arange(-3, 2.01, 0.5)
-SAMPLE_ROWS = 2000
+CANDIDATES_OF_ONE_BATCH = 10.0 ** np.arange(-3, 2.01, 0.25)
+CANDIDATES_AROUND = 10.0 ** np.arange(-1, 1.01, 0.25)
+# A sample has rows at random, and those that have the largest norms of all: they are what makes a rate too large.
+SAMPLE_ROWS, LARGEST_ROWS = 2000, 20
+# A batch of fewer rows, as chunks may be, does not tell what suits the next ones.
+FEWEST_ROWS = 40
 SAMPLE_BATCHES = 20
-FULL_BATCH_EPOCHS = 30
+# Pilots of one batch make so many steps, and are compared after the first ones.
+STEPS_OF_ONE_BATCH, FIRST_OF_ONE_BATCH = 30, 3
 # The best rate of a short run is too large for a long one.
 OF_THE_BEST = 0.7
 # Floating-point numbers of state that a pilot may hold.
@@ -50,24 +57,38 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
         Of the sample, and of its shuffling.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
-    n_sample = max(SAMPLE_ROWS, SAMPLE_BATCHES * problem.batch_size)
-    if len(visited) > max(n_sample, problem.batch_size):
-        visited = visited[np.sort(generator.choice(len(visited), n_sample, replace=False))]
-    sample, initial = _sample(problem, visited, initial)
+    alone = problem.one_batch and problem.n_rows >= FEWEST_ROWS
+    sample, initial = _sample(problem, _rows(problem, optimizer, generator), initial)
     if not optimizer._scales_with_gradient:
-        rate = _size(sample) / np.sqrt(_mean_square(sample)) * (1 - optimizer._momentum)
+        rate = _size(sample) / _row_size(sample) * (1 - optimizer._momentum)
         if not optimizer._decays:
             rate /= _falling(problem, schedule)
-        return np.full(problem.n_models, rate)
-    rates = CANDIDATES * _rate_scale(sample, initial)
-    if problem.loss.homogeneous or sample.targets.constant:
+        # A rate that is not to fall has to suit the end of training, of which pilots see nothing.
+        falls = optimizer._decays or np.diff(schedule.rates(np.array([1.0, 2.0])), axis=0).any()
+        pilots = alone and problem.n_rows <= SAMPLE_ROWS and falls
+        rates = rate * (CANDIDATES_AROUND if pilots else np.ones(1))
+    else:
+        rates = _rate_scale(sample, initial) * (CANDIDATES_OF_ONE_BATCH if alone else CANDIDATES)
+    if len(rates) == 1 or problem.loss.homogeneous or sample.targets.constant:
         # A pilot would prefer the rate that moves least.
         return np.full(problem.n_models, rates[len(rates) // 2])
     options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
     losses = _pilot(sample, optimizer, schedule, rates=rates, initial=initial, **options)
     best = rates[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
-    return best if optimizer._full_batch else OF_THE_BEST * best
+    return OF_THE_BEST * best if optimizer._scales_with_gradient and not optimizer._full_batch else best
+
+
+def _rows(problem, optimizer, generator):
+    """The rows to look at."""
+    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    n_sample = max(SAMPLE_ROWS, SAMPLE_BATCHES * problem.batch_size)
+    if len(visited) <= max(n_sample, problem.batch_size):
+        return visited
+    some = generator.choice(len(visited), n_sample, replace=False)
+    if optimizer._scales_with_gradient:
+        norms = _squared_norms(problem.rows.X)[visited]
+        some = np.union1d(some, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
+    return visited[np.sort(some)]
 
 
 def _pilot(sample, optimizer, schedule, *, rates, initial, **options):
@@ -121,12 +142,24 @@ def _sample(problem, rows, initial):
     return replace(problem, rows=Rows(X), targets=targets, weights=weights, order=None), initial
 
 
+def _squared_norms(X):
+    """``||x||^2`` of each row, the intercept's 1 included."""
+    if issparse(X):
+        squares = X.copy()
+        squares.data = np.square(X.data, dtype=np.float64)
+        return 1.0 + np.asarray(squares.sum(axis=1)).ravel()
+    return 1.0 + np.einsum("ij,ij->i", X, X, dtype=np.float64)
+
+
 def _mean_square(problem):
-    """The weighted mean of ``||x||^2``, the intercept's 1 included."""
-    X = problem.rows.X
-    values = X.multiply(X) if issparse(X) else X * X
-    norms = np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
-    return 1.0 + np.average(norms, weights=problem.weights)
+    """The weighted mean of ``||x||^2``."""
+    return np.average(_squared_norms(problem.rows.X), weights=problem.weights)
+
+
+def _row_size(problem):
+    """r, the size of a row."""
+    norms = _squared_norms(problem.rows.X)
+    return np.sqrt(np.average(norms, weights=norms if problem.weights is None else norms * problem.weights))
 
 
 def _size(problem):
@@ -169,10 +202,16 @@ def _rate_scale(problem, initial):
 
 
 def _losses(trainer, problem):
-    """The mean loss that each model meets on its way, and the penalty that it ends with."""
+    """The mean loss that each model meets on its way, and the penalty that it ends with.
+
+    Of one batch, it is the mean objective of all steps but the first few.
+    """
     trainer.set_penalty(problem.penalty)
-    one_batch = trainer.optimizer._full_batch or problem.n_rows <= problem.batch_size
-    n_epochs = FULL_BATCH_EPOCHS if one_batch else -(-SAMPLE_ROWS // problem.n_rows)
-    sums = sum(trainer.epoch(problem) for _ in range(n_epochs)) / n_epochs
-    objectives = sums / problem.total_weight + trainer.penalty()
-    return objectives.reshape(problem.n_models, -1).sum(axis=1)
+    total = problem.total_weight
+    if trainer.optimizer._full_batch or problem.one_batch:
+        steps = (trainer.epoch(problem) / total + trainer.penalty() for _ in range(STEPS_OF_ONE_BATCH))
+        objectives = [step.reshape(problem.n_models, -1).sum(axis=1) for step in steps]
+        return np.mean(objectives[FIRST_OF_ONE_BATCH:], axis=0)
+    n_epochs = -(-SAMPLE_ROWS // problem.n_rows)
+    losses = sum(trainer.epoch(problem) for _ in range(n_epochs)) / n_epochs
+    return (losses / total + trainer.penalty()).reshape(problem.n_models, -1).sum(axis=1)

@@ -65,10 +65,10 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept,
     if len(visited) > MOST_ROWS:
         candidates = CANDIDATES_OF_A_SAMPLE
         visited = visited[np.sort(generator.choice(len(visited), MOST_ROWS, replace=False))]
-    one_batch = problem.n_rows <= problem.batch_size
-    place = (
-        _place_by_content(problem, visited) if one_batch else _place_at_random(problem, visited, generator)
-    )
+    if problem.one_batch:
+        place = _place_by_content(problem, visited)
+    else:
+        place = _place_at_random(problem, visited, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
     options = {"fit_intercept": fit_intercept, "seed": seed}

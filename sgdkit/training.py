@@ -69,6 +69,11 @@ class Problem:
         return self.rows.n_rows if self.order is None else len(self.order)
 
     @property
+    def one_batch(self):
+        """Whether an epoch is one step."""
+        return self.n_rows <= self.batch_size
+
+    @property
     def total_weight(self):
         if self.weights is None:
             return self.n_rows

@@ -258,7 +258,8 @@ def test_multi_class(loss):
         if multi_class == "multinomial" and CLASSIFIER_LOSSES[loss] not in MULTINOMIAL:
             continue
         fits[multi_class] = model.fit(*IRIS)
-        assert model.score(*IRIS) > 0.75
+        # The accuracy of the minimiser of "epsilon_insensitive" is 0.69.
+        assert model.score(*IRIS) > 0.68
     same = "multinomial" if loss == "log_loss" else "ovr"
     assert_array_equal(fits["auto"].coef_, fits[same].coef_)
     if "multinomial" in fits:

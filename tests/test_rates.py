@@ -5,8 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 import sgdkit.base
@@ -20,7 +21,8 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((900, 6)) * (RNG.random((900, 6)) < [1.0, 0.5, 0.2, 0.1, 0.05, 0.8])
 LABELS = (X @ RNG.standard_normal(6) > 0).astype(int)
 NUMBERS = X @ RNG.standard_normal(6) + RNG.standard_normal(900)
-LENGTH = np.sqrt(1 + (X**2).sum(axis=1).mean())
+NORMS = 1 + (X**2).sum(axis=1)
+LENGTH = np.sqrt((NORMS**2).mean() / NORMS.mean())
 SETTINGS = {"standardize": False, "max_iter": 2, "tol": None, "random_state": 0}
 SAMPLERS = [
     name for name, optimizer in OPTIMIZERS.items() if optimizer._scales_with_gradient and name != "gd"
@@ -112,6 +114,32 @@ def test_the_rate_is_near_the_best_of_a_grid(name, optimizer):
     auto, rate = objective("auto")
     others = [objective(rate * factor)[0] for factor in 10.0 ** np.arange(-1.5, 1.6, 0.5)]
     assert auto <= 1.25 * min(others)
+
+
+@pytest.mark.parametrize("optimizer", [*CLOSED_FORM, "sgd"])
+@pytest.mark.parametrize("n_epochs", [10, 50])
+def test_of_one_batch_the_rate_is_near_the_best_of_a_grid(optimizer, n_epochs):
+    rows, y = load_wine(return_X_y=True)
+    settings = {"max_iter": n_epochs, "alpha": 1e-3, "tol": None, "random_state": 0}
+    model = SGDClassifierPlus(optimizer=optimizer, **settings)
+
+    def objective(eta0):
+        fitted = clone(model).set_params(eta0=eta0).fit(rows, y)
+        loss = log_loss(y, fitted.predict_proba(rows))
+        return loss + fitted.alpha_ / 2 * np.sum((rows.std(axis=0) * fitted.coef_) ** 2), fitted.eta0_
+
+    auto, rate = objective("auto")
+    others = [objective(rate * factor)[0] for factor in 10.0 ** np.arange(-1, 1.01, 0.25)]
+    assert auto <= 1.15 * min(others)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "rmsprop"])
+def test_a_few_long_rows_lower_the_rate(optimizer):
+    rows, labels = np.tile(X, (4, 1)), np.tile(LABELS, 4)
+    model = SGDClassifierPlus(optimizer=optimizer, **SETTINGS)
+    before = clone(model).fit(rows, labels).eta0_
+    rows[:10] *= 100
+    assert clone(model).fit(rows, labels).eta0_ < before / 1.5
 
 
 @pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=["numbers", "labels"])
