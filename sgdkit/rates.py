@@ -7,8 +7,9 @@ its own score. AdaGrad's own denominator sees to that at ``eta = size / r``. Ave
 gradients leave it to the schedule, which counts all steps: a feature that a share p of them touches needs a rate
 ``1 / sqrt(p)`` times as large.
 
-Otherwise, and of data that are one batch, pilot runs choose it: all candidate rates train at once, as columns of one pass
-over a sample of the rows. The one whose losses, each met before its row was learnt from, have the smallest sum wins.
+Otherwise, and of data that are one batch, pilot runs choose it: all candidate rates train at once, as columns of one
+pass over a sample of the rows. The one whose losses, each met before its row was learnt from, have the smallest sum
+wins.
 """
 
 from dataclasses import replace

@@ -3,8 +3,9 @@
 It is ``c / n``, n being the sum of the rows' weights; ``c = 1`` is the default of `LogisticRegression` and `Ridge`.
 Models of all candidates for c are fitted to a part of the rows, as columns of the same passes, and predict the others.
 Taken is the c nearest to 1 whose loss there is within two standard errors of the smallest; a model whose training has
-not come to its end is no candidate, since stopping early is a penalty too. Of many rows a sample takes part, and because few rows favour larger and larger c in noise, and smaller ones in text of many classes, it may only
-choose between 1 and 3.
+not come to its end is no candidate, since stopping early is a penalty too. Of many rows a sample takes part, and
+because few rows favour larger and larger c in noise, and smaller ones in text of many classes, it may only choose
+between 1 and 3.
 
 Invariants:
 - The choice depends on the rows, their weights and the seed; not on the optimizer or the rate.
@@ -65,10 +66,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept,
     if len(visited) > MOST_ROWS:
         candidates = CANDIDATES_OF_A_SAMPLE
         visited = visited[np.sort(generator.choice(len(visited), MOST_ROWS, replace=False))]
-    if problem.one_batch:
-        place = _place_by_content(problem, visited)
-    else:
-        place = _place_at_random(problem, visited, generator)
+    place = (_place_by_content if problem.one_batch else _place_at_random)(problem, visited, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
     options = {"fit_intercept": fit_intercept, "seed": seed}
@@ -97,7 +95,7 @@ def _place_at_random(problem, rows, generator):
     return place
 
 
-def _place_by_content(problem, rows):
+def _place_by_content(problem, rows, _):
     """A place for each row, the same for equal rows, by what they hold; class by class."""
     X, targets = problem.rows.X, problem.targets.values
 

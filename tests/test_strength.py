@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.datasets import load_diabetes, load_iris
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
