@@ -5,6 +5,8 @@ import numpy as np
 # The rate grows by the first after a step, and shrinks by the second until the loss lies below its quadratic model.
 GROW, SHRINK = 1.5, 0.6
 SMALLEST_RATE = 1e-30
+# After so many steps, scores that were summed up from step to step are computed anew.
+REFRESH = 32
 # The first rate rises by this factor while that holds.
 RISE, LARGEST_FIRST_RATE = 8.0, 1e12
 
@@ -112,6 +114,9 @@ class FullGradient:
                     step = [np.where(risen, new, old) for new, old in zip(again, step, strict=True)]
         self.previous, scores.previous = self.W, scores.own
         self.W, scores.own, scores.losses, self.rate = step
+        scores.n_steps += 1
+        if scores.n_steps % REFRESH == 0:
+            scores.own = scores.of(self.W)
         self.n_accelerated = self.n_accelerated + 1
         self.n_rows_seen += scores.n_rows
         if self.average_from and self.n_rows_seen >= self.average_from:
@@ -134,18 +139,37 @@ class FullGradient:
         rises = np.full(self.n_columns, before is None)
         rates = np.ones(self.n_columns, self.W.dtype) if before is None else before * self.W.dtype.type(GROW)
         slack = 10 * np.finfo(self.W.dtype).eps * np.abs(losses)
+        ahead = self._along(scores, V, scores_V, gradient)
         while True:
-            new, new_scores, new_losses = scores.at(self._move(V, gradient, rates))
-            move = (new - V).astype(np.float64)
-            model = losses + scores.n_rows * (
-                (gradient * move).sum(axis=0) + np.square(move).sum(axis=0) / (2 * rates)
-            )
-            above = ~(scores.fold(new_losses) <= scores.fold(model + slack))
+            new, new_scores, new_losses = ahead(rates)
+            move = (new - V).astype(np.float64, copy=False)
+            model = (gradient * move + np.square(move) / (2 * rates)).sum(axis=0)
+            above = ~(scores.fold(new_losses - losses - scores.n_rows * model - slack) <= 0)
             rises &= ~above & (rates < LARGEST_FIRST_RATE)
             falls = above & (rates >= SMALLEST_RATE)
             if not (rises | falls).any():
                 return new, new_scores, new_losses, rates
             rates = rates * np.where(rises, RISE, np.where(falls, SHRINK, 1)).astype(rates.dtype)
+
+    def _along(self, scores, V, scores_V, gradient):
+        """Return a function from rates to the weights after a step from V, their scores and losses.
+
+        Where the penalty only shrinks weights, scores are linear in the gradient's, so any number of rates takes one
+        product with the rows.
+        """
+        if np.any(self._penalty.l1):
+            return lambda rates: scores.at(self._move(V, gradient, rates))
+        slope, centre = scores.product(gradient[:-1]), scores_V - V[-1]
+
+        def ahead(rates):
+            new = self._move(V, gradient, rates)
+            shrunk = self._penalty.prox(np.ones_like(rates), rates).astype(rates.dtype)
+            own = shrunk * centre
+            own -= (rates * shrunk) * slope
+            own += new[-1]
+            return new, own, scores.total(own)
+
+        return ahead
 
     def _move(self, V, gradient, rates):
         new = V - rates * gradient
@@ -174,21 +198,31 @@ class _Scores:
             self.weights = None if self.weights is None else self.weights[problem.order]
         self.n_rows = self.X.shape[0]
         self.fit_intercept = update.fit_intercept
-        self.own, self.losses = self.scores(update.W), None
-        self.previous = self.own if update.previous is update.W else self.scores(update.previous)
+        self.n_steps = 0
+        self.own, self.losses = self.of(update.W), None
+        self.previous = self.own if update.previous is update.W else self.of(update.previous)
 
     def at(self, weights):
         """The weights themselves, their scores and losses."""
-        scores = self.scores(weights)
-        return weights, scores, self.problem.loss.total(scores, self.targets, self.weights)
+        scores = self.of(weights)
+        return weights, scores, self.total(scores)
 
-    def scores(self, weights):
+    def of(self, weights):
+        """The scores of weights."""
         if not weights[:-1].any():
             # As at the beginning of most fits.
             return np.tile(weights[-1], (self.n_rows, 1))
-        scores = self.X @ weights[:-1]
+        scores = self.product(weights[:-1])
         scores += weights[-1]
-        return np.ascontiguousarray(scores)
+        return scores
+
+    def product(self, coef):
+        """The rows times an array of shape (n_features, n_columns)."""
+        return np.ascontiguousarray(self.X @ coef)
+
+    def total(self, scores):
+        """The sums of losses."""
+        return self.problem.loss.total(scores, self.targets, self.weights)
 
     def gradient(self, scores):
         """The losses, and the gradient of their mean over rows with respect to the weights."""

@@ -34,7 +34,8 @@ class Penalty:
         """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
         weights = weights.astype(np.float64, copy=False)
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.l1 * np.abs(weights).sum(axis=0) + self.l2 / 2 * np.square(weights).sum(axis=0)
+            value = self.l2 / 2 * np.square(weights).sum(axis=0)
+            return value + self.l1 * np.abs(weights).sum(axis=0) if np.any(self.l1) else value
 
     def prox(self, weights, rate):
         """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""

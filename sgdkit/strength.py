@@ -38,6 +38,8 @@ N_GROUPS = 5
 SETTLED, STILL_FALLING = 0.01, 0.1
 # Visits of rows, and bounds of the number of epochs.
 VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
+# Where an epoch is one step, so many make a stage, and there is another stage while the best model needs it.
+STEPS_OF_A_STAGE, MOST_STAGES = 20, 12
 
 
 def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept, seed):
@@ -76,13 +78,15 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept,
         kept = visited[~out]
         mass = len(kept) if problem.weights is None else problem.weights[kept].sum()
         strengths = [PENALTIES[penalty](c / mass, l1_ratio).of_units(unit) for c in candidates]
-        weights, falling = _fitted(problem, kept, initial, strengths, **options)
+        groups = [visited[out & (place // N_PARTS % N_GROUPS == group)] for group in range(N_GROUPS)]
+        for weights, falling in _stages(problem, kept, initial, strengths, **options):
+            losses = np.array([_losses(problem, rows, weights) for rows in groups])
+            if not falling[np.argmin(losses.sum(axis=0))]:
+                break
         unfinished |= falling
-        for group in range(N_GROUPS):
-            rows = visited[out & (place // N_PARTS % N_GROUPS == group)]
-            sums.append(_losses(problem, rows, weights))
-            masses.append(len(rows) if problem.weights is None else problem.weights[rows].sum())
-    return float(candidates[_nearest(np.array(sums), np.array(masses), unfinished)])
+        sums.append(losses)
+        masses += [len(rows) if problem.weights is None else problem.weights[rows].sum() for rows in groups]
+    return float(candidates[_nearest(np.concatenate(sums), np.array(masses), unfinished)])
 
 
 def _place_at_random(problem, rows, generator):
@@ -113,8 +117,8 @@ def _place_by_content(problem, rows, _):
     return np.array([places[key] for key in contents])
 
 
-def _fitted(problem, rows, initial, strengths, *, fit_intercept, seed):
-    """The weights of a model of each strength of the penalty, fitted to some rows; and which need more epochs."""
+def _stages(problem, rows, initial, strengths, *, fit_intercept, seed):
+    """Fit models of each strength of the penalty to some rows; yield their weights, and which need more epochs."""
     weights = problem.weights
     if weights is not None:
         weights = weights * (len(rows) / weights[rows].sum())
@@ -131,17 +135,18 @@ def _fitted(problem, rows, initial, strengths, *, fit_intercept, seed):
     trainer.load(np.tile(initial, len(strengths)))
     trainer.set_penalty(together.penalty)
     one_batch = optimizer._full_batch or len(rows) <= problem.batch_size
-    n_epochs = MOST_EPOCHS if one_batch else int(np.clip(VISITS / len(rows), FEWEST_EPOCHS, MOST_EPOCHS))
+    n_epochs = int(np.clip(VISITS / len(rows), FEWEST_EPOCHS, MOST_EPOCHS))
     objectives = []
-    for _ in range(n_epochs):
-        losses = trainer.epoch(together)
-        columns = losses / together.total_weight + trainer.penalty()
-        objectives.append(columns.reshape(len(strengths), -1).sum(axis=1))
-        earlier, last = objectives[-1 - len(objectives) // 4], objectives[-1]
-        fall = (earlier - last) / np.maximum(np.abs(last), np.finfo(float).tiny)
-        if len(objectives) >= FEWEST_EPOCHS and (fall < SETTLED).all():
-            break
-    return trainer.weights(), fall > STILL_FALLING
+    for _ in range(MOST_STAGES if one_batch else 1):
+        for _ in range(STEPS_OF_A_STAGE if one_batch else n_epochs):
+            losses = trainer.epoch(together)
+            columns = losses / together.total_weight + trainer.penalty()
+            objectives.append(columns.reshape(len(strengths), -1).sum(axis=1))
+            earlier, last = objectives[-1 - len(objectives) // 4], objectives[-1]
+            fall = (earlier - last) / np.maximum(np.abs(last), np.finfo(float).tiny)
+            if len(objectives) >= FEWEST_EPOCHS and (fall < SETTLED).all():
+                break
+        yield trainer.weights(), fall > STILL_FALLING
 
 
 def _losses(problem, rows, weights):

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_diabetes, load_digits, load_iris
 
-from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus, strength
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
@@ -29,6 +29,17 @@ def test_classes_far_apart_need_less_and_noise_needs_more():
     model = SGDClassifierPlus(**SHORT)
     assert multiple(model, *IRIS) < 0.5
     assert multiple(model, *NOISE) == pytest.approx(10)
+
+
+def test_candidates_are_trained_to_their_end(monkeypatch):
+    """Stopped early, weak penalties look better than they are."""
+    X, y = load_digits(return_X_y=True)
+    model = SGDClassifierPlus(**SHORT)
+    assert multiple(model, X, y) == pytest.approx(0.1)
+    monkeypatch.setattr(strength, "MOST_STAGES", 1)
+    assert multiple(model, X, y) == pytest.approx(1)
+    monkeypatch.setattr(strength, "STILL_FALLING", np.inf)
+    assert multiple(model, X, y) == pytest.approx(0.01)
 
 
 def test_where_little_can_be_told_it_is_one():
@@ -92,8 +103,10 @@ def test_several_outputs_and_labels():
 
 def test_partial_fit_goes_on_with_the_multiple_of_a_fit():
     model = SGDClassifierPlus(**SHORT).fit(*IRIS)
+    c = 150 * model.alpha_
+    assert c < 1
     model.partial_fit(*IRIS)
-    assert model.alpha_ == pytest.approx(0.01 / 300)
+    assert model.alpha_ == pytest.approx(c / 300)
 
 
 @pytest.mark.parametrize("n_rows", [150, 1200, 6000])

@@ -134,7 +134,7 @@ def full_gradient(settings, epochs=1):
 def small_fit(settings, epochs, **options):
     X, y = data.iris()
     mine = SGDClassifierPlus(
-        eta0=0.1, max_iter=epochs, tol=None, random_state=0, standardize=False, **options
+        eta0=0.1, alpha=1e-4, max_iter=epochs, tol=None, random_state=0, standardize=False, **options
     )
     return fits(mine, peers.sklearn_sgd(epochs=epochs), "SGDClassifier", X, y)
 
