@@ -217,9 +217,12 @@ def _first_rates(estimator, parameters, problem, *, initial, seed):
 def _of_one_clock(estimator, parameters, problem, *, models, rates):
     """Split models into those that can be trained together.
 
-    The columns of a penalty that waits share a clock, so they need the same rates, times a factor.
+    The columns of a penalty that waits share a clock, so they need the same rates, times a factor. Full gradients have
+    nothing to share but two products, and would all try as many rates and make as many steps as the slowest.
     """
     optimizer = estimator.optimizer_
+    if optimizer._full_batch:
+        return [[model] for model in models]
     name = (
         optimizer._schedule_for(problem.loss)
         if estimator.learning_rate == "auto"
@@ -228,7 +231,7 @@ def _of_one_clock(estimator, parameters, problem, *, models, rates):
     waits = (
         estimator.penalty in ("l1", "elasticnet") or estimator.average or not optimizer._scales_with_gradient
     )
-    if optimizer._full_batch or not waits or SCHEDULES[name].separable:
+    if not waits or SCHEDULES[name].separable:
         return [models]
     parts = {}
     for model in models:

@@ -438,9 +438,9 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     It has the parameters, attributes and conventions of :class:`sklearn.model_selection.GridSearchCV`, and finds the
     same: each model is the one that the estimator alone would fit to the fold. Candidates that differ in `alpha`,
     `l1_ratio`, `eta0`, `max_iter`, `tol` or `n_iter_no_change` are columns that one pass over the rows trains
-    together; those that differ in anything else have passes of their own. Of sgd with a penalty other than l2, or with
-    averaging, and `learning_rate="optimal"` (its "auto"), candidates of other `alpha` or `eta0` have passes of their
-    own too.
+    together; those that differ in anything else have passes of their own. So have candidates of gd (which "auto" takes
+    for dense features), and those of sgd with a penalty other than l2, or with averaging, that differ in `alpha` or
+    `eta0`, with `learning_rate="optimal"` (its "auto").
 
     Parameters
     ----------
