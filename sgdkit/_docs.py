@@ -76,7 +76,7 @@ max_iter : int >= 1, default=1000
 tol : float >= 0, "auto" or None, default="auto"
     Training stops when `n_iter_no_change` epochs in a row have not lowered the objective, loss and penalty together, by
     `tol` times its lowest value so far. With `early_stopping` it is the validation loss that is watched in this
-    way, or a score, which has to rise by `tol` itself. "auto" is 1e-4 for "gd", whose objective has no noise, and 1e-3
+    way, or a score, which has to rise by `tol` itself. "auto" is 1e-5 for "gd", whose objective has no noise, and 1e-3
     for the others. None makes `max_iter` epochs.
 
 shuffle : bool, default=True

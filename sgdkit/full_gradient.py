@@ -2,8 +2,9 @@
 
 import numpy as np
 
-# The rate grows by the first after a step, and shrinks by the second until the loss lies below its quadratic model.
-GROW, SHRINK = 1.5, 0.6
+# The rate grows by the first before a step, by the second before the first few, in which curvature changes most; it
+# shrinks by the last until the loss lies below its quadratic model.
+GROW, GROW_EARLY, EARLY_STEPS, SHRINK = 1.5, 2.5, 10, 0.6
 SMALLEST_RATE = 1e-30
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
@@ -137,7 +138,9 @@ class FullGradient:
             return *scores.at(self._move(V, gradient, self.scale * self.W.dtype.type(rate))), before
         # The first rate is looked for upwards as well, in large steps.
         rises = np.full(self.n_columns, before is None)
-        rates = np.ones(self.n_columns, self.W.dtype) if before is None else before * self.W.dtype.type(GROW)
+        early = self.n_rows_seen < EARLY_STEPS * scores.n_rows
+        grow = self.W.dtype.type(GROW_EARLY if early else GROW)
+        rates = np.ones(self.n_columns, self.W.dtype) if before is None else before * grow
         slack = 10 * np.finfo(self.W.dtype).eps * np.abs(losses)
         ahead = self._along(scores, V, scores_V, gradient)
         while True:
