@@ -165,7 +165,7 @@ for module in (
 # those of sgdkit are relative to the scale of the features.
 
 MODELS = {
-    "sgdkit adagrad": SGDClassifierPlus(random_state=0),
+    "sgdkit adagrad": SGDClassifierPlus(optimizer="adagrad", random_state=0),
     "sgdkit sgd": SGDClassifierPlus(optimizer="sgd", random_state=0),
     "sgdkit adam": SGDClassifierPlus(optimizer="adam", random_state=0),
     "sgdkit rmsprop": SGDClassifierPlus(optimizer="rmsprop", random_state=0),

@@ -7,8 +7,9 @@ optimizer : {"auto", "adagrad", "sgd", "adam", "rmsprop", "gd"} or Optimizer, de
     By name, or an object with its own hyper-parameters, such as ``Adam(beta_2=0.99)``; see
     :mod:`sgdkit.optimizers`. A search reaches those of an object, as in ``optimizer__beta_2``. "auto" is "gd", full
     gradients with acceleration, where features are dense (a tenth of the values are not zero), there are up to
-    10,000,000 values, and the loss is smooth; else it is "adagrad". It is "adagrad" too in `partial_fit`, and where
-    `early_stopping`, `average`, `batch_size`, `learning_rate` or `eta0` is set. What was taken is in `optimizer_`.
+    10,000,000 values and scores, and the loss is smooth; else it is "adagrad". It is "adagrad" too in `partial_fit`,
+    and where `early_stopping`, `average`, `batch_size`, `learning_rate` or `eta0` is set. What was taken is in
+    `optimizer_`.
 
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
     The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
@@ -62,8 +63,8 @@ learning_rate : {"auto", "constant", "invscaling", "optimal", "adaptive"}, defau
 eta0 : float > 0 or "auto", default="auto"
     The first rate, for features as training sees them (see `standardize`). "auto" takes for "adagrad", "adam" and
     "rmsprop" what the size of the rows and of the targets suggests, see the user guide. For "sgd", short pilot runs on
-    2,000 rows (or 20 mini-batches) choose it, in which eleven rates train at once as columns of one pass; and so they
-    do for all of these where the rows are a single batch. For "gd" it
+    2,000 rows (or 20 mini-batches) choose it, in which eleven rates train at once as columns of one pass; where 40
+    rows or more are a single batch, pilots choose around the formula too. For "gd" it
     is left to backtracking. A rate of its choice at which the weights overflow is lowered, and training begins again.
     The rate that was used is in `eta0_`.
 

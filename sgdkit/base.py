@@ -28,6 +28,7 @@ from sklearn.utils.validation import (
 )
 
 from sgdkit._docs import documented
+from sgdkit.full_gradient import gathered
 from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, as_optimizer, suited_to
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates, column_factors
@@ -237,6 +238,11 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             )
         trainer, history = self._train_safely(trainer, problem, initial, seed=seeds[2], score=score)
         self._publish(trainer, history)
+        self._gathered = None
+        if self.optimizer == "auto" and self.optimizer_._full_batch:
+            # For `partial_fit`, which goes on with AdaGrad, and is not to step as if it knew nothing.
+            beginning = self._initial_weights(data, problem, None, None)
+            self._gathered = gathered(problem, beginning, self.fit_intercept)
         if not history.converged and self.tol is not None:
             warn_of_max_iter(self.max_iter, stacklevel=5)
         return self
@@ -342,6 +348,11 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             trainer = self._new_trainer(
                 problem, initial, self._first_rate(problem, initial, seeds[1]), seeds[2]
             )
+            if getattr(self, "_gathered", None) is not None:
+                change = self._scaling.since(known)
+                ratio = 1.0 if change is None else np.append(change[0], 1.0)[:, np.newaxis]
+                trainer.recall(self._gathered * np.square(ratio))
+        self._gathered = None
         history = History(loss_curve=[] if first else list(self.loss_curve_))
         options = {"seed": len(history.loss_curve), "history": history, "tol": None, "max_iter": 1}
         trainer, history = self._train_safely(trainer, problem, initial, **options)
@@ -373,7 +384,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         options = {"penalty": self.penalty, "l1_ratio": l1_ratio, "fit_intercept": self.fit_intercept}
         initial = self._initial_weights(data, problem, None, None)
         unit = self._scaling.unit
-        self._multiple = choose_strength(problem, initial, unit=unit, seed=seed, **options)
+        weight = data.total_weight / data.n_visited
+        self._multiple = choose_strength(problem, initial, unit=unit, row_weight=weight, seed=seed, **options)
         return self._multiple / float(data.total_weight)
 
     def _set_strength(self, problem, alpha):

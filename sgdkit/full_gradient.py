@@ -1,11 +1,11 @@
 """The full-gradient epoch. It is two matrix products, which SciPy and BLAS do best; so no compiled loop of ours."""
 
 import numpy as np
+from scipy.sparse import issparse
 
 # The rate grows by the first before a step, by the second before the first few, in which curvature changes most; it
 # shrinks by the last until the loss lies below its quadratic model.
 GROW, GROW_EARLY, EARLY_STEPS, SHRINK = 1.5, 2.5, 10, 0.6
-SMALLEST_RATE = 1e-30
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
 # The first rate rises by this factor while that holds.
@@ -111,13 +111,14 @@ class FullGradient:
                 risen = ~(self._objectives(step[0], step[2]) <= self._objectives(self.W, scores.losses))
                 if risen.any():
                     self.n_accelerated = np.where(risen, 0, self.n_accelerated)
-                    again = self._step(scores, np.where(risen, 0, share), rate, step[3])
+                    again = self._step(scores, np.where(risen, 0, share), rate, self.rate)
                     step = [np.where(risen, new, old) for new, old in zip(again, step, strict=True)]
         self.previous, scores.previous = self.W, scores.own
         self.W, scores.own, scores.losses, self.rate = step
         scores.n_steps += 1
         if scores.n_steps % REFRESH == 0:
-            scores.own = scores.of(self.W)
+            # Both, for momentum takes their difference, and would multiply an error in it.
+            scores.own, scores.previous = scores.of(self.W), scores.of(self.previous)
         self.n_accelerated = self.n_accelerated + 1
         self.n_rows_seen += scores.n_rows
         if self.average_from and self.n_rows_seen >= self.average_from:
@@ -140,8 +141,13 @@ class FullGradient:
         rises = np.full(self.n_columns, before is None)
         early = self.n_rows_seen < EARLY_STEPS * scores.n_rows
         grow = self.W.dtype.type(GROW_EARLY if early else GROW)
-        rates = np.ones(self.n_columns, self.W.dtype) if before is None else before * grow
-        slack = 10 * np.finfo(self.W.dtype).eps * np.abs(losses)
+        numbers = np.finfo(self.W.dtype)
+        # Where the gradient is 0, any rate will do.
+        largest, smallest = np.sqrt(numbers.max), 1e8 * numbers.tiny
+        rates = (
+            np.ones(self.n_columns, self.W.dtype) if before is None else np.minimum(before * grow, largest)
+        )
+        slack = 10 * numbers.eps * np.abs(losses)
         ahead = self._along(scores, V, scores_V, gradient)
         while True:
             new, new_scores, new_losses = ahead(rates)
@@ -149,7 +155,7 @@ class FullGradient:
             model = (gradient * move + np.square(move) / (2 * rates)).sum(axis=0)
             above = ~(scores.fold(new_losses - losses - scores.n_rows * model - slack) <= 0)
             rises &= ~above & (rates < LARGEST_FIRST_RATE)
-            falls = above & (rates >= SMALLEST_RATE)
+            falls = above & (rates >= smallest)
             if not (rises | falls).any():
                 return new, new_scores, new_losses, rates
             rates = rates * np.where(rises, RISE, np.where(falls, SHRINK, 1)).astype(rates.dtype)
@@ -223,9 +229,9 @@ class _Scores:
         """The rows times an array of shape (n_features, n_columns)."""
         return np.ascontiguousarray(self.X @ coef)
 
-    def total(self, scores):
-        """The sums of losses."""
-        return self.problem.loss.total(scores, self.targets, self.weights)
+    def total(self, scores, derivative=None):
+        """The sums of losses; their derivatives are written to the array that is given."""
+        return self.problem.loss.total(scores, self.targets, self.weights, derivative)
 
     def gradient(self, scores):
         """The losses, and the gradient of their mean over rows with respect to the weights."""
@@ -242,3 +248,21 @@ class _Scores:
             return losses
         models = losses.reshape(-1, self.problem.loss.n_outputs)
         return np.add.reduce(models, axis=1).repeat(self.problem.loss.n_outputs)
+
+
+def gathered(problem, weights, fit_intercept):
+    """About the squared gradients of single rows that an epoch at some weights meets, of the shape of the weights.
+
+    The mean square of a feature is multiplied by the sum of the squared derivatives.
+    """
+    shape = problem.rows.n_features, weights.shape[1]
+    scores = _Scores(problem, FullGradient(None, weights, shape, weights.dtype, fit_intercept=fit_intercept))
+    derivative, X = np.empty_like(scores.own), scores.X
+    scores.total(scores.own, derivative)
+    if issparse(X):
+        squares = np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1])
+    else:
+        squares = np.einsum("ij,ij->j", X, X, dtype=np.float64)
+    return np.outer(
+        np.append(squares / scores.n_rows, fit_intercept), np.square(derivative, dtype=np.float64).sum(axis=0)
+    )

@@ -19,9 +19,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sgdkit.full_gradient import FullGradient
 from sgdkit.updates import AdaGradUpdate, AdamUpdate, RMSPropUpdate, SGDUpdate
 
-# With optimizer="auto", full gradients are for rows with at least this share of non-zeros, and for so many values;
-# the share is that of some of the rows.
-DENSE_SHARE, MOST_VALUES, ROWS_TO_COUNT = 0.1, 10_000_000, 1000
+# With optimizer="auto", full gradients are for rows with at least this share of non-zeros, and for so many values or
+# scores.
+DENSE_SHARE, MOST_VALUES = 0.1, 10_000_000
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -268,17 +268,19 @@ OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop":
 
 
 def suited_to(problem):
-    """The optimizer for a problem: full gradients where features are dense and not too many, and the loss is smooth.
+    """The optimizer for a problem: full gradients where features are dense, values few, and the loss is smooth.
 
     There they need fewer epochs than any other; where features are rare, AdaGrad does.
     """
-    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
-    n_values = len(visited) * problem.rows.n_features
+    rows, everything = problem.rows, problem.order is None
+    visited = slice(None) if everything else problem.order
+    n_values = problem.n_rows * max(rows.n_features, problem.targets.n_columns)
     if not problem.loss.smooth or n_values > MOST_VALUES:
         return AdaGrad()
-    some = problem.rows.X[visited[:: max(1, len(visited) // ROWS_TO_COUNT)]]
-    n_nonzeros = some.nnz if issparse(some) else np.count_nonzero(some)
-    return GD() if n_nonzeros >= DENSE_SHARE * some.shape[0] * some.shape[1] else AdaGrad()
+    counts = np.diff(rows.X.indptr) if issparse(rows.X) else np.count_nonzero(rows.X, axis=1)
+    weights = None if problem.weights is None else problem.weights[visited]
+    share = np.average(counts[visited], weights=weights) / rows.n_features
+    return GD() if share >= DENSE_SHARE else AdaGrad()
 
 
 def numbers_of(optimizer, X):

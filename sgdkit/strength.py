@@ -42,7 +42,7 @@ VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
 STEPS_OF_A_STAGE, MOST_STAGES = 20, 12
 
 
-def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept, seed):
+def choose_strength(problem, initial, *, penalty, l1_ratio, unit, row_weight, fit_intercept, seed):
     """Return c, one of the candidates.
 
     Parameters
@@ -56,6 +56,8 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept,
     l1_ratio : float
     unit : float
         That of the weights in the penalty.
+    row_weight : float
+        The mean of the rows' weights, which those of a problem are divided by.
     fit_intercept : bool
     seed : int
         Of the rows that take part, and of their division.
@@ -77,7 +79,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, fit_intercept,
         out = place % N_PARTS == part
         kept = visited[~out]
         mass = len(kept) if problem.weights is None else problem.weights[kept].sum()
-        strengths = [PENALTIES[penalty](c / mass, l1_ratio).of_units(unit) for c in candidates]
+        strengths = [PENALTIES[penalty](c / (mass * row_weight), l1_ratio).of_units(unit) for c in candidates]
         groups = [visited[out & (place // N_PARTS % N_GROUPS == group)] for group in range(N_GROUPS)]
         for weights, falling in _stages(problem, kept, initial, strengths, **options):
             losses = np.array([_losses(problem, rows, weights) for rows in groups])

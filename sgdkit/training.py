@@ -224,6 +224,11 @@ class Trainer:
         for block, update in zip(self.columns, self.updates, strict=True):
             update.load(weights if len(self.updates) == 1 else weights[:, block])
 
+    def recall(self, squares):
+        """Begin as if squared gradients had been met: AdaGrad's sums, of the shape of the weights."""
+        for block, update in zip(self.columns, self.updates, strict=True):
+            update.slot(1)[...] = np.sqrt(squares[:, block])
+
     def rescale(self, ratio, drift):
         """Go on with features whose gradients are `ratio` times what they were; see `Scaling.since`."""
         for update in self.updates:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -910,6 +911,24 @@ def test_auto_goes_on_in_chunks_with_adagrad_and_warm_with_what_it_took():
     assert model.optimizer_ == AdaGrad()
     assert model.t_ == 1 + len(DENSE[1])
     assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.5 * before
+
+
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_a_chunk_after_a_fit_changes_little(n_rows):
+    model = SGDClassifierPlus(random_state=0).fit(*DENSE)
+    before = log_loss(DENSE[1], model.predict_proba(DENSE[0]))
+    loaded = pickle.loads(pickle.dumps(model))
+    for own in model, loaded:
+        own.partial_fit(DENSE[0][:n_rows], DENSE[1][:n_rows])
+    assert_array_equal(loaded.coef_, model.coef_)
+    assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.05 * before
+
+
+def test_a_constant_output_among_others_is_no_hindrance():
+    X = DENSE[0].astype(np.float32)
+    model = SGDRegressorPlus().fit(X, np.column_stack([np.zeros(len(X)), X[:, 0]]))
+    assert model.optimizer_ == GD()
+    assert_allclose(model.coef_[0], 0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "tol"), [("gd", 1e-5), ("adagrad", 1e-3), ("auto", 1e-5)])

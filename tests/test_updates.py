@@ -617,6 +617,28 @@ def test_momentum_and_rates_of_a_column_do_not_depend_on_the_others():
     assert dropped.all()
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_scores_that_are_summed_up_from_step_to_step_do_not_drift(dtype):
+    setup = make_setup(GD(), dtype=dtype)
+    problem, update = make_problem(setup), setup.update()
+    for _ in range(400):
+        update.epoch(problem, None)
+    expected = problem.rows.X @ update.W[:-1] + update.W[-1]
+    assert_allclose(
+        update._cached.own, expected, rtol=500 * np.finfo(dtype).eps, atol=500 * np.finfo(dtype).eps
+    )
+
+
+def test_where_the_gradient_is_nothing_rates_stay_finite():
+    setup = make_setup(GD(), loss="squared_error")
+    setup.t = np.column_stack([np.zeros(N_ROWS), setup.t[:, 1]])
+    problem, update = make_problem(setup), setup.update()
+    for _ in range(2500):
+        update.epoch(problem, None)
+    assert np.isfinite(update.rate).all()
+    assert np.isfinite(update.W).all()
+
+
 def test_a_pickled_full_gradient_goes_on_identically():
     setup = make_setup(GD(nesterov=True), **strengths("elasticnet"))
     problem, update = make_problem(setup), setup.update()
