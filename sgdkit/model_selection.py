@@ -38,7 +38,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 from sgdkit._docs import documented
 from sgdkit.base import BaseSGDPlus
 from sgdkit.candidates import OF_A_COLUMN, Fold, Group, fit_group, hashed, sharing_key
-from sgdkit.optimizers import numbers_of
+from sgdkit.optimizers import numbers_together
 from sgdkit.rows import Rows
 
 # Numbers in the array of scores of several models on a test set.
@@ -178,7 +178,9 @@ class Evaluation:
                 n_classes = len(np.unique(fold.y))
                 n_columns = n_classes if n_classes > 2 else 1
             # The state, the weights to return, and those that scores are computed from.
-            n_slots = numbers_of(group.estimator.optimizer, fold.X) + bool(group.estimator.average) + 2
+            n_slots = (
+                numbers_together(group.estimator.optimizer, fold.X.dtype) + bool(group.estimator.average) + 2
+            )
             size = (fold.X.shape[1] + 1) * n_columns * n_slots
             yield from group.split(max(1, int(numbers / size)))
 

@@ -283,13 +283,11 @@ def suited_to(problem):
     return GD() if share >= DENSE_SHARE else AdaGrad()
 
 
-def numbers_of(optimizer, X):
-    """Roughly how many numbers an optimizer, or the one that "auto" may take, holds for each weight."""
-    optimizer = GD() if optimizer == "auto" else as_optimizer(optimizer)
-    if optimizer._full_batch:
-        # Two models, a gradient and a move; and of each row two scores, the next one and a derivative.
-        return 4 * (1 + X.shape[0] / (X.shape[1] + 1))
-    return optimizer._update(optimizer, None, (0, 1), X.dtype).n_slots
+def numbers_together(optimizer, dtype):
+    """How many numbers an optimizer holds for each weight of models that it trains together; "auto" at the most."""
+    optimizer = AdaGrad() if optimizer == "auto" else as_optimizer(optimizer)
+    # Full gradients train one model after the other.
+    return 0 if optimizer._full_batch else optimizer._update(optimizer, None, (0, 1), dtype).n_slots
 
 
 def as_optimizer(optimizer):

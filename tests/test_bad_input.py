@@ -498,7 +498,7 @@ def test_an_overflow_in_partial_fit_leaves_the_model_before():
     assert np.isfinite(model.set_params(eta0=0.01).partial_fit(X, X[:, 0]).coef_).all()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
 @pytest.mark.parametrize("scale", [1e-30, 1e-8, 1e8, 1e30])
 @pytest.mark.parametrize(
     ("estimator", "loss"),
@@ -520,7 +520,7 @@ def test_nothing_is_ever_silently_nan(estimator, loss, scale, optimizer):
         assert np.isfinite(model.loss_curve_).all()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 @pytest.mark.parametrize("loss", sorted(set(REGRESSOR_LOSSES) - {"poisson", "gamma"}))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
