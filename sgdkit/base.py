@@ -238,11 +238,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             )
         trainer, history = self._train_safely(trainer, problem, initial, seed=seeds[2], score=score)
         self._publish(trainer, history)
-        self._gathered = None
-        if self.optimizer == "auto" and self.optimizer_._full_batch:
-            # For `partial_fit`, which goes on with AdaGrad, and is not to step as if it knew nothing.
-            beginning = self._initial_weights(data, problem, None, None)
-            self._gathered = gathered(problem, beginning, self.fit_intercept)
+        self._gathered = self._for_adagrad(data, problem)
         if not history.converged and self.tol is not None:
             warn_of_max_iter(self.max_iter, stacklevel=5)
         return self
@@ -289,6 +285,12 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         settings = {"eta0", "learning_rate", "batch_size"}
         stochastic = self.early_stopping or self.average or any(getattr(self, s) != "auto" for s in settings)
         self.optimizer_ = suited_to(problem) if whole and not stochastic else AdaGrad()
+
+    def _for_adagrad(self, data, problem):
+        """What `partial_fit` needs to go on with AdaGrad after full gradients, and not step as if it knew nothing."""
+        if self.optimizer != "auto" or not self.optimizer_._full_batch:
+            return None
+        return gathered(problem, self._initial_weights(data, problem, None, None), self.fit_intercept)
 
     def _new_course(self, score, history=None, *, keeps_last=True, **options):
         """The course of a model with these parameters, but for the options."""

@@ -31,7 +31,7 @@ CANDIDATES_OF_ONE_BATCH = 10.0 ** np.arange(-3, 2.01, 0.25)
 CANDIDATES_AROUND = 10.0 ** np.arange(-1, 1.01, 0.25)
 # A sample has rows at random, and those that have the largest norms of all: they are what makes a rate too large.
 SAMPLE_ROWS, LARGEST_ROWS = 2000, 20
-# A batch of fewer rows, as chunks may be, does not tell what suits the next ones.
+# A batch of fewer different rows, as chunks may be, does not tell what suits the next ones.
 FEWEST_ROWS = 40
 SAMPLE_BATCHES = 20
 # Pilots of one batch make so many steps, and are compared after the first ones.
@@ -58,7 +58,7 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
         Of the sample, and of its shuffling.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    alone = problem.one_batch and problem.n_rows >= FEWEST_ROWS
+    alone = problem.one_batch and _has_many_rows(problem)
     sample, initial = _sample(problem, _rows(problem, optimizer, generator), initial)
     if not optimizer._scales_with_gradient:
         rate = _size(sample) / _row_size(sample) * (1 - optimizer._momentum)
@@ -90,6 +90,37 @@ def _rows(problem, optimizer, generator):
         norms = _squared_norms(problem.rows.X)[visited]
         some = np.union1d(some, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
     return visited[np.sort(some)]
+
+
+def contents(problem, rows):
+    """Yield what each row holds: the target, the features and their values, to single precision.
+
+    Repeated rows and weighted ones are scaled by the same numbers but for their last bits.
+    """
+    X, targets = problem.rows.X, problem.targets.values
+    for row in rows:
+        if issparse(X):
+            own = slice(X.indptr[row], X.indptr[row + 1])
+            features, values = X.indices[own], X.data[own]
+        else:
+            features = np.flatnonzero(X[row])
+            values = X[row, features]
+        yield (
+            targets[row].tobytes(),
+            features.astype(np.int64).tobytes(),
+            values.astype(np.float32).tobytes(),
+        )
+
+
+def _has_many_rows(problem):
+    """Whether there are as many different rows as it takes; equal ones are one row and its weight."""
+    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    different = set()
+    for content in contents(problem, visited):
+        different.add(content)
+        if len(different) == FEWEST_ROWS:
+            return True
+    return False
 
 
 def _pilot(sample, optimizer, schedule, *, rates, initial, **options):

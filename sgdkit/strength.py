@@ -15,11 +15,10 @@ Invariants:
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import issparse
 
 from sgdkit.optimizers import suited_to
 from sgdkit.penalties import PENALTIES, Penalty
-from sgdkit.rates import choose_rates
+from sgdkit.rates import choose_rates, contents
 from sgdkit.schedules import Constant
 from sgdkit.training import Trainer
 
@@ -103,20 +102,9 @@ def _place_at_random(problem, rows, generator):
 
 def _place_by_content(problem, rows, _):
     """A place for each row, the same for equal rows, by what they hold; class by class."""
-    X, targets = problem.rows.X, problem.targets.values
-
-    def content(row):
-        if issparse(X):
-            own = slice(X.indptr[row], X.indptr[row + 1])
-            features, values = X.indices[own], X.data[own]
-        else:
-            features = np.flatnonzero(X[row])
-            values = X[row, features]
-        return targets[row].tobytes(), features.astype(np.int64).tobytes(), values.tobytes()
-
-    contents = [content(row) for row in rows]
-    places = {key: place for place, key in enumerate(sorted(set(contents)))}
-    return np.array([places[key] for key in contents])
+    held = list(contents(problem, rows))
+    places = {key: place for place, key in enumerate(sorted(set(held)))}
+    return np.array([places[key] for key in held])
 
 
 def _stages(problem, rows, initial, strengths, *, fit_intercept, seed):

@@ -133,6 +133,18 @@ def test_of_one_batch_the_rate_is_near_the_best_of_a_grid(optimizer, n_epochs):
     assert auto <= 1.15 * min(others)
 
 
+@pytest.mark.parametrize("optimizer", [*CLOSED_FORM, "sgd"])
+@pytest.mark.parametrize("n_rows", [25, 60])
+def test_of_one_batch_weights_are_repetition(optimizer, n_rows):
+    model = SGDClassifierPlus(optimizer=optimizer, max_iter=5, tol=None, random_state=0)
+    rows, labels = X[:n_rows], LABELS[:n_rows]
+    weighted = clone(model).fit(rows, labels, sample_weight=np.full(n_rows, 2.0))
+    repeated = clone(model).fit(np.repeat(rows, 2, axis=0), np.repeat(labels, 2))
+    assert_allclose(weighted.eta0_, repeated.eta0_, rtol=1e-9)
+    assert_allclose(weighted.alpha_, repeated.alpha_, rtol=1e-9)
+    assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "rmsprop"])
 def test_a_few_long_rows_lower_the_rate(optimizer):
     rows, labels = np.tile(X, (4, 1)), np.tile(LABELS, 4)
