@@ -7,20 +7,10 @@ import numpy as np
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+from sgdkit.compiler cimport SGDKIT_PREFETCH, within
 from sgdkit.losses cimport Loss
 from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets
 from sgdkit.updates cimport Update
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    /* The empty statement is an effect; without one, GCC drops calls of functions that do nothing but prefetch. */
-    #define SGDKIT_PREFETCH(address) do { __builtin_prefetch(address, 0, 3); __asm__ volatile (""); } while (0)
-    #else
-    #define SGDKIT_PREFETCH(address)
-    #endif
-    """
-    void SGDKIT_PREFETCH(const void* address) noexcept nogil
 
 # How many rows ahead of its turn a row's indices and values are fetched, and the weights that they point at.
 cdef enum:
@@ -201,12 +191,12 @@ cdef inline void read(
         update.read_f64(features, x, n, scores)
 
 
-cdef inline void derive(Pass p, Py_ssize_t row, double share, const floating* unused) noexcept nogil:
-    """Write the weighted derivative of a row's loss for every column, and add the loss to the sums.
+cdef inline within derive(Pass p, Py_ssize_t row, double share, Py_ssize_t m, const floating* unused) noexcept nogil:
+    """Write the weighted derivative of a row's loss for each of `m` columns, and add the loss to the sums.
 
     `share` is the row's part of its mini-batch.
     """
-    cdef Py_ssize_t c, m = p.update.n_columns
+    cdef Py_ssize_t c
     cdef floating* derivative = <floating*> p.derivative
     cdef floating* value = <floating*> p.value
     cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0
@@ -218,6 +208,7 @@ cdef inline void derive(Pass p, Py_ssize_t row, double share, const floating* un
     for c in range(m):
         derivative[c] *= <floating> (weight * share)
         p.sums[c] += weight * value[c]
+    return 0
 
 
 cdef inline void step(
@@ -244,7 +235,11 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
         row = row_at(p, i)
         n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
         read(update, features, x, n, <floating*> p.scores)
-        derive(p, row, 1.0, x)
+        if update.n_columns == 1:
+            # With a constant, the compiler drops the loops over columns.
+            derive(p, row, 1.0, 1, x)
+        else:
+            derive(p, row, 1.0, update.n_columns, x)
         step(update, features, x, n, 1, &p.rates[i, 0])
 
 
@@ -295,7 +290,7 @@ cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept 
             n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
             read(update, features, x, n, <floating*> p.scores)
-            derive(p, row, 1.0 / (last - first), x)
+            derive(p, row, 1.0 / (last - first), update.n_columns, x)
             accumulate(p, features, x, n)
         step(update, p.touched, <const floating*> p.ones, n_touched, last - first, &p.rates[b, 0])
         for k in range(n_touched):

@@ -16,7 +16,8 @@ import numpy as np
 from cython cimport floating
 from libc.math cimport exp, expf, fabs, fabsf, log, logf
 
-from sgdkit.exponential cimport exp_nonpositive, log1p_unit, step_at_zero, step_at_zero
+from sgdkit.compiler cimport cloned
+from sgdkit.exponential cimport exp_nonpositive, log1p_unit, step_at_zero
 from sgdkit.rows cimport Targets, get_targets
 
 
@@ -162,7 +163,7 @@ cdef class Loss:
         return np.asarray(sums)
 
 
-cdef inline void log_loss(
+cdef cloned log_loss(
     const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
 ) noexcept nogil:
     cdef Py_ssize_t c
@@ -173,6 +174,7 @@ cdef inline void log_loss(
         e = exp_nonpositive(-_abs(z))
         value[c] = <floating> 0.5 * (_abs(z) - z) + log1p_unit(e)
         gradient[c] = -t[c] * (right * e + (one - right)) / (one + e)
+    return 0
 
 
 cdef class LogLoss(Loss):
@@ -572,7 +574,7 @@ cdef inline floating sum_of(const floating* s, Py_ssize_t n) noexcept nogil:
     return (a + b) + (c + d)
 
 
-cdef inline void softmax(
+cdef cloned softmax(
     const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
 ) noexcept nogil:
     cdef Py_ssize_t c
@@ -587,6 +589,7 @@ cdef inline void softmax(
         gradient[c] = gradient[c] / total - (t[c] > 0)
         value[c] = 0
     value[0] = _log(total) + (top - own)
+    return 0
 
 
 cdef class Softmax(Loss):

@@ -1,5 +1,5 @@
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 
 
 cdef class Rows:
@@ -71,11 +71,15 @@ cdef inline void get_targets(Targets targets, Py_ssize_t i, floating* out) noexc
     """Write the target of row `i` for every column."""
     cdef Py_ssize_t c
     cdef int32_t code
+    cdef uint32_t other
     cdef const double* y
     if targets.labels:
         code = targets.codes[i]
         for c in range(targets.n_columns):
-            out[c] = <floating> (2 * (targets.modelled[c] == code) - 1)
+            # The highest bit says whether they differ; of a comparison the compiler may make a branch, which guesses.
+            other = <uint32_t> (targets.modelled[c] ^ code)
+            other |= 0 - other
+            out[c] = <floating> (1 - <int32_t> (other >> 31 << 1))
     else:
         y = targets.outputs + i * targets.n_outputs
         for c in range(targets.n_columns):

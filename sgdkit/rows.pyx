@@ -10,10 +10,19 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
+from libc.stdint cimport uint32_t, uint64_t
+
+from sgdkit.compiler cimport cloned
+
 
 ctypedef fused index_t:
     int32_t
     int64_t
+
+
+ctypedef fused bits_t:
+    uint32_t
+    uint64_t
 
 
 cdef class Rows:
@@ -76,16 +85,32 @@ def without_zeros(const floating[:, ::1] X):
     return not zeros
 
 
+cdef cloned look_at(const bits_t* bits, Py_ssize_t n, bits_t exponent, bits_t* zeros, bits_t* odd) noexcept nogil:
+    cdef bits_t some_zeros = 0, some_odd = 0
+    cdef Py_ssize_t k
+    for k in range(n):
+        some_zeros |= <bits_t> ((bits[k] << 1) == 0)
+        some_odd |= <bits_t> ((bits[k] & exponent) == exponent)
+    zeros[0], odd[0] = some_zeros, some_odd
+    return 0
+
+
+def look_at_bits(const bits_t[::1] bits, bits_t exponent):
+    """Whether there are zeros among floating-point numbers, and whether all are finite: not all bits of `exponent` set.
+
+    Integers are compared as fast as memory gives them; comparisons of floating-point numbers are not vectorised.
+    """
+    cdef bits_t zeros = 0, odd = 0
+    if bits.shape[0]:
+        with nogil:
+            look_at(&bits[0], bits.shape[0], exponent, &zeros, &odd)
+    return bool(zeros), not odd
+
+
 def look_at_values(data):
-    """Whether there are zeros, and whether all values are finite; a stretch at a time, to take no room beside them."""
-    zeros, finite = False, True
-    with np.errstate(over="ignore", invalid="ignore"):
-        for begin in range(0, len(data), 1 << 15):
-            part = data[begin:begin + (1 << 15)]
-            zeros = zeros or (part == 0).any()
-            # A sum may overflow where its terms are finite.
-            finite = finite and (np.isfinite(part.sum()) or np.isfinite(part).all())
-    return zeros, finite
+    """Whether there are zeros, and whether all values are finite."""
+    bits = np.dtype(f"u{data.itemsize}").type
+    return look_at_bits(data.view(bits), np.array(np.inf, data.dtype).view(bits))
 
 
 def rows_rise(

@@ -32,12 +32,15 @@ from cython cimport floating
 from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t
 
+from sgdkit.compiler cimport SGDKIT_ONE_BY_ONE, apart, cloned, within
 from sgdkit.penalties cimport shrink
 
 from sgdkit.penalties import Penalty
 
 
 cdef enum:
+    # Bytes that are fetched from memory together.
+    LINE = 64
     # So many columns are scored at a time.
     TILE = 16
     # So many features of a single column are worked on at a time, each where a column would be.
@@ -49,15 +52,19 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* A function of its own: inlined into a loop, GCC no longer sees that its statements do the same four times. */
-    #if defined(__GNUC__) || defined(__clang__)
-    #define SGDKIT_APART __attribute__((noinline)) int
-    #pragma GCC diagnostic ignored "-Wattributes"
-    #else
-    #define SGDKIT_APART int
-    #endif
+    /* The compiler would check, record by record, whether what is read and what is written overlap. */
+    #define SGDKIT_SUBTRACT(name, number)                                                                   \\
+        static inline void name(                                                                            \\
+            number *SGDKIT_RESTRICT w, const number *SGDKIT_RESTRICT moves, number x, Py_ssize_t n          \\
+        ) {                                                                                                 \\
+            for (Py_ssize_t c = 0; c < n; c++)                                                              \\
+                w[c] -= x * moves[c];                                                                       \\
+        }
+    SGDKIT_SUBTRACT(sgdkit_subtract_f32, float)
+    SGDKIT_SUBTRACT(sgdkit_subtract_f64, double)
     """
-    ctypedef int apart "SGDKIT_APART"
+    void sgdkit_subtract_f32(float* w, const float* moves, float x, Py_ssize_t n) noexcept nogil
+    void sgdkit_subtract_f64(double* w, const double* moves, double x, Py_ssize_t n) noexcept nogil
 
 
 ctypedef struct SGDRule:
@@ -244,37 +251,51 @@ cdef inline void step_features(
     step_columns(u, rule, features + k, x + k, n - k, gradient, 1, usual_record(rule), False, True)
 
 
-cdef inline void move_columns(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, const floating* moves,
-    Py_ssize_t n_columns, Py_ssize_t record,
+cdef inline void subtract(floating* w, const floating* moves, floating x, Py_ssize_t n) noexcept nogil:
+    """Take `x` times `moves` from `w`."""
+    if floating is float:
+        sgdkit_subtract_f32(w, moves, x, n)
+    else:
+        sgdkit_subtract_f64(w, moves, x, n)
+
+
+cdef inline void move_features(
+    floating* weights, const int32_t* features, const floating* x, Py_ssize_t n, floating move,
 ) noexcept nogil:
-    cdef floating* w
-    cdef Py_ssize_t k, c
-    for k in range(n):
-        w = <floating*> u.state + features[k] * record
-        for c in range(n_columns):
-            w[c] -= x[k] * moves[c]
+    """The same for features of a single column, of records of one number."""
+    cdef Py_ssize_t k = 0
+    while k + 4 <= n:
+        weights[features[k]] -= x[k] * move
+        weights[features[k + 1]] -= x[k + 1] * move
+        weights[features[k + 2]] -= x[k + 2] * move
+        weights[features[k + 3]] -= x[k + 3] * move
+        k += 4
+    for k in range(k, n):
+        weights[features[k]] -= x[k] * move
 
 
-cdef inline void move(Update u, const int32_t* features, const floating* x, Py_ssize_t n) noexcept nogil:
+cdef inline within move(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
+) noexcept nogil:
     """Step along a gradient that is `x[k]` times the same for all features."""
+    cdef floating* state = <floating*> u.state
     cdef const floating* gradient = <const floating*> u.gradient
     cdef floating* moves = <floating*> u.steps
-    cdef floating only = gradient[0] * moves[0]
-    cdef Py_ssize_t c
-    if u.n_columns == 1 and u.record_size == 1:
-        # With constants, the compiler drops the loop over columns.
-        move_columns(u, features, x, n, &only, 1, 1)
-        return
-    for c in range(u.n_columns):
+    cdef Py_ssize_t k, c
+    for c in range(n_columns):
         moves[c] *= gradient[c]
-    move_columns(u, features, x, n, moves, u.n_columns, u.record_size)
+    if n_columns == 1 and u.record_size == 1:
+        move_features(state, features, x, n, moves[0])
+        return 0
+    for k in range(n):
+        subtract(state + features[k] * u.record_size, moves, x[k], n_columns)
+    return 0
 
 
-cdef inline void step(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+cdef inline within step_of(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t m,
 ) noexcept nogil:
-    """Move the intercept, and the weights of the features that were read, whose gradients are `x[k] * gradient[k]`."""
+    """Move the intercept, and the weights of the features that were read, in all `m` columns."""
     cdef int32_t intercept = <int32_t> u.n_features
     cdef floating one = 1
     cdef floating* steps = <floating*> u.steps
@@ -282,35 +303,54 @@ cdef inline void step(
     cdef const floating* gradient = <const floating*> u.gradient
     cdef Py_ssize_t c
     if u.rate_stride:
-        for c in range(u.n_columns):
+        for c in range(m):
             steps[c] = <floating> u.rates[c] * scale[c]
     else:
-        for c in range(u.n_columns):
+        for c in range(m):
             steps[c] = <floating> u.rates[0] * scale[c]
     if u.fit_intercept:
         gradient = <const floating*> u.intercept_gradient
-        step_columns(u, rule, &intercept, &one, 1, gradient, u.n_columns, u.record_size, u.average, False)
+        step_columns(u, rule, &intercept, &one, 1, gradient, m, u.record_size, u.average, False)
         gradient = <const floating*> u.gradient
     if u.scaled:
         if u.together:
-            for c in range(u.n_columns):
+            for c in range(m):
                 steps[c] *= <floating> u.growth[0]
         else:
-            for c in range(u.n_columns):
+            for c in range(m):
                 steps[c] *= <floating> u.growth[c]
     # With constants, the compiler drops loops and branches.
     if u.average or not u.plain:
-        step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, u.average, False)
+        step_columns(u, rule, features, x, n, gradient, m, u.record_size, u.average, False)
     elif Rule is SGDRule and u.gradient_stride == 0:
-        move(u, features, x, n)
-    elif u.n_columns == 1 and u.record_size == usual_record(rule):
+        move(u, features, x, n, m)
+    elif m == 1 and u.record_size == usual_record(rule):
         step_features(u, rule, features, x, n, gradient)
     else:
-        step_columns(u, rule, features, x, n, gradient, u.n_columns, u.record_size, False, True)
-    turn(u, one)
+        step_columns(u, rule, features, x, n, gradient, m, u.record_size, False, True)
+    turn(u, one, m)
+    return 0
 
 
-cdef inline void turn(Update u, floating unused) noexcept nogil:
+cdef cloned step_many(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+) noexcept nogil:
+    step_of(u, rule, features, x, n, u.n_columns)
+    return 0
+
+
+cdef inline void step(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+) noexcept nogil:
+    """Move the weights, whose gradients are `x[k] * gradient[k]`, and turn the clocks."""
+    if u.n_columns == 1:
+        # With a constant, the compiler drops all loops over columns.
+        step_of(u, rule, features, x, n, 1)
+    else:
+        step_many(u, rule, features, x, n)
+
+
+cdef inline within turn(Update u, floating unused, Py_ssize_t m) noexcept nogil:
     """Turn the clocks after a step."""
     cdef floating* inverse = <floating*> u.inverse
     u.clock += u.rates[0]
@@ -319,12 +359,13 @@ cdef inline void turn(Update u, floating unused) noexcept nogil:
         u.n_averaged += 1
     if u.scaled:
         if u.rate_stride:
-            grow(u, u.rates, inverse, u.n_columns, True)
+            grow(u, u.rates, inverse, m, True)
         else:
-            grow(u, u.rates, inverse, 1 if u.together else u.n_columns, False)
+            grow(u, u.rates, inverse, 1 if u.together else m, False)
+    return 0
 
 
-cdef inline void grow(
+cdef inline within grow(
     Update u, const double* rates, floating* inverse, Py_ssize_t n, bint own_rates,
 ) noexcept nogil:
     cdef double* growth = u.growth
@@ -340,6 +381,7 @@ cdef inline void grow(
         large |= not growth[c] < u.largest_growth
     if large:
         fold(u, inverse)
+    return 0
 
 
 cdef inline void fold(Update u, floating* inverse) noexcept nogil:
@@ -446,14 +488,21 @@ cdef inline void score_columns(
     for c in range(width):
         sums[c] = 0
     # Four at a time, because each addition to a score waits for the one before.
-    for k in range(0, n - 3, 4):
+    k = 0
+    while k + 4 <= n:
+        if width == 1:
+            # Else the compiler shuffles indices and values for longer than it multiplies.
+            SGDKIT_ONE_BY_ONE(k)
         w0 = state + features[k] * record
         w1 = state + features[k + 1] * record
         w2 = state + features[k + 2] * record
         w3 = state + features[k + 3] * record
         for c in range(width):
             sums[c] += (x[k] * w0[c] + x[k + 1] * w1[c]) + (x[k + 2] * w2[c] + x[k + 3] * w3[c])
-    for k in range(n - n % 4, n):
+        k += 4
+    for k in range(k, n):
+        if width == 1:
+            SGDKIT_ONE_BY_ONE(k)
         w0 = state + features[k] * record
         for c in range(width):
             sums[c] += x[k] * w0[c]
@@ -461,13 +510,13 @@ cdef inline void score_columns(
         scores[first + c] = sums[c]
 
 
-cdef inline void score(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+cdef inline within score(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
 ) noexcept nogil:
-    """Write the score of a row for every column."""
+    """Write the score of a row for each of `m` columns."""
     cdef const floating* intercept = <const floating*> u.state + u.n_features * u.record_size
     cdef const floating* inverse = <const floating*> u.inverse
-    cdef Py_ssize_t first = 0, m = u.n_columns, c
+    cdef Py_ssize_t first = 0, c
     # With constants, the compiler drops and unrolls loops.
     if m == 1 and u.record_size == 1:
         score_columns(u, features, x, n, scores, 0, 1, 1)
@@ -492,6 +541,26 @@ cdef inline void score(
             scores[c] *= inverse[0 if u.together else c]
     for c in range(m):
         scores[c] += intercept[c]
+    return 0
+
+
+cdef cloned read_many(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+) noexcept nogil:
+    catch_up(u, features, n, <floating> u.clock)
+    score(u, features, x, n, scores, u.n_columns)
+    return 0
+
+
+cdef inline void read(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+) noexcept nogil:
+    """Bring the features of a row up to date, and score it."""
+    if u.n_columns == 1:
+        catch_up(u, features, n, <floating> u.clock)
+        score(u, features, x, n, scores, 1)
+    else:
+        read_many(u, features, x, n, scores)
 
 
 cdef void flush(Update u, floating* state) noexcept nogil:
@@ -534,7 +603,7 @@ cdef class Update:
     optimizer : Optimizer
         The hyper-parameters.
     record : ndarray of shape (n_features + 1, n_slots * n_columns + n_shared), or None
-        The state to go on from; None begins at zero.
+        The state to go on from, which is taken over if it is laid out as one is here; None begins at zero.
     shape : tuple of int (n_features, n_columns)
     dtype : {numpy.float32, numpy.float64}
     fit_intercept : bool, default=True
@@ -561,12 +630,11 @@ cdef class Update:
         self.clock, self.n_rows_seen, self.n_averaged = clocks
         if record is None:
             width = self.n_slots * self.n_columns + self.n_shared
-            self._hold(np.zeros((self.n_features + 1, width), dtype=dtype))
+            self._hold(zero_records(self.n_features + 1, width, dtype))
             self._start()
         else:
-            # That of a memory-mapped pickle cannot be written to.
-            self._hold(record if record.flags.writeable else record.copy())
-            self.n_shared = self.record_size - self.n_slots * self.n_columns
+            self._hold(record)
+            self.n_shared = record.shape[1] - self.n_slots * self.n_columns
         self.set_columns(Penalty(0.0, 0.0), np.ones(self.n_columns))
 
     def __reduce__(self):
@@ -605,15 +673,21 @@ cdef class Update:
     def _lay_out(self, n_shared):
         """Widen or narrow the records, whose clocks are at zero."""
         if n_shared != self.n_shared:
-            record = np.zeros((self.n_features + 1, self.n_slots * self.n_columns + n_shared), self.record.dtype)
-            kept = min(record.shape[1], self.record_size)
+            width = self.n_slots * self.n_columns + n_shared
+            record, kept = zero_records(self.n_features + 1, width, self.record.dtype), min(width, self.record.shape[1])
             record[:, :kept] = self.record[:, :kept]
             self.n_shared = n_shared
             self._hold(record)
 
     def _hold(self, record):
-        self.record, self.record_size = record, record.shape[1]
-        self.state = <void*> <size_t> record.__array_interface__["data"][0]
+        self.record = own = zero_records(*record.shape, record.dtype)
+        # That of a memory-mapped pickle cannot be written to.
+        if record.flags.writeable and record.strides == own.strides and not address(record) % LINE:
+            self.record = record
+        else:
+            own[...] = record
+        self.record_size = own.strides[0] // own.itemsize
+        self.state = <void*> <size_t> address(self.record)
 
     cdef void* _vector(self, name, values, dtype=None) except NULL:
         """Keep an array of a number for each column, and return its address."""
@@ -650,10 +724,12 @@ cdef class Update:
     def take(self, columns):
         """The update of some of the columns, between two epochs."""
         fields = np.arange(self.n_slots * self.n_columns).reshape(self.n_slots, -1)[:, columns].ravel()
-        shared = np.arange(self.n_slots * self.n_columns, self.record_size)
+        shared = np.arange(self.n_slots * self.n_columns, self.record.shape[1])
+        kept = np.append(fields, shared)
+        record = zero_records(len(self.record), len(kept), self.record.dtype)
+        np.take(self.record, kept, axis=1, out=record, mode="clip")
         return _rebuild(
-            type(self), self.optimizer, np.ascontiguousarray(self.record[:, np.append(fields, shared)]),
-            (self.n_features, len(columns)), self.fit_intercept, self.average_from,
+            type(self), self.optimizer, record, (self.n_features, len(columns)), self.fit_intercept, self.average_from,
             (self.clock, self.n_rows_seen, self.n_averaged),
         )
 
@@ -705,12 +781,26 @@ cdef class Update:
         pass
 
     cdef void read_f32(self, const int32_t* features, const float* x, Py_ssize_t n, float* scores) noexcept nogil:
-        catch_up(self, features, n, <float> self.clock)
-        score(self, features, x, n, scores)
+        read(self, features, x, n, scores)
 
     cdef void read_f64(self, const int32_t* features, const double* x, Py_ssize_t n, double* scores) noexcept nogil:
-        catch_up(self, features, n, self.clock)
-        score(self, features, x, n, scores)
+        read(self, features, x, n, scores)
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def zero_records(n_records, width, dtype):
+    """Records of zeros, the first of which begins with a line of cache.
+
+    Those longer than two lines all begin with a half of one, for which some room is left between them.
+    """
+    size = np.dtype(dtype).itemsize
+    stride = width if width * size <= 2 * LINE else width + -width % (LINE // 2 // size)
+    whole = np.zeros(n_records * stride + LINE // size, dtype)
+    first = -address(whole) % LINE // size
+    return whole[first:first + n_records * stride].reshape(n_records, stride)[:, :width]
 
 
 def _rebuild(cls, optimizer, record, shape, fit_intercept, average_from, clocks):

@@ -442,6 +442,22 @@ def test_a_read_only_state_is_not_written_to(optimizer):
     assert optimizer._update(optimizer, record, shape, record.dtype).record.flags.writeable
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_columns", [1, 7, 16, 45])
+@pytest.mark.parametrize("optimizer", [SGD(), AdaGrad(), Adam()])
+def test_records_begin_with_lines_of_cache(optimizer, n_columns, dtype):
+    update = optimizer._update(optimizer, None, (50, n_columns), dtype)
+    update.record[...] = np.arange(update.record.size).reshape(update.record.shape)
+    fewer = update.take(np.arange(n_columns // 2 + 1))
+    assert_array_equal(fewer.slot(0), update.slot(0)[:, : n_columns // 2 + 1])
+    for one in (update, fewer, pickle.loads(pickle.dumps(update))):
+        step, width = one.record.strides[0], one.record.shape[1] * one.record.itemsize
+        assert one.record.ctypes.data % 64 == 0
+        assert step % 32 == 0 or width <= 128
+        assert step <= 1.25 * width
+    assert_array_equal(one.record, update.record)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2])
 @ALL_OPTIMIZERS
 def test_an_untouched_coordinate_keeps_its_record(optimizer, batch_size):

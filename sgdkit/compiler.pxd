@@ -1,0 +1,35 @@
+"""What the C compiler is told that Cython has no word for; nothing, where the compiler has none either."""
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #pragma GCC diagnostic ignored "-Wattributes"
+    /* The empty statement is an effect; without one, GCC drops calls of functions that do nothing but prefetch. */
+    #define SGDKIT_PREFETCH(address) do { __builtin_prefetch(address, 0, 3); __asm__ volatile (""); } while (0)
+    /* Keeps a loop over k from being vectorised. */
+    #define SGDKIT_ONE_BY_ONE(k) __asm__ ("" : "+r" (k))
+    #define SGDKIT_WITHIN __attribute__((always_inline)) int
+    #define SGDKIT_APART __attribute__((noinline)) int
+    #define SGDKIT_RESTRICT __restrict__
+    #else
+    #define SGDKIT_PREFETCH(address)
+    #define SGDKIT_ONE_BY_ONE(k)
+    #define SGDKIT_WITHIN int
+    #define SGDKIT_APART int
+    #define SGDKIT_RESTRICT
+    #endif
+    #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
+    #define SGDKIT_CLONED __attribute__((noinline, target_clones("avx2", "default"))) int
+    #else
+    #define SGDKIT_CLONED SGDKIT_APART
+    #endif
+    """
+    void SGDKIT_PREFETCH(const void* address) noexcept nogil
+    void SGDKIT_ONE_BY_ONE(Py_ssize_t k) noexcept nogil
+    # Inlined wherever it is called: an argument that is a constant there is one inside, and loops over it are dropped.
+    ctypedef int within "SGDKIT_WITHIN"
+    # A function of its own: inlined into a loop, GCC no longer sees that its statements do the same four times.
+    ctypedef int apart "SGDKIT_APART"
+    # Compiled for processors with AVX2 as well, and chosen when the module is loaded. The results are the same to the
+    # last bit, since nothing is reordered, and no multiplication fused with an addition.
+    ctypedef int cloned "SGDKIT_CLONED"
