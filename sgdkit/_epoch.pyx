@@ -120,6 +120,28 @@ cdef class Pass:
                 visit(self, <double*> self.values)
         return self._sums.copy()
 
+    def visit_epochs(self, orders, rates):
+        """Visit all rows several times over.
+
+        Parameters
+        ----------
+        orders : ndarray of int32 or int64 of shape (n_epochs, n_rows)
+        rates : ndarray of float64 of shape (n_steps,) or (n_steps, n_columns)
+            Those of the steps of all epochs.
+
+        Returns
+        -------
+        sums, penalties : ndarray of float64 of shape (n_epochs, n_columns)
+            The sums of losses of each epoch, as of `visit`, and the penalty after it.
+        """
+        n_epochs, n_steps = len(orders), len(rates) // len(orders)
+        sums, penalties = np.empty((n_epochs, self.update.n_columns)), np.empty((n_epochs, self.update.n_columns))
+        for epoch in range(n_epochs):
+            sums[epoch] = self.visit(orders[epoch], rates[epoch * n_steps:(epoch + 1) * n_steps])
+            self.update.flush()
+            penalties[epoch] = self.update.penalty()
+        return sums, penalties
+
     cdef void* allocate(self, size, dtype, fill=None) except? NULL:
         array = np.empty(size, dtype) if fill is None else np.full(size, fill, dtype)
         self._arrays.append(array)
@@ -304,18 +326,19 @@ cdef inline void visit(Pass p, floating* value_buffer) noexcept nogil:
         visit_batches(p, p.update, value_buffer)
 
 
-def shuffle_stretch(int32_t[::1] order, const uint64_t[::1] randoms, Py_ssize_t last):
-    """Draw the numbers for the places `last`, `last - 1`, ... of an order from those not yet drawn (Fisher & Yates).
+def shuffle_stretch(int32_t[:, ::1] orders, const uint64_t[:, ::1] randoms, Py_ssize_t last):
+    """Draw the numbers for the places `last`, `last - 1`, ... of orders from those not yet drawn (Fisher & Yates).
 
     A random number of 32 bits times the number of candidates, without its lowest 32 bits, is the candidate's place
     (Lemire, 2019, without his correction of a bias that is below n / 2^32).
     """
-    cdef Py_ssize_t k
+    cdef Py_ssize_t i, k
     cdef uint64_t place
     cdef int32_t drawn
     with nogil:
-        for k in range(randoms.shape[0]):
-            place = ((randoms[k] >> 32) * <uint64_t> (last - k + 1)) >> 32
-            drawn = order[place]
-            order[place] = order[last - k]
-            order[last - k] = drawn
+        for i in range(orders.shape[0]):
+            for k in range(randoms.shape[1]):
+                place = ((randoms[i, k] >> 32) * <uint64_t> (last - k + 1)) >> 32
+                drawn = orders[i, place]
+                orders[i, place] = orders[i, last - k]
+                orders[i, last - k] = drawn

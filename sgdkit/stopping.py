@@ -37,6 +37,11 @@ class Patience:
     def exhausted(self):
         return self.tol is not None and self.n_idle >= self.n_iter_no_change
 
+    @property
+    def left(self):
+        """After how many more epochs it may be exhausted."""
+        return np.inf if self.tol is None else self.n_iter_no_change - self.n_idle
+
     def see(self, value):
         """Take in the value of an epoch, and return whether it is the lowest so far."""
         first = self.best == np.inf

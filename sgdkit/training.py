@@ -240,6 +240,22 @@ class Trainer:
             return self.updates[0].penalty()
         return np.concatenate([update.penalty() for update in self.updates])
 
+    def epochs(self, problem, n_most, *, shuffle=True):
+        """Pass over the rows up to `n_most` times, as often as is worth one call.
+
+        Returns
+        -------
+        losses, penalties : ndarray of float64 of shape (n_epochs, n_columns)
+            Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it.
+        """
+        n_epochs = min(n_most, CHUNK_ROWS // max(problem.n_rows, 1))
+        if n_epochs < 2 or self.optimizer._full_batch or len(self.updates) > 1:
+            return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
+        orders = self._orders(problem, n_epochs, shuffle)
+        rates = self._rates(n_epochs * -(-problem.n_rows // problem.batch_size))
+        (one,) = self._passes_of(problem)
+        return one.visit_epochs(orders, rates)
+
     def epoch(self, problem, *, shuffle=True):
         """Pass once over the rows, and return each column's weighted sum of losses.
 
@@ -252,36 +268,43 @@ class Trainer:
             return self.updates[0].epoch(
                 problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
-        if self._passes is None or self._passes[0] is not problem:
-            self._passes = (
-                problem,
-                [self._pass(problem, *block) for block in zip(self.columns, self.updates, strict=True)],
-            )
-        order = self._order(problem, shuffle)
-        chunks = self._chunks(problem, order)
+        passes = self._passes_of(problem)
+        chunks = self._chunks(problem, self._orders(problem, 1, shuffle)[0])
         # A pool for one block would only cost time.
         with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
-            sums = sum(self._visit(problem, chunk, pool) for chunk in chunks)
+            sums = sum(self._visit(problem, chunk, passes, pool) for chunk in chunks)
         for update in self.updates:
             update.flush()
         return sums
 
-    def _order(self, problem, shuffle):
-        """The rows to visit, as 32-bit numbers where these do; the order in a single batch does not matter."""
+    def _orders(self, problem, n_epochs, shuffle):
+        """The rows to visit in each epoch, as 32-bit numbers where these do; in a single batch the order is no matter.
+
+        They have the shape (n_epochs, n_rows).
+        """
         short = problem.rows.n_rows < 2**31
         dtype = np.int32 if short else np.int64
         everything = problem.order is None
         order = np.arange(problem.rows.n_rows, dtype=dtype) if everything else problem.order.astype(dtype)
+        orders = order[np.newaxis] if n_epochs == 1 else np.tile(order, (n_epochs, 1))
         if not shuffle or len(order) <= problem.batch_size:
-            return order
+            return orders
         if not short:
-            self.generator.shuffle(order)
-            return order
+            self.generator.permuted(orders, axis=1, out=orders)
+            return orders
         # Several times as fast as NumPy's; a stretch at a time, to take little room.
         for end in range(len(order), 0, -CHUNK_ROWS):
-            randoms = self.generator.bit_generator.random_raw(min(end, CHUNK_ROWS))
-            shuffle_stretch(order, randoms, end - 1)
-        return order
+            size = min(end, CHUNK_ROWS)
+            randoms = self.generator.bit_generator.random_raw(n_epochs * size).reshape(n_epochs, size)
+            shuffle_stretch(orders, randoms, end - 1)
+        return orders
+
+    def _passes_of(self, problem):
+        """A `Pass` for each block of columns, kept from epoch to epoch."""
+        if self._passes is None or self._passes[0] is not problem:
+            blocks = zip(self.columns, self.updates, strict=True)
+            self._passes = problem, [self._pass(problem, *block) for block in blocks]
+        return self._passes[1]
 
     @staticmethod
     def _pass(problem, block, update):
@@ -298,11 +321,14 @@ class Trainer:
             return [order]
         return (order[begin : begin + size] for begin in range(0, len(order), size))
 
-    def _visit(self, problem, chunk, pool):
-        n_steps = -(-len(chunk) // problem.batch_size)
-        rates = self.schedule.rates(np.arange(self.n_steps + 1, self.n_steps + n_steps + 1, dtype=np.float64))
+    def _rates(self, n_steps):
+        """The rates of the steps to come, which are counted as taken."""
+        first = self.n_steps + 1
         self.n_steps += n_steps
-        passes = self._passes[1]
+        return self.schedule.rates(np.arange(first, first + n_steps, dtype=np.float64))
+
+    def _visit(self, problem, chunk, passes, pool):
+        rates = self._rates(-(-len(chunk) // problem.batch_size))
         if len(passes) == 1:
             return passes[0].visit(chunk, rates)
         return np.concatenate(list(pool.map(lambda one: one.visit(chunk, rates), passes)))
@@ -379,8 +405,16 @@ class Course:
                 )
             )
 
+    @property
+    def n_sure(self):
+        """So many epochs are sure to come, unless one fails."""
+        return min(self.max_iter - self.n_epochs, self.patience.left)
+
     def see(self, objective, score, *, weights, columns, trainer):
-        """Take in an epoch; `score` is a number, None, or why there is none."""
+        """Take in an epoch; `score` is a number, None, or why there is none.
+
+        The weights are None in an epoch that cannot be the last.
+        """
         if isinstance(score, Exception):
             self.fail(score)
             return
@@ -403,7 +437,7 @@ class Course:
         self.over = self.over or self.n_epochs == self.max_iter
         if self.over:
             self.first_rate = float(trainer.rates(1)[columns].max())
-        if lowest if score is not None else self.keeps_last or self.over:
+        if weights is not None and (lowest if score is not None else self.keeps_last or self.over):
             self.history.keep(weights if weights.shape[1] == len(columns) else weights[:, columns])
 
     def fail(self, error):
@@ -435,18 +469,16 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
     try:
         while True:
             begin = time.perf_counter()
-            losses = trainer.epoch(problem, shuffle=shuffle)
-            objectives = losses / total_weight + trainer.penalty()
-            objectives = np.add.reduce(objectives.reshape(len(active), -1), axis=1).tolist()
-            weights = trainer.weights()
-            for model, course in enumerate(active):
-                if not course.over:
-                    course.check(objectives[model], trainer, columns[model], ceiling)
-            live = [model for model, course in enumerate(active) if not course.over]
-            scores = _scores(score, weights, [columns[model] for model in live])
-            for model, validation_score in zip(live, scores, strict=True):
-                progress = objectives[model], validation_score
-                active[model].see(*progress, weights=weights, columns=columns[model], trainer=trainer)
+            watched = score is not None or report is not None
+            n_most = 1 if watched else min(course.n_sure for course in active if not course.over)
+            losses, penalties = trainer.epochs(problem, n_most, shuffle=shuffle)
+            objectives = (losses / total_weight + penalties).reshape(len(losses), len(active), -1)
+            objectives, weights = np.add.reduce(objectives, axis=2).tolist(), trainer.weights()
+            for epoch in objectives[:-1]:
+                _take_in(active, epoch, None, None, columns=columns, trainer=trainer, ceiling=ceiling)
+            _take_in(
+                active, objectives[-1], weights, score, columns=columns, trainer=trainer, ceiling=ceiling
+            )
             if report is not None:
                 report(active, trainer, time.perf_counter() - begin)
             going_on = [model for model, course in enumerate(active) if not course.over]
@@ -459,6 +491,18 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
                 trainer.set_penalty(problem.penalty)
     finally:
         trainer.release()
+
+
+def _take_in(courses, objectives, weights, score, *, columns, trainer, ceiling):
+    """Tell the courses that go on of an epoch."""
+    for course, objective, own in zip(courses, objectives, columns, strict=True):
+        if not course.over:
+            course.check(objective, trainer, own, ceiling)
+    live = [model for model, course in enumerate(courses) if not course.over]
+    scores = _scores(score, weights, [columns[model] for model in live])
+    for model, validation_score in zip(live, scores, strict=True):
+        progress = objectives[model], validation_score
+        courses[model].see(*progress, weights=weights, columns=columns[model], trainer=trainer)
 
 
 def _scores(score, weights, columns):

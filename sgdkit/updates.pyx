@@ -175,7 +175,7 @@ cdef inline floating direction(
         return slot[stride]
 
 
-cdef inline void step_columns(
+cdef inline within step_columns(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
     Py_ssize_t n_columns, Py_ssize_t record, bint average, bint plain,
 ) noexcept nogil:
@@ -196,6 +196,7 @@ cdef inline void step_columns(
             if average:
                 slot[last + c] -= weight * move
         gradient += stride
+    return 0
 
 
 cdef inline Py_ssize_t usual_slots(const Rule* rule) noexcept nogil:
@@ -343,9 +344,15 @@ cdef inline void step(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     """Move the weights, whose gradients are `x[k] * gradient[k]`, and turn the clocks."""
+    # With constants, the compiler drops and unrolls all loops over columns.
     if u.n_columns == 1:
-        # With a constant, the compiler drops all loops over columns.
         step_of(u, rule, features, x, n, 1)
+    elif u.n_columns == 2:
+        step_of(u, rule, features, x, n, 2)
+    elif u.n_columns == 3:
+        step_of(u, rule, features, x, n, 3)
+    elif u.n_columns == 4:
+        step_of(u, rule, features, x, n, 4)
     else:
         step_many(u, rule, features, x, n)
 
@@ -361,7 +368,10 @@ cdef inline within turn(Update u, floating unused, Py_ssize_t m) noexcept nogil:
         if u.rate_stride:
             grow(u, u.rates, inverse, m, True)
         else:
-            grow(u, u.rates, inverse, 1 if u.together else m, False)
+            if u.together:
+                grow(u, u.rates, inverse, 1, False)
+            else:
+                grow(u, u.rates, inverse, m, False)
     return 0
 
 
@@ -473,7 +483,7 @@ cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, float
         catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False)
 
 
-cdef inline void score_columns(
+cdef inline within score_columns(
     Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t first,
     Py_ssize_t width, Py_ssize_t record,
 ) noexcept nogil:
@@ -508,6 +518,7 @@ cdef inline void score_columns(
             sums[c] += x[k] * w0[c]
     for c in range(width):
         scores[first + c] = sums[c]
+    return 0
 
 
 cdef inline within score(
@@ -556,11 +567,18 @@ cdef inline void read(
     Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     """Bring the features of a row up to date, and score it."""
-    if u.n_columns == 1:
-        catch_up(u, features, n, <floating> u.clock)
-        score(u, features, x, n, scores, 1)
-    else:
+    if u.n_columns > 4:
         read_many(u, features, x, n, scores)
+        return
+    catch_up(u, features, n, <floating> u.clock)
+    if u.n_columns == 1:
+        score(u, features, x, n, scores, 1)
+    elif u.n_columns == 2:
+        score(u, features, x, n, scores, 2)
+    elif u.n_columns == 3:
+        score(u, features, x, n, scores, 3)
+    else:
+        score(u, features, x, n, scores, 4)
 
 
 cdef void flush(Update u, floating* state) noexcept nogil:

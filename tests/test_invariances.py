@@ -65,6 +65,27 @@ def assert_same_model(a, b, rtol=0.0):
     assert_allclose(a.eta0_, b.eta0_, rtol=rtol)
 
 
+# ---------------------------------------------------------------------------------------- epochs in one call
+
+
+@pytest.mark.parametrize("learning_rate", ["invscaling", "adaptive"])
+@pytest.mark.parametrize("tol", [None, 1e-2, 10.0])
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_epochs_are_the_same_one_by_one(kind, optimizer, batch_size, tol, learning_rate):
+    """A fit that prints a line an epoch looks at each of them; others run as many in one call as are sure to come."""
+    X = make_X()
+    options = {"optimizer": optimizer, "batch_size": batch_size, "tol": tol, "max_iter": 33}
+    options |= {"learning_rate": learning_rate, "eta0": 0.05, "n_iter_no_change": 3}
+    together = make(kind, **options).fit(X, make_y(X, kind))
+    one_by_one = make(kind, verbose=1, **options).fit(X, make_y(X, kind))
+    assert_same_model(together, one_by_one)
+    assert together.t_ == one_by_one.t_
+    # The shuffling goes on from the same place.
+    assert_same_model(*(model.partial_fit(X, make_y(X, kind)) for model in (together, one_by_one)))
+
+
 # ---------------------------------------------------------------------------------------- dense equals sparse
 
 

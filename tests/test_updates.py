@@ -735,9 +735,9 @@ def test_any_number_of_features_in_a_row(optimizer, n_nonzeros):
 
 @pytest.mark.parametrize("n", [1, 2, 5, 1000])
 def test_a_shuffle_is_a_permutation(n):
-    order = np.arange(n, dtype=np.int32)
-    shuffle_stretch(order, np.random.PCG64(0).random_raw(n), n - 1)
-    assert_array_equal(np.sort(order), np.arange(n))
+    orders = np.tile(np.arange(n, dtype=np.int32), (2, 1))
+    shuffle_stretch(orders, np.random.PCG64(0).random_raw(2 * n).reshape(2, n), n - 1)
+    assert_array_equal(np.sort(orders), np.tile(np.arange(n), (2, 1)))
 
 
 def test_every_order_is_as_likely():
@@ -745,7 +745,7 @@ def test_every_order_is_as_likely():
     generator = np.random.PCG64(0)
     for _ in range(6000):
         order = np.arange(3, dtype=np.int32)
-        shuffle_stretch(order, generator.random_raw(3), 2)
+        shuffle_stretch(order[np.newaxis], generator.random_raw(3)[np.newaxis], 2)
         counts[tuple(order)] = counts.get(tuple(order), 0) + 1
     assert len(counts) == 6
     # Five standard deviations.
