@@ -61,7 +61,7 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     alone = problem.one_batch and _has_many_rows(problem)
     sample, initial = _sample(problem, _rows(problem, optimizer, generator), initial)
     if not optimizer._scales_with_gradient:
-        rate = _size(sample) / _row_size(sample) * (1 - optimizer._momentum)
+        rate = _size(sample) / _row_size(problem) * (1 - optimizer._momentum)
         if not optimizer._decays:
             rate /= _falling(problem, schedule)
         # A rate that is not to fall has to suit the end of training, of which pilots see nothing.
@@ -87,7 +87,7 @@ def _rows(problem, optimizer, generator):
         return visited
     some = generator.choice(len(visited), n_sample, replace=False)
     if optimizer._scales_with_gradient:
-        norms = _squared_norms(problem.rows.X)[visited]
+        norms = problem.rows.squared_norms()[visited]
         some = np.union1d(some, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
     return visited[np.sort(some)]
 
@@ -174,24 +174,23 @@ def _sample(problem, rows, initial):
     return replace(problem, rows=Rows(X), targets=targets, weights=weights, order=None), initial
 
 
-def _squared_norms(X):
-    """``||x||^2`` of each row, the intercept's 1 included."""
-    if issparse(X):
-        squares = X.copy()
-        squares.data = np.square(X.data, dtype=np.float64)
-        return 1.0 + np.asarray(squares.sum(axis=1)).ravel()
-    return 1.0 + np.einsum("ij,ij->i", X, X, dtype=np.float64)
+def _squared_norms(problem):
+    """``||x||^2`` of the rows that are visited, the intercept's 1 included, and their weights."""
+    visited = slice(None) if problem.order is None else problem.order
+    weights = np.ones(problem.rows.n_rows) if problem.weights is None else problem.weights
+    return 1.0 + problem.rows.squared_norms()[visited], weights[visited]
 
 
 def _mean_square(problem):
     """The weighted mean of ``||x||^2``."""
-    return np.average(_squared_norms(problem.rows.X), weights=problem.weights)
+    norms, weights = _squared_norms(problem)
+    return np.average(norms, weights=weights)
 
 
 def _row_size(problem):
     """r, the size of a row."""
-    norms = _squared_norms(problem.rows.X)
-    return np.sqrt(np.average(norms, weights=norms if problem.weights is None else norms * problem.weights))
+    norms, weights = _squared_norms(problem)
+    return np.sqrt(np.average(norms, weights=norms * weights))
 
 
 def _size(problem):

@@ -68,6 +68,24 @@ cdef class Rows:
         """The mean number of stored values a row."""
         return (self.X.size if self.dense else self.X.nnz) / max(self.n_rows, 1)
 
+    def squared_norms(self):
+        """``||x||^2`` of each row."""
+        norms = np.zeros(self.n_rows)
+        cdef double* address = <double*> <size_t> norms.__array_interface__["data"][0]
+        if self.dtype == np.float32:
+            add_squares(self, <const float*> self.values, address)
+        else:
+            add_squares(self, <const double*> self.values, address)
+        return norms
+
+
+cdef void add_squares(Rows rows, const floating* values, double* norms) noexcept:
+    cdef Py_ssize_t i, k
+    with nogil:
+        for i in range(rows.n_rows):
+            for k in range(begin(rows, i), begin(rows, i + 1)):
+                norms[i] += <double> values[k] * <double> values[k]
+
 
 cdef const void* address(array) except? NULL:
     return <const void*> <size_t> array.__array_interface__["data"][0]

@@ -181,3 +181,15 @@ def test_candidates_of_a_search_have_the_same_rate(optimizer):
     model = SGDClassifierPlus(optimizer=optimizer, max_iter=2, random_state=0)
     search = OnePassGridSearchCV(model, {"alpha": [1e-5, 1e-2]}, cv=2).fit(X, LABELS)
     assert search.best_estimator_.eta0_ == clone(model).fit(X, LABELS).eta0_
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_few_long_rows_count_wherever_they_are(form):
+    """A sample of the rows may hold none of them."""
+    rows, labels = np.tile(X, (6, 1)), np.tile(LABELS, 6)
+    rows[1234] *= 100
+    norms = 1 + (rows**2).sum(axis=1)
+    models = [SGDClassifierPlus(optimizer="adagrad", **{**SETTINGS, "random_state": seed}) for seed in (0, 1)]
+    for model in models:
+        model.fit(form(rows), labels)
+        assert_allclose(model.eta0_, SIZE_OF_LABELS / np.sqrt((norms**2).mean() / norms.mean()))
