@@ -16,7 +16,7 @@ import numpy as np
 from cython cimport floating
 from libc.math cimport exp, expf, fabs, fabsf, log, logf
 
-from sgdkit.compiler cimport cloned
+from sgdkit.compiler cimport cloned, within
 from sgdkit.exponential cimport exp_nonpositive, log1p_unit, step_at_zero
 from sgdkit.rows cimport Targets, get_targets
 
@@ -124,7 +124,7 @@ cdef class Loss:
         ----------
         scores : ndarray of shape (n_rows, n_columns)
         targets : Targets
-        sample_weight : ndarray of float64 of shape (n_rows,), default=None
+        sample_weight : ndarray of float64 of shape (n_rows,) or (n_rows, n_columns), default=None
         gradient : ndarray of shape (n_rows, n_columns), default=None
             If given, the weighted derivative of each row's loss is written to it.
 
@@ -134,13 +134,15 @@ cdef class Loss:
             A coupled loss leaves its sum in the first column of each model.
         """
         cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0, i, c
-        # Of a pointwise loss, the rows of a single column are as good as columns of one row.
-        cdef Py_ssize_t block = 256 if m == 1 and not self.coupled else 1, n
+        # Columns of several rows are as good as columns of one row.
+        cdef Py_ssize_t block = max(1, 256 // m), n
         dtype = np.float32 if floating is float else np.float64
         cdef floating[::1] t = np.empty(block * m, dtype), v = np.empty(block * m, dtype)
         cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
-        cdef const double[::1] weights = sample_weight
         cdef bint weighted = sample_weight is not None, keep = gradient is not None
+        cdef const double[:, ::1] weights = sample_weight.reshape(n_rows, -1) if weighted else None
+        # Each column has weights of its own, or all have the same.
+        cdef bint own = weighted and weights.shape[1] == m
         cdef double[::1] sums = np.zeros(m)
         cdef floating* out
         cdef double weight = 1.0
@@ -155,8 +157,10 @@ cdef class Loss:
                 else:
                     self.evaluate_f64(&scores[first, 0], &t[0], n * m, out, &v[0])
                 for i in range(n):
-                    weight = weights[first + i] if weighted else 1.0
+                    weight = weights[first + i, 0] if weighted else 1.0
                     for c in range(m):
+                        if own:
+                            weight = weights[first + i, c]
                         sums[c] += weight * v[i * m + c]
                         out[i * m + c] *= <floating> weight
                 first += n
@@ -574,21 +578,40 @@ cdef inline floating sum_of(const floating* s, Py_ssize_t n) noexcept nogil:
     return (a + b) + (c + d)
 
 
-cdef cloned softmax(
-    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value,
+cdef within softmax_of(
+    const floating* s, const floating* t, Py_ssize_t n, Py_ssize_t m, floating* gradient, floating* value,
 ) noexcept nogil:
-    cdef Py_ssize_t c
-    cdef floating top = maximum(s, n), own = 0, total
+    """Of n columns, m a model; exponentials are taken of all columns at once, since a model may have few."""
+    cdef Py_ssize_t model, k, c
+    cdef floating top, own, total, one = 1
+    for model in range(n // m):
+        k = model * m
+        top = maximum(s + k, m)
+        own = 0
+        for c in range(k, k + m):
+            gradient[c] = s[c] - top
+            own = gradient[c] if t[c] > 0 else own
+            value[c] = 0
+        value[k] = -own
     for c in range(n):
-        gradient[c] = exp_nonpositive(s[c] - top)
-    total = sum_of(gradient, n)
-    for c in range(n):
-        if t[c] > 0:
-            own = s[c]
-    for c in range(n):
-        gradient[c] = gradient[c] / total - (t[c] > 0)
-        value[c] = 0
-    value[0] = _log(total) + (top - own)
+        gradient[c] = exp_nonpositive(gradient[c])
+    for model in range(n // m):
+        k = model * m
+        total = sum_of(gradient + k, m)
+        value[k] += _log(total)
+        for c in range(k, k + m):
+            gradient[c] = gradient[c] * (one / total) - (t[c] > 0)
+    return 0
+
+
+cdef cloned softmax(
+    const floating* s, const floating* t, Py_ssize_t n, Py_ssize_t m, floating* gradient, floating* value,
+) noexcept nogil:
+    # Loops over three columns, the fewest there are, are dropped where the compiler knows of it.
+    if m == 3:
+        softmax_of(s, t, n, 3, gradient, value)
+    else:
+        softmax_of(s, t, n, m, gradient, value)
     return 0
 
 
@@ -601,18 +624,12 @@ cdef class Softmax(Loss):
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
     ) noexcept nogil:
-        cdef Py_ssize_t c, k, m = self.n_outputs
-        for k in range(n // m):
-            c = k * m
-            softmax(scores + c, targets + c, m, gradient + c, value + c)
+        softmax(scores, targets, n, self.n_outputs, gradient, value)
 
     cdef void evaluate_f64(
         self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
     ) noexcept nogil:
-        cdef Py_ssize_t c, k, m = self.n_outputs
-        for k in range(n // m):
-            c = k * m
-            softmax(scores + c, targets + c, m, gradient + c, value + c)
+        softmax(scores, targets, n, self.n_outputs, gradient, value)
 
 
 cdef inline void crammer_singer(

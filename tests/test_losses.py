@@ -189,6 +189,24 @@ def test_total_is_the_weighted_sum(name, loss, dtype):
     assert_allclose(gradient, weights[:, np.newaxis] * derivatives, rtol=4 * np.finfo(dtype).eps)
 
 
+@ALL_DTYPES
+@ALL_CASES
+def test_columns_may_have_weights_of_their_own(name, loss, dtype):
+    """Of more models than one, and of more rows than are evaluated at a time."""
+    t = np.tile(targets_for(name, 300), 2)
+    scores = scores_for(t, dtype=dtype)
+    n_columns, n_models = t.shape[1], 2 if loss.coupled else t.shape[1]
+    own = np.random.default_rng(3).integers(0, 3, (300, n_models)).astype(np.float64)
+    weights, gradient = np.repeat(own, n_columns // n_models, axis=1), np.empty_like(scores)
+    together = loss.total(scores, Targets(t, np.arange(n_columns)), weights, gradient)
+    for columns in np.arange(n_columns).reshape(n_models, -1):
+        alone, first = np.ascontiguousarray(scores[:, columns]), columns[0]
+        alone_gradient = np.empty_like(alone)
+        sums = loss.total(alone, Targets(t, columns), np.ascontiguousarray(weights[:, first]), alone_gradient)
+        assert_allclose(together[first], sums[0], rtol=1e-12)
+        assert_array_equal(gradient[:, columns], alone_gradient)
+
+
 def test_labels_are_targets_of_one_against_the_rest():
     labels = np.array([2, 0, 1, 1])
     t = np.where(labels[:, np.newaxis] == np.array([1, 2]), 1.0, -1.0)
