@@ -3,13 +3,12 @@
 import numpy as np
 from scipy.sparse import issparse
 
-# The rate grows by the first before a step, by the second before the first few, in which curvature changes most; it
-# shrinks by the last until the loss lies below its quadratic model.
-GROW, GROW_EARLY, EARLY_STEPS, SHRINK = 1.5, 2.5, 10, 0.6
+from sgdkit.backtracking import Tries, combine
+
+# A rate grows by no more than the first at a time, the second in the first few steps, in which curvature changes most.
+GROW, GROW_EARLY, EARLY_STEPS = 1.5, 2.5, 10
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
-# The first rate rises by this factor while that holds.
-RISE, LARGEST_FIRST_RATE = 8.0, 1e12
 
 
 class FullGradient:
@@ -25,6 +24,8 @@ class FullGradient:
         Steps since the momentum was last dropped; columns of one model drop it together.
     rate : ndarray of shape (n_columns,) or None
         The rates that backtracking has reached; None before the first step.
+    aim : ndarray of shape (n_columns,) or None
+        The rates that the last step has found to be good.
     """
 
     def __init__(self, optimizer, record, shape, dtype, *, fit_intercept=True, average_from=0):
@@ -33,7 +34,7 @@ class FullGradient:
         self.fit_intercept = fit_intercept
         self.average_from = average_from
         self.n_rows_seen = self.n_averaged = 0
-        self.rate = None
+        self.rate = self.aim = None
         self._cached = None
         self.load(np.zeros((self.n_features + 1, self.n_columns), dtype) if record is None else record)
 
@@ -42,7 +43,7 @@ class FullGradient:
 
     def load(self, weights):
         """Go on from other weights, with no momentum and no average."""
-        self.W = np.array(weights)
+        self.W = np.array(weights, order="C")
         self.previous = self.W
         self.total = np.zeros_like(self.W) if self.average_from else None
         self.n_averaged, self.n_accelerated = 0, np.zeros(self.n_columns, self.W.dtype)
@@ -62,9 +63,11 @@ class FullGradient:
         shape = self.n_features, len(columns)
         options = {"fit_intercept": self.fit_intercept, "average_from": self.average_from}
         other = FullGradient(self.optimizer, self.W[:, columns], shape, self.W.dtype, **options)
-        other.previous = other.W if self.previous is self.W else self.previous[:, columns]
+        if self.previous is not self.W:
+            other.previous = np.ascontiguousarray(self.previous[:, columns])
         other.total = None if self.total is None else self.total[:, columns]
-        other.rate = None if self.rate is None else self.rate[columns]
+        if self.rate is not None:
+            other.rate, other.aim = self.rate[columns], self.aim[columns]
         other.n_accelerated = self.n_accelerated[columns]
         for name in ("n_rows_seen", "n_averaged"):
             setattr(other, name, getattr(self, name))
@@ -78,12 +81,17 @@ class FullGradient:
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
+        if self._cached is not None and self._cached.penalties is not None:
+            return self._cached.penalties
+        return self._penalties(self.W)
+
+    def _penalties(self, weights):
         with np.errstate(invalid="ignore"):
-            return self._penalty.value(self.W[:-1]) + 0 * self.W[-1]
+            return self._penalty.value(weights[:-1]) + 0 * weights[-1]
 
     def set_columns(self, penalty, scale):
         """Set the penalty, and the factor of each column's rate."""
-        self._penalty = penalty
+        self._penalty, self._cached = penalty, None
         self.scale = np.asarray(scale, dtype=self.W.dtype)
 
     def flush(self):
@@ -103,18 +111,19 @@ class FullGradient:
         scores = self._cached
         accelerates = self.optimizer.nesterov and problem.loss.smooth
         share = accelerates * self.n_accelerated / (self.n_accelerated + 3)
-        with np.errstate(over="ignore", invalid="ignore"):
-            step = self._step(scores, share, rate, self.rate)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            step = self._step(scores, share, rate)
             if rate is None and share.any():
                 if scores.losses is None:
-                    scores.losses = scores.at(self.W)[2]
-                risen = ~(self._objectives(step[0], step[2]) <= self._objectives(self.W, scores.losses))
+                    scores.losses, scores.penalties = scores.total(scores.own), self._penalties(self.W)
+                before = scores.objectives(scores.losses, scores.penalties)
+                risen = ~(scores.objectives(*step[2:4]) <= before)
                 if risen.any():
                     self.n_accelerated = np.where(risen, 0, self.n_accelerated)
-                    again = self._step(scores, np.where(risen, 0, share), rate, self.rate)
+                    again = self._step(scores, np.where(risen, 0, share), rate)
                     step = [np.where(risen, new, old) for new, old in zip(again, step, strict=True)]
         self.previous, scores.previous = self.W, scores.own
-        self.W, scores.own, scores.losses, self.rate = step
+        self.W, scores.own, scores.losses, scores.penalties, self.rate, self.aim = step
         scores.n_steps += 1
         if scores.n_steps % REFRESH == 0:
             # Both, for momentum takes their difference, and would multiply an error in it.
@@ -126,39 +135,35 @@ class FullGradient:
             self.n_averaged += 1
         return scores.losses
 
-    def _step(self, scores, share, rate, before):
-        """A step from ``V = W + share * (W - previous)``: the new weights, their scores and losses, and the rates.
+    def _step(self, scores, share, rate):
+        """A step from ``V = W + share * (W - previous)``.
 
-        `before` are the rates that backtracking had reached, of shape (n_columns,), or None.
+        Returns the new weights, their scores, losses and penalties, the rates, and those to aim at next.
         """
-        share = share.astype(self.W.dtype)
-        V = self.W + share * (self.W - self.previous) if share.any() else self.W
-        scores_V = scores.own + share * (scores.own - scores.previous) if share.any() else scores.own
+        V, scores_V = self.W, scores.own
+        if share.any():
+            V = V + share * (V - self.previous)
+            scores_V = combine(scores_V, scores.previous, 1 + share, -share, np.zeros_like(share))
         losses, gradient = scores.gradient(scores_V)
-        if rate is not None:
-            return *scores.at(self._move(V, gradient, self.scale * self.W.dtype.type(rate))), before
-        # The first rate is looked for upwards as well, in large steps.
-        rises = np.full(self.n_columns, before is None)
-        early = self.n_rows_seen < EARLY_STEPS * scores.n_rows
-        grow = self.W.dtype.type(GROW_EARLY if early else GROW)
-        numbers = np.finfo(self.W.dtype)
-        # Where the gradient is 0, any rate will do.
-        largest, smallest = np.sqrt(numbers.max), 1e8 * numbers.tiny
-        rates = (
-            np.ones(self.n_columns, self.W.dtype) if before is None else np.minimum(before * grow, largest)
-        )
-        slack = 10 * numbers.eps * np.abs(losses)
+        if rate is None:
+            return self._backtrack(scores, losses, gradient, V, scores_V)
+        end = self._move(V, gradient, self.scale * self.W.dtype.type(rate))
+        return *scores.at(end), self._penalties(end), self.rate, self.aim
+
+    def _backtrack(self, scores, losses, gradient, V, scores_V):
+        """A step at rates that are low enough for the loss to lie below its quadratic model."""
+        if self.rate is None:
+            rates = np.ones(self.n_columns, self.W.dtype)
+        else:
+            early = self.n_rows_seen < EARLY_STEPS * scores.n_rows
+            rates = np.minimum(self.aim, self.rate * self.W.dtype.type(GROW_EARLY if early else GROW))
+        # The first rate is looked for upwards as well.
+        tries = Tries(rates, self.rate is None, scores.n_rows, scores.n_outputs)
         ahead = self._along(scores, V, scores_V, gradient)
         while True:
-            new, new_scores, new_losses = ahead(rates)
-            move = (new - V).astype(np.float64, copy=False)
-            model = (gradient * move + np.square(move) / (2 * rates)).sum(axis=0)
-            above = ~(scores.fold(new_losses - losses - scores.n_rows * model - slack) <= 0)
-            rises &= ~above & (rates < LARGEST_FIRST_RATE)
-            falls = above & (rates >= smallest)
-            if not (rises | falls).any():
-                return new, new_scores, new_losses, rates
-            rates = rates * np.where(rises, RISE, np.where(falls, SHRINK, 1)).astype(rates.dtype)
+            end, end_scores, end_losses = ahead(rates)
+            if not tries.adjust(V, end, gradient, losses, end_losses):
+                return end, end_scores, end_losses, self._penalties(end), rates, tries.aims
 
     def _along(self, scores, V, scores_V, gradient):
         """Return a function from rates to the weights after a step from V, their scores and losses.
@@ -166,27 +171,23 @@ class FullGradient:
         Where the penalty only shrinks weights, scores are linear in the gradient's, so any number of rates takes one
         product with the rows.
         """
-        if np.any(self._penalty.l1):
+        if self._penalty.selects:
             return lambda rates: scores.at(self._move(V, gradient, rates))
-        slope, centre = scores.product(gradient[:-1]), scores_V - V[-1]
+        slope = scores.product(gradient[:-1])
 
         def ahead(rates):
-            new = self._move(V, gradient, rates)
-            shrunk = self._penalty.prox(np.ones_like(rates), rates).astype(rates.dtype)
-            own = shrunk * centre
-            own -= (rates * shrunk) * slope
-            own += new[-1]
-            return new, own, scores.total(own)
+            end = V - rates * gradient
+            shrunk = self._penalty.prox(1.0, rates).astype(rates.dtype, copy=False)
+            end[:-1] *= shrunk
+            own = combine(scores_V, slope, shrunk, -rates * shrunk, end[-1] - shrunk * V[-1])
+            return end, own, scores.total(own)
 
         return ahead
 
     def _move(self, V, gradient, rates):
-        new = V - rates * gradient
-        new[:-1] = self._penalty.prox(new[:-1], rates)
-        return new
-
-    def _objectives(self, weights, losses):
-        return self._cached.fold(losses / self._cached.n_rows + self._penalty.value(weights[:-1]))
+        end = V - rates * gradient
+        end[:-1] = self._penalty.prox(end[:-1], rates)
+        return end
 
 
 class _Scores:
@@ -195,8 +196,8 @@ class _Scores:
     Attributes
     ----------
     own, previous : ndarray of shape (n_rows, n_columns)
-    losses : ndarray of shape (n_columns,) or None
-        None before the first step.
+    losses, penalties : ndarray of shape (n_columns,) or None
+        Of the last model; None before the first step.
     """
 
     def __init__(self, problem, update):
@@ -207,8 +208,10 @@ class _Scores:
             self.weights = None if self.weights is None else self.weights[problem.order]
         self.n_rows = self.X.shape[0]
         self.fit_intercept = update.fit_intercept
+        # The columns that share a loss.
+        self.n_outputs = problem.loss.n_outputs if problem.loss.coupled else 1
         self.n_steps = 0
-        self.own, self.losses = self.of(update.W), None
+        self.own, self.losses, self.penalties = self.of(update.W), None, None
         self.previous = self.own if update.previous is update.W else self.of(update.previous)
 
     def at(self, weights):
@@ -236,18 +239,19 @@ class _Scores:
     def gradient(self, scores):
         """The losses, and the gradient of their mean over rows with respect to the weights."""
         derivative = np.empty_like(scores)
-        losses = self.problem.loss.total(np.ascontiguousarray(scores), self.targets, self.weights, derivative)
+        losses = self.total(scores, derivative)
         gradient = np.empty((self.X.shape[1] + 1, scores.shape[1]), scores.dtype)
         gradient[:-1] = self.X.T @ derivative
-        gradient[-1] = derivative.sum(axis=0) if self.fit_intercept else 0
-        return losses, gradient / scores.dtype.type(self.n_rows)
+        gradient[-1] = np.add.reduce(derivative, axis=0) if self.fit_intercept else 0
+        gradient /= self.n_rows
+        return losses, gradient
 
-    def fold(self, losses):
-        """Of a coupled loss, each column gets the sum over the columns of its model."""
-        if not self.problem.loss.coupled:
-            return losses
-        models = losses.reshape(-1, self.problem.loss.n_outputs)
-        return np.add.reduce(models, axis=1).repeat(self.problem.loss.n_outputs)
+    def objectives(self, losses, penalties):
+        """The objective of each column; of a coupled loss, of the column's model."""
+        columns = losses / self.n_rows + penalties
+        if self.n_outputs == 1:
+            return columns
+        return np.add.reduce(columns.reshape(-1, self.n_outputs), axis=1).repeat(self.n_outputs)
 
 
 def gathered(problem, weights, fit_intercept):

@@ -21,6 +21,8 @@ class Penalty:
     def __init__(self, l1, l2):
         self.l1 = l1
         self.l2 = l2
+        # Whether it sets weights to 0.
+        self.selects = bool(np.any(l1))
 
     def take(self, columns):
         """The penalty of some columns."""
@@ -34,12 +36,12 @@ class Penalty:
         """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
         weights = weights.astype(np.float64, copy=False)
         with np.errstate(over="ignore", invalid="ignore"):
-            value = self.l2 / 2 * np.square(weights).sum(axis=0)
-            return value + self.l1 * np.abs(weights).sum(axis=0) if np.any(self.l1) else value
+            value = self.l2 / 2 * np.einsum("ij,ij->j", weights, weights)
+            return value + self.l1 * np.abs(weights).sum(axis=0) if self.selects else value
 
     def prox(self, weights, rate):
         """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""
-        if np.any(self.l1):
+        if self.selects:
             weights = np.sign(weights) * np.maximum(np.abs(weights) - rate * self.l1, 0)
         return weights / (1 + rate * self.l2)
 

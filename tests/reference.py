@@ -212,6 +212,15 @@ class Model:
         return np.mean(self.after_steps, axis=0) if self.after_steps else self.w
 
 
+def largest_rates(start, end, gradient, losses, end_losses, *, n_rows, n_outputs):
+    """The rates up to which the loss lies below its quadratic model, if the curvature along the step is constant."""
+    move = (end - start).astype(np.float64)
+    excess = (end_losses - losses) / n_rows - (gradient * move).sum(axis=0)
+    square = np.square(move).sum(axis=0) / 2
+    of_models = square.reshape(-1, n_outputs).sum(axis=1) / excess.reshape(-1, n_outputs).sum(axis=1)
+    return np.repeat(of_models, n_outputs)
+
+
 class GD:
     """Proximal gradient descent on all rows with a fixed rate, Nesterov's momentum (k - 1) / (k + 2) in step k."""
 

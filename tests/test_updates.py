@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sgdkit._epoch import Pass, shuffle_stretch
+from sgdkit.backtracking import Tries
+from sgdkit.full_gradient import FullGradient, _Scores
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
 from sgdkit.penalties import PENALTIES, Penalty
@@ -540,6 +542,54 @@ def test_full_gradient_equals_the_reference(nesterov, loss, penalty, fit_interce
     values, _ = reference.evaluate(loss, at[0] @ twin.w[:-1] + twin.w[-1], at[1], kwargs["p"], N_COLUMNS)
     expected = (at[2][:, np.newaxis] * values).sum(axis=0)
     assert_allclose(sums[: len(expected)], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@ALL_DTYPES
+def test_rates_to_aim_at_equal_the_reference(dtype, n_outputs):
+    """Of quadratics: the aim is a share of the largest good rate, wherever the step began, and however long it was."""
+    rng = np.random.default_rng(0)
+    start, gradient = rng.standard_normal((2, 5, 6)).astype(dtype)
+    rates = np.repeat(np.geomspace(0.1, 10, 6 // n_outputs), n_outputs).astype(dtype)
+    curvature = rng.uniform(0.5, 2, (5, 6))
+    end = start - rates * gradient
+    move = (end - start).astype(np.float64)
+    losses = rng.uniform(1, 2, 6)
+    end_losses = losses + 7 * (gradient * move + curvature * np.square(move) / 2).sum(axis=0)
+    tries, tried = Tries(rates.copy(), False, 7, n_outputs), rates
+    at = start, end, gradient, losses, end_losses
+    assert tries.adjust(*at)
+    largest = reference.largest_rates(*at, n_rows=7, n_outputs=n_outputs)
+    above = tried > largest
+    assert 0 < above.sum() < 6
+    lowest = np.where(above, 0.2 * tried, tried)
+    assert_allclose(tries.aims, np.maximum(0.9 * largest, lowest), rtol=1e-3)
+    assert_array_equal(tries.rates, np.where(above, tries.aims, tried))
+
+
+def test_the_first_rate_suits_features_of_any_size():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 1)), rng.standard_normal((50, 1))
+    for size in [1e-5, 1.0, 1e5]:
+        problem = Problem(
+            Rows(X * size), Targets(y, [0]), make_loss("squared_error"), Penalty(0, 0), None, None, 1
+        )
+        update = FullGradient(GD(), None, (1, 1), np.float64, fit_intercept=False)
+        update.set_columns(problem.penalty, 1.0)
+        update.epoch(problem, None)
+        largest = 1 / np.mean(np.square(X * size))
+        assert 0.4 * largest <= update.rate[0] <= largest
+        assert_allclose(update.aim, np.maximum(0.9 * largest, update.rate))
+
+
+def test_most_steps_are_tried_once(monkeypatch):
+    setup, tries, total = make_setup(GD()), [], _Scores.total
+    monkeypatch.setattr(_Scores, "total", lambda *args: tries.append(args[2:]) or total(*args))
+    problem, update = make_problem(setup), setup.update()
+    for _ in range(50):
+        update.epoch(problem, None)
+    # The gradient of a step is taken once.
+    assert tries.count(()) < 1.5 * (len(tries) - tries.count(()))
 
 
 def test_full_gradient_averages_its_steps():
