@@ -12,15 +12,13 @@ Invariants:
 - Of data that are one batch, rows are divided by what they hold, so that a weight is a repetition here too.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from sgdkit.optimizers import suited_to
-from sgdkit.penalties import PENALTIES, Penalty
+from sgdkit.penalties import PENALTIES
 from sgdkit.rates import choose_rates, contents
 from sgdkit.schedules import Constant
-from sgdkit.training import Trainer
+from sgdkit.training import FEWER, Trainer
 
 # The nearer to 1, the earlier.
 CANDIDATES = np.array([1.0, 10.0, 0.1, 0.01])
@@ -30,6 +28,8 @@ STANDARD_ERRORS = 2.0
 MOST_ROWS, FEWEST_ROWS = 5000, 40
 # A part of so many is held out; each part in turn where rows are few, else the first.
 N_PARTS, ROWS_FOR_ALL_PARTS = 4, 1000
+# Full gradients train the models of all parts together, where one of them has no more scores than this.
+FEW_SCORES = 1000
 # Held-out rows fall into so many groups, between which losses differ by the error.
 N_GROUPS = 5
 # Of the objective, what it fell by in the last quarter of the epochs: less is the end of training, and where it is more
@@ -72,22 +72,24 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, row_weight, fi
     place = (_place_by_content if problem.one_batch else _place_at_random)(problem, visited, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
-    options = {"fit_intercept": fit_intercept, "seed": seed}
+    sample = problem.on(visited)
+    own = np.ones(len(visited)) if sample.weights is None else sample.weights
+    outs = place % N_PARTS == np.arange(N_PARTS if len(visited) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
+    groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
+    optimizer = suited_to(sample)
     sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
-    for part in range(N_PARTS if len(visited) <= ROWS_FOR_ALL_PARTS else 1):
-        out = place % N_PARTS == part
-        kept = visited[~out]
-        mass = len(kept) if problem.weights is None else problem.weights[kept].sum()
-        strengths = [PENALTIES[penalty](c / (mass * row_weight), l1_ratio).of_units(unit) for c in candidates]
-        groups = [visited[out & (place // N_PARTS % N_GROUPS == group)] for group in range(N_GROUPS)]
-        for weights, falling in _stages(problem, kept, initial, strengths, **options):
-            losses = np.array([_losses(problem, rows, weights) for rows in groups])
-            if not falling[np.argmin(losses.sum(axis=0))]:
-                break
-        unfinished |= falling
-        sums.append(losses)
-        masses += [len(rows) if problem.weights is None else problem.weights[rows].sum() for rows in groups]
-    return float(candidates[_nearest(np.concatenate(sums), np.array(masses), unfinished)])
+    few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
+    for together in [outs] if few and optimizer._full_batch else outs[:, np.newaxis]:
+        kept, out = own * ~together, own * together
+        alphas = candidates / (kept.sum(axis=1, keepdims=True) * row_weight)
+        strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio).of_units(unit)
+        models = _models(sample, kept, len(candidates))
+        stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
+        losses, falling = _held_out(sample, out, groups, stages)
+        unfinished |= falling.any(axis=0)
+        sums.append(losses.reshape(-1, len(candidates)))
+        masses.append((groups @ out.T).ravel())
+    return float(candidates[_nearest(np.concatenate(sums), np.concatenate(masses), unfinished)])
 
 
 def _place_at_random(problem, rows, generator):
@@ -107,46 +109,85 @@ def _place_by_content(problem, rows, _):
     return np.array([places[key] for key in held])
 
 
-def _stages(problem, rows, initial, strengths, *, fit_intercept, seed):
-    """Fit models of each strength of the penalty to some rows; yield their weights, and which need more epochs."""
-    weights = problem.weights
-    if weights is not None:
-        weights = weights * (len(rows) / weights[rows].sum())
-    part = replace(problem, order=rows, weights=weights)
-    together = part.repeat(len(strengths))
-    columns = ([getattr(s, norm) for s in strengths] for norm in ("l1", "l2"))
-    together.penalty = Penalty(*(np.repeat(values, problem.targets.n_columns) for values in columns))
-    optimizer, options = suited_to(part), {"fit_intercept": fit_intercept, "seed": seed}
+def _models(problem, kept, n_candidates):
+    """The problem of a model for each part and candidate, given the weights of the rows that each part is fitted to."""
+    together = problem.repeat(len(kept) * n_candidates)
+    if len(kept) == 1:
+        together.order = np.flatnonzero(kept[0])
+        if problem.weights is not None:
+            together.weights = kept[0] * (len(together.order) / kept.sum())
+    else:
+        kept = kept * (problem.n_rows / kept.sum(axis=1, keepdims=True))
+        together.weights = kept.T.repeat(n_candidates * problem.targets.n_columns, axis=1)
+    return together
+
+
+def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
+    """Fit models with penalties of some strengths; yield their weights, and which need more epochs.
+
+    Those that have settled leave after a stage.
+    """
+    options, n_rows = {"fit_intercept": fit_intercept, "seed": seed}, models.n_rows
     schedule = None
-    if not optimizer._backtracks(part.loss):
-        rate = choose_rates(part, optimizer, Constant(1.0, 0.0, 0.0), initial=initial, **options)[0]
+    if not optimizer._backtracks(models.loss):
+        rate = choose_rates(models.take([0]), optimizer, Constant(1.0, 0.0, 0.0), initial=initial, **options)[
+            0
+        ]
         schedule = Constant(float(rate), 0.0, 0.0)
-    trainer = Trainer(optimizer, schedule, together, **options)
-    trainer.load(np.tile(initial, len(strengths)))
-    trainer.set_penalty(together.penalty)
-    one_batch = optimizer._full_batch or len(rows) <= problem.batch_size
-    n_epochs = int(np.clip(VISITS / len(rows), FEWEST_EPOCHS, MOST_EPOCHS))
-    objectives = []
+    trainer = Trainer(optimizer, schedule, models, **options)
+    weights = np.tile(initial, models.n_models)
+    trainer.load(weights)
+    one_batch = optimizer._full_batch or models.one_batch
+    n_epochs = STEPS_OF_A_STAGE if one_batch else int(np.clip(VISITS / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+    numbers, objectives, falls = np.arange(models.n_models), [], np.empty(models.n_models)
+    everything, models.penalty = models, strengths
     for _ in range(MOST_STAGES if one_batch else 1):
-        for _ in range(STEPS_OF_A_STAGE if one_batch else n_epochs):
-            losses = trainer.epoch(together)
-            columns = losses / together.total_weight + trainer.penalty()
-            objectives.append(columns.reshape(len(strengths), -1).sum(axis=1))
-            earlier, last = objectives[-1 - len(objectives) // 4], objectives[-1]
-            fall = (earlier - last) / np.maximum(np.abs(last), np.finfo(float).tiny)
-            if len(objectives) >= FEWEST_EPOCHS and (fall < SETTLED).all():
-                break
-        yield trainer.weights(), fall > STILL_FALLING
+        trainer.set_penalty(models.penalty)
+        falls[numbers] = fall = _stage(trainer, models, n_epochs, objectives)
+        weights[:, everything.columns(numbers)] = trainer.weights()
+        yield weights, falls > STILL_FALLING
+        stay = np.flatnonzero(fall >= SETTLED)
+        if len(stay) <= FEWER * len(fall):
+            trainer.keep(models.columns(stay))
+            models, numbers, objectives = models.take(stay), numbers[stay], [o[stay] for o in objectives]
 
 
-def _losses(problem, rows, weights):
-    """The weighted sum of the losses of some rows, for each candidate."""
+def _stage(trainer, models, n_epochs, objectives):
+    """Train for some epochs, or until all models have settled; append their objectives, and return how they fall."""
+    for _ in range(n_epochs):
+        columns = trainer.epoch(models) / models.total_weight + trainer.penalty()
+        objectives.append(columns.reshape(models.n_models, -1).sum(axis=1))
+        earlier, last = objectives[-1 - len(objectives) // 4], objectives[-1]
+        fall = (earlier - last) / np.maximum(np.abs(last), np.finfo(float).tiny)
+        if len(objectives) >= FEWEST_EPOCHS and (fall < SETTLED).all():
+            break
+    return fall
+
+
+def _held_out(problem, out, groups, stages):
+    """The losses of the rows held out in each group, part and candidate, once no part's best needs more epochs.
+
+    Also returns which candidates of each part do.
+    """
+    held_out = [np.flatnonzero(group & out.any(axis=0)) for group in groups]
+    for weights, falling in stages:
+        losses = np.array([_losses(problem, rows, out[:, rows], weights) for rows in held_out])
+        falling = falling.reshape(losses.shape[1:])
+        best = np.argmin(losses.sum(axis=0), axis=1)
+        if not falling[np.arange(len(best)), best].any():
+            break
+    return losses, falling
+
+
+def _losses(problem, rows, shares, weights):
+    """The sum of the losses of some rows, weighted by their shares in each part; for each part and candidate."""
     scores = np.ascontiguousarray(problem.rows.X[rows] @ weights[:-1] + weights[-1])
+    n_parts, n_columns, n_models = len(shares), scores.shape[1], scores.shape[1] // problem.targets.n_columns
     targets = problem.targets.take(rows)
-    n_models = scores.shape[1] // targets.n_columns
     targets = targets.with_columns(np.tile(targets.column, n_models))
-    own = None if problem.weights is None else problem.weights[rows]
-    return problem.loss.total(scores, targets, own).reshape(n_models, -1).sum(axis=1)
+    own = shares.T.repeat(n_columns // n_parts, axis=1)
+    losses = problem.loss.total(scores, targets, own)
+    return losses.reshape(n_parts, n_models // n_parts, -1).sum(axis=2)
 
 
 def _nearest(sums, masses, unfinished):

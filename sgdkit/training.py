@@ -18,6 +18,7 @@ import numpy as np
 
 from sgdkit._epoch import Pass, shuffle_stretch
 from sgdkit.penalties import Penalty
+from sgdkit.rows import Rows
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
 CHUNK_SECONDS = 0.2
@@ -47,7 +48,8 @@ class Problem:
     loss : Loss
     penalty : Penalty
     weights : ndarray of float64 of shape (n_rows,), or None
-        With a mean of 1 over the rows that are visited.
+        With a mean of 1 over the rows that are visited. Full gradients also take weights of the rows for each column,
+        of shape (n_rows, n_columns).
     order : ndarray of intp, or None
         The rows to visit (those of weight 0 are absent); None stands for all.
     batch_size : int
@@ -77,7 +79,13 @@ class Problem:
     def total_weight(self):
         if self.weights is None:
             return self.n_rows
-        return self.weights.sum() if self.order is None else self.weights[self.order].sum()
+        return (self.weights if self.order is None else self.weights[self.order]).sum(axis=0)
+
+    def on(self, rows):
+        """The problem of some rows alone, copied."""
+        weights = None if self.weights is None else self.weights[rows]
+        copied = Rows(self.rows.X[rows])
+        return replace(self, rows=copied, targets=self.targets.take(rows), weights=weights, order=None)
 
     def columns(self, models):
         """The numbers of the columns of some models."""
@@ -97,7 +105,11 @@ class Problem:
         """The problem of some models."""
         columns = self.columns(models)
         targets = self.targets.with_columns(self.targets.column[columns])
-        return replace(self, targets=targets, penalty=self.penalty.take(columns), n_models=len(models))
+        weights = (
+            self.weights if np.ndim(self.weights) < 2 else np.ascontiguousarray(self.weights[:, columns])
+        )
+        penalty = self.penalty.take(columns)
+        return replace(self, targets=targets, penalty=penalty, weights=weights, n_models=len(models))
 
 
 class Trainer:

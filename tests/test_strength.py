@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus, strength
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
@@ -40,6 +40,17 @@ def test_candidates_are_trained_to_their_end(monkeypatch):
     assert multiple(model, X, y) == pytest.approx(1)
     monkeypatch.setattr(strength, "STILL_FALLING", np.inf)
     assert multiple(model, X, y) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_diabetes])
+def test_it_does_not_matter_which_models_are_trained_together(load, monkeypatch):
+    X, y = load(return_X_y=True)
+    model = SGDRegressorPlus(**SHORT) if load is load_diabetes else SGDClassifierPlus(**SHORT)
+    chosen = multiple(model, X, y)
+    monkeypatch.setattr(strength, "FEW_SCORES", 0)
+    assert multiple(model, X, y) == pytest.approx(chosen)
+    monkeypatch.setattr(strength, "FEWER", -1)
+    assert multiple(model, X, y) == pytest.approx(chosen)
 
 
 def test_where_little_can_be_told_it_is_one():

@@ -544,6 +544,33 @@ def test_full_gradient_equals_the_reference(nesterov, loss, penalty, fit_interce
     assert_allclose(sums[: len(expected)], expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+@pytest.mark.parametrize("loss", ["log_loss", "softmax"])
+def test_weights_for_each_column_are_rows_of_its_own(loss, penalty):
+    rng = np.random.default_rng(0)
+    X, labels, n_models, n_outputs = rng.standard_normal((60, 3)), np.arange(60) % 2, 3, 2
+    kept = rng.random((60, n_models)) < 0.7
+    own = Problem(Rows(X), Targets(labels, [0, 1]), make_loss(loss, n_outputs), Penalty(0, 0), None, None, 1)
+    own.penalty = PENALTIES[penalty](0.01, None)
+    weights = np.repeat(kept * (60 / kept.sum(axis=0)), n_outputs, axis=1)
+    together = FullGradient(GD(), None, (3, n_models * n_outputs), np.float64)
+    problem = replace(own.repeat(n_models), weights=weights)
+    together.set_columns(problem.penalty, 1.0)
+    for _ in range(10):
+        together.epoch(problem, None)
+    assert_array_equal(problem.take([2, 0]).weights, weights[:, [4, 5, 0, 1]])
+    assert_allclose(problem.total_weight, 60)
+    for model, rows in enumerate(kept.T):
+        alone = FullGradient(GD(), None, (3, n_outputs), np.float64)
+        alone.set_columns(own.penalty, 1.0)
+        part = replace(own, order=np.flatnonzero(rows))
+        for _ in range(10):
+            alone.epoch(part, None)
+        assert_allclose(
+            together.weights()[:, problem.columns([model])], alone.weights(), rtol=1e-9, atol=1e-10
+        )
+
+
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @ALL_DTYPES
 def test_rates_to_aim_at_equal_the_reference(dtype, n_outputs):
