@@ -15,15 +15,22 @@ import numpy as np
 
 from cython cimport floating
 from libc.float cimport DBL_EPSILON, DBL_MAX, DBL_MIN, FLT_EPSILON, FLT_MAX, FLT_MIN
-from libc.math cimport fabs, fmax, fmin, sqrt
+from libc.math cimport fabs, floor, fmax, fmin, frexp, ldexp, sqrt
 
 
-# Of the largest rate, so much is aimed at.
-cdef double OF_THE_LARGEST = 0.9
+# Of the largest rate, so much is aimed at, rounded down.
+cdef double OF_THE_LARGEST = 0.95
 # A rate falls to no less than this share at a time; the first one rises to no more.
 cdef double FALL = 0.2, RISE = 1e3, LARGEST_FIRST_RATE = 1e12
 # Of the losses, what may be rounding error, in units of the last place.
 cdef double NOISE = 10
+
+
+cdef inline double rounded(double rate) noexcept nogil:
+    """The rate rounded down to three bits, so that errors of the losses whose difference it is from do not reach it."""
+    cdef int exponent
+    cdef double mantissa = frexp(rate, &exponent)
+    return ldexp(floor(8 * mantissa) / 8, exponent)
 
 
 def combine(const floating[:, ::1] A, const floating[:, ::1] B, a, b, c):
@@ -103,7 +110,7 @@ cdef class Tries:
                         excess -= gradient[j, c] * move
                 rate = rates[first]
                 # Where the gradient is 0, any rate will do.
-                aim = largest if excess <= noise else fmin(OF_THE_LARGEST * square / excess, largest)
+                aim = largest if excess <= noise else fmin(rounded(OF_THE_LARGEST * square / excess), largest)
                 if excess <= square / rate + noise:
                     again = rising[first] and rate < LARGEST_FIRST_RATE and aim > 2 * rate
                     aim = fmin(aim, RISE * rate) if again else fmax(aim, rate)

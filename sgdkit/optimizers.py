@@ -69,7 +69,7 @@ class GD(Optimizer):
     """Proximal gradient descent on all rows, with backtracking and acceleration.
 
     ``W <- prox(V - eta * grad F(V))``. With `eta0="auto"` and a smooth loss, eta is found by backtracking: it is
-    lowered until F lies below its quadratic model [1]_. Before each step it is raised to 0.9 times the largest rate at
+    lowered until F lies below its quadratic model [1]_. Before each step it is raised to nearly the largest rate at
     which that would have been true of the last step, but by no more than 1.5 (by 2.5 before the first ten). With
     `nesterov` and a smooth loss, V is W plus its last move times ``(k - 1) / (k + 2)`` in step k; with backtracking, k
     begins anew when the objective would rise [2]_. Else V is W. Columns with losses of their own have rates, and k, of

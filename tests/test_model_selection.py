@@ -172,7 +172,9 @@ def test_models_that_are_done_leave_the_pass(monkeypatch):
     monkeypatch.setattr(training.Trainer, "keep", lambda own, c: (widths.append(len(c)), original(own, c))[1])
     X, y = make_data("classes")
     grid = [{"max_iter": n} for n in (1, 2, 4, 8, 16)]
-    together, alone = fitted_models(make_model("classes", optimizer="adagrad"), grid, X, y, np.arange(100))
+    together, alone = fitted_models(
+        make_model("classes", optimizer="adagrad", alpha=1e-3), grid, X, y, np.arange(100)
+    )
     assert widths == [9, 6, 3]
     assert_same_models(together, alone)
 

@@ -590,7 +590,8 @@ def test_rates_to_aim_at_equal_the_reference(dtype, n_outputs):
     above = tried > largest
     assert 0 < above.sum() < 6
     lowest = np.where(above, 0.2 * tried, tried)
-    assert_allclose(tries.aims, np.maximum(0.9 * largest, lowest), rtol=1e-3)
+    assert (tries.aims <= 0.951 * np.maximum(largest, lowest / 0.95)).all()
+    assert (tries.aims >= np.maximum(0.949 * largest * 4 / 5, lowest)).all()
     assert_array_equal(tries.rates, np.where(above, tries.aims, tried))
 
 
@@ -606,7 +607,7 @@ def test_the_first_rate_suits_features_of_any_size():
         update.epoch(problem, None)
         largest = 1 / np.mean(np.square(X * size))
         assert 0.4 * largest <= update.rate[0] <= largest
-        assert_allclose(update.aim, np.maximum(0.9 * largest, update.rate))
+        assert 0.75 * largest <= update.aim[0] <= largest
 
 
 def test_most_steps_are_tried_once(monkeypatch):
@@ -616,7 +617,7 @@ def test_most_steps_are_tried_once(monkeypatch):
     for _ in range(50):
         update.epoch(problem, None)
     # The gradient of a step is taken once.
-    assert tries.count(()) < 1.5 * (len(tries) - tries.count(()))
+    assert tries.count(()) < 1.8 * (len(tries) - tries.count(()))
 
 
 def test_full_gradient_averages_its_steps():
