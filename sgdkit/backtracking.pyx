@@ -15,7 +15,7 @@ import numpy as np
 
 from cython cimport floating
 from libc.float cimport DBL_EPSILON, DBL_MAX, DBL_MIN, FLT_EPSILON, FLT_MAX, FLT_MIN
-from libc.math cimport fabs, floor, fmax, fmin, frexp, ldexp, sqrt
+from libc.math cimport fabs, floor, fmax, fmin, frexp, isfinite, ldexp, sqrt
 
 
 # Of the largest rate, so much is aimed at, rounded down.
@@ -109,8 +109,14 @@ cdef class Tries:
                         square += move * move / 2
                         excess -= gradient[j, c] * move
                 rate = rates[first]
-                # Where the gradient is 0, any rate will do.
-                aim = largest if excess <= noise else fmin(rounded(OF_THE_LARGEST * square / excess), largest)
+                if excess <= noise:
+                    # As where the gradient is 0: any rate will do.
+                    aim = largest
+                elif isfinite(excess) and isfinite(square):
+                    aim = fmin(rounded(OF_THE_LARGEST * square / excess), largest)
+                else:
+                    # The step has led to an overflow.
+                    aim = 0
                 if excess <= square / rate + noise:
                     again = rising[first] and rate < LARGEST_FIRST_RATE and aim > 2 * rate
                     aim = fmin(aim, RISE * rate) if again else fmax(aim, rate)

@@ -266,6 +266,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             train(trainer, problem, [course], score=score, **self._training_options())
         except KeyboardInterrupt:
             if course.history.weights is not None:
+                if score is None:
+                    # Of epochs that were one call, weights are known after the last.
+                    del course.history.loss_curve[course.history.best_iter :]
                 # The optimizer stands in the middle of an epoch, so a later fit begins with the weights alone.
                 self._publish(trainer, course.history)
                 self._trainer = None

@@ -135,12 +135,12 @@ cdef class Loss:
         """
         cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0, i, c
         # Columns of several rows are as good as columns of one row.
-        cdef Py_ssize_t block = max(1, 256 // m), n
+        cdef Py_ssize_t block = max(1, 256 // max(m, 1)), n
         dtype = np.float32 if floating is float else np.float64
         cdef floating[::1] t = np.empty(block * m, dtype), v = np.empty(block * m, dtype)
         cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
         cdef bint weighted = sample_weight is not None, keep = gradient is not None
-        cdef const double[:, ::1] weights = sample_weight.reshape(n_rows, -1) if weighted else None
+        cdef const double[:, ::1] weights = sample_weight.reshape(n_rows, -1 if n_rows else 1) if weighted else None
         # Each column has weights of its own, or all have the same.
         cdef bint own = weighted and weights.shape[1] == m
         cdef double[::1] sums = np.zeros(m)
@@ -161,8 +161,12 @@ cdef class Loss:
                     for c in range(m):
                         if own:
                             weight = weights[first + i, c]
-                        sums[c] += weight * v[i * m + c]
-                        out[i * m + c] *= <floating> weight
+                        if weight == 0:
+                            # Such a row is absent, even where its loss is infinite.
+                            out[i * m + c] = 0
+                        else:
+                            sums[c] += weight * v[i * m + c]
+                            out[i * m + c] *= <floating> weight
                 first += n
         return np.asarray(sums)
 
@@ -578,7 +582,7 @@ cdef inline floating sum_of(const floating* s, Py_ssize_t n) noexcept nogil:
     return (a + b) + (c + d)
 
 
-cdef within softmax_of(
+cdef inline within softmax_of(
     const floating* s, const floating* t, Py_ssize_t n, Py_ssize_t m, floating* gradient, floating* value,
 ) noexcept nogil:
     """Of n columns, m a model; exponentials are taken of all columns at once, since a model may have few."""

@@ -147,6 +147,8 @@ def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
         weights[:, everything.columns(numbers)] = trainer.weights()
         yield weights, falls > STILL_FALLING
         stay = np.flatnonzero(fall >= SETTLED)
+        if not len(stay):
+            return
         if len(stay) <= FEWER * len(fall):
             trainer.keep(models.columns(stay))
             models, numbers, objectives = models.take(stay), numbers[stay], [o[stay] for o in objectives]

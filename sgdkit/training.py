@@ -260,8 +260,10 @@ class Trainer:
         losses, penalties : ndarray of float64 of shape (n_epochs, n_columns)
             Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it.
         """
-        n_epochs = min(n_most, CHUNK_ROWS // max(problem.n_rows, 1))
-        if n_epochs < 2 or self.optimizer._full_batch or len(self.updates) > 1:
+        n_epochs = 1
+        if not self.optimizer._full_batch:
+            n_epochs = min(n_most, min(self._chunk_rows(problem), CHUNK_ROWS) // max(problem.n_rows, 1))
+        if n_epochs < 2 or len(self.updates) > 1:
             return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
         orders = self._orders(problem, n_epochs, shuffle)
         rates = self._rates(n_epochs * -(-problem.n_rows // problem.batch_size))
@@ -324,11 +326,14 @@ class Trainer:
         options = {"weights": problem.weights, "batch_size": problem.batch_size}
         return Pass(problem.rows, targets, problem.loss, update, **options)
 
+    def _chunk_rows(self, problem):
+        """How many rows take a fraction of a second, and rates that take little room."""
+        seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
+        return min(int(CHUNK_SECONDS / seconds_a_row), 4 * CHUNK_ROWS // max(4, np.size(self.schedule.eta0)))
+
     def _chunks(self, problem, order):
         """Cut the order, between mini-batches, into pieces of a fraction of a second."""
-        seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
-        size = min(int(CHUNK_SECONDS / seconds_a_row), 4 * CHUNK_ROWS // max(4, np.size(self.schedule.eta0)))
-        size = problem.batch_size * max(1, size // problem.batch_size)
+        size = problem.batch_size * max(1, self._chunk_rows(problem) // problem.batch_size)
         if len(order) <= size:
             return [order]
         return (order[begin : begin + size] for begin in range(0, len(order), size))

@@ -590,11 +590,13 @@ cdef void flush(Update u, floating* state) noexcept nogil:
         return
     # It belongs to the last step, whose weight in the average is 1 less than that of the step to come.
     u.n_averaged -= u.n_averaged > 0
-    for first in range(0, u.n_features, 256):
+    first = 0
+    while first < u.n_features:
         n = min(u.n_features - first, STRETCH)
         for j in range(n):
             features[j] = <int32_t> (first + j)
         catch_up(u, features, n, <floating> u.clock)
+        first += STRETCH
     u.n_averaged += u.average and u.n_rows_seen >= u.average_from
     for j in range(u.n_features):
         state[j * u.record_size + u.n_slots * u.n_columns] = 0
@@ -698,13 +700,14 @@ cdef class Update:
             self._hold(record)
 
     def _hold(self, record):
-        self.record = own = zero_records(*record.shape, record.dtype)
-        # That of a memory-mapped pickle cannot be written to.
-        if record.flags.writeable and record.strides == own.strides and not address(record) % LINE:
+        self.record_size = record_stride(record.shape[1], record.itemsize)
+        laid_out = record.strides == (self.record_size * record.itemsize, record.itemsize)
+        # That of a memory-mapped pickle cannot be written to, and another machine's may have another order of bytes.
+        if laid_out and not address(record) % LINE and record.flags.writeable and record.dtype.isnative:
             self.record = record
         else:
-            own[...] = record
-        self.record_size = own.strides[0] // own.itemsize
+            self.record = zero_records(*record.shape, record.dtype.newbyteorder("="))
+            self.record[...] = record
         self.state = <void*> <size_t> address(self.record)
 
     cdef void* _vector(self, name, values, dtype=None) except NULL:
@@ -809,13 +812,15 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def zero_records(n_records, width, dtype):
-    """Records of zeros, the first of which begins with a line of cache.
+def record_stride(width, size):
+    """From how many numbers to how many a record begins: those longer than two lines of cache, with half a line."""
+    return width if width * size <= 2 * LINE else width + -width % (LINE // 2 // size)
 
-    Those longer than two lines all begin with a half of one, for which some room is left between them.
-    """
+
+def zero_records(n_records, width, dtype):
+    """Records of zeros, the first of which begins with a line of cache."""
     size = np.dtype(dtype).itemsize
-    stride = width if width * size <= 2 * LINE else width + -width % (LINE // 2 // size)
+    stride = record_stride(width, size)
     whole = np.zeros(n_records * stride + LINE // size, dtype)
     first = -address(whole) % LINE // size
     return whole[first:first + n_records * stride].reshape(n_records, stride)[:, :width]

@@ -26,6 +26,7 @@ from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
+from sgdkit.training import Course
 
 ignore_max_iter = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -761,6 +762,27 @@ def test_an_interruption_leaves_the_last_finished_epoch(estimator, optimizer):
     later = model.set_params(scoring="loss").fit(X, y, X_val=X, y_val=y)
     assert later.n_iter_ == 10
     assert later.score(X, y) > 0.7
+
+
+def test_an_interruption_between_epochs_of_one_call(monkeypatch):
+    """What is known of the model is what the epoch left of which the weights are."""
+    see, n_seen = Course.see, []
+
+    def interrupted(course, *arguments, **options):
+        see(course, *arguments, **options)
+        n_seen.append(course)
+        if len(n_seen) == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Course, "see", interrupted)
+    options = {"optimizer": "sgd", "batch_size": 7, "max_iter": 30, "n_iter_no_change": 5, "random_state": 0}
+    model = SGDClassifierPlus(tol=0.0, alpha=1e-3, eta0=0.1, **options)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*IRIS)
+    assert model.n_iter_ == model.best_iter_ == len(model.loss_curve_) == 5
+    plain = clone(model).set_params(max_iter=5, tol=None)
+    monkeypatch.undo()
+    assert_array_equal(model.coef_, plain.fit(*IRIS).coef_)
 
 
 @pytest.mark.parametrize("n_calls", [1, 2])

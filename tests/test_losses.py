@@ -286,3 +286,15 @@ def test_the_exponential_is_accurate_to_the_last_bits(dtype, lowest):
     Softmax(0.0, 2).total(scores, Targets(np.ones(len(x), dtype=np.int32), [0, 1]), None, gradient)
     exact = np.exp(x.astype(np.float64))
     assert_allclose(gradient[:, 0], exact / (1 + exact), rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2)])
+def test_a_row_of_weight_0_is_absent_even_where_its_loss_is_infinite(shape):
+    weights = np.ones(shape)
+    weights[1] = 0
+    scores, targets = np.array([[0.5, 1.0], [1e4, 1e4], [-0.5, 2.0]]), Targets(np.ones((3, 2)), [0, 1])
+    gradient = np.empty((3, 2))
+    total = REGRESSOR_LOSSES["poisson"]().total(scores, targets, weights, gradient)
+    others = REGRESSOR_LOSSES["poisson"]().total(scores[::2].copy(), Targets(np.ones((2, 2)), [0, 1]))
+    assert_allclose(total, others)
+    assert_array_equal(gradient[1], 0)

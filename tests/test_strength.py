@@ -158,3 +158,14 @@ def test_another_candidate_has_to_be_clearly_better():
     assert _nearest(nearer, groups, np.array([True, True, True])) == 0
     # A group without a row says nothing.
     assert _nearest(np.vstack([clearly, np.zeros(3)]), np.append(groups, 0), NONE) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_whose_loss_overflows_where_it_is_held_out(dtype):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 3)).astype(dtype)
+    y = rng.poisson(np.exp(X @ [3.0, -2.0, 1.0]))
+    X[0] *= 50
+    model = SGDRegressorPlus(loss="poisson", optimizer="gd", random_state=0).fit(X, y)
+    assert np.isfinite(model.coef_).all()
+    assert len(model.loss_curve_) > 5

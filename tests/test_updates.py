@@ -445,6 +445,21 @@ def test_a_read_only_state_is_not_written_to(optimizer):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("overflow", [np.nan, np.inf])
+def test_a_step_that_overflows_is_tried_at_lower_rates(overflow, dtype):
+    ends = np.zeros((3, 1), dtype), np.full((3, 1), np.inf, dtype)
+    for end in ends:
+        tries = Tries(np.ones(1, dtype), True, 10, 1)
+        rates = []
+        while tries.adjust(
+            np.zeros((3, 1), dtype), end, np.ones((3, 1), dtype), np.ones(1), np.array([overflow])
+        ):
+            rates.append(float(tries.rates[0]))
+        assert 1 > rates[0] > rates[-1] > 0
+        assert (np.diff(rates) < 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_columns", [1, 7, 16, 45])
 @pytest.mark.parametrize("optimizer", [SGD(), AdaGrad(), Adam()])
 def test_records_begin_with_lines_of_cache(optimizer, n_columns, dtype):
