@@ -263,8 +263,11 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         unknown = []
         for begin in range(0, len(y), 1 << 14):
             part = y[begin : begin + (1 << 14)]
-            own = np.searchsorted(self.classes_, part)
-            own[own == len(self.classes_)] = 0
+            if len(self.classes_) == 2:
+                own = (part == self.classes_[1]).astype(np.intp)
+            else:
+                own = np.searchsorted(self.classes_, part)
+                own[own == len(self.classes_)] = 0
             unknown.extend(np.unique(part[self.classes_[own] != part]))
             codes[begin : begin + len(part)] = own
         if unknown:

@@ -25,6 +25,12 @@ ctypedef fused bits_t:
     uint64_t
 
 
+cdef enum:
+    # Rows, and values, that are looked at together.
+    ROWS = 64
+    STRETCH = 4096
+
+
 cdef class Rows:
     """The rows of `X`, which is not copied if it is C-contiguous, or CSR in canonical format without stored zeros.
 
@@ -131,6 +137,21 @@ def look_at_values(data):
     return look_at_bits(data.view(bits), np.array(np.inf, data.dtype).view(bits))
 
 
+cdef cloned count_falls(const index_t* indices, Py_ssize_t n, Py_ssize_t* falls) noexcept nogil:
+    """How many of `n` indices are no higher than the one before them, which the first has too."""
+    cdef Py_ssize_t k, begin = 0
+    cdef int some
+    falls[0] = 0
+    while begin < n:
+        # Counted in 32 bits, so that the compiler counts several at once.
+        some = 0
+        for k in range(begin, min(begin + STRETCH, n)):
+            some += indices[k] <= indices[k - 1]
+        falls[0] += some
+        begin += STRETCH
+    return 0
+
+
 def rows_rise(
     const index_t[::1] indices, const index_t[::1] indptr, Py_ssize_t n_values, Py_ssize_t n_features,
 ):
@@ -138,29 +159,28 @@ def rows_rise(
 
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
-    cdef Py_ssize_t i, k, begin = 0, end = 0, n_stored = min(n_values, indices.shape[0]), falls = 0
-    cdef int outside = 0, some
+    cdef Py_ssize_t i, row = 0, begin = 0, end = 0, n_stored = min(n_values, indices.shape[0]), falls = 0, some
+    cdef Py_ssize_t n_rows = indptr.shape[0] - 1, last
+    cdef bint outside = False
     with nogil:
-        for i in range(indptr.shape[0] - 1):
-            begin, end = indptr[i], indptr[i + 1]
-            if begin < 0 or end < begin or end > n_stored:
-                outside = 1
+        # Some rows at a time, all in one loop, because one for each would take its time for short ones.
+        while row < n_rows and not outside:
+            last = min(row + ROWS, n_rows)
+            for i in range(row, last):
+                outside |= indptr[i] < 0 or indptr[i + 1] < indptr[i] or indptr[i + 1] > n_stored
+            if outside:
                 break
-            if end > begin:
-                outside |= indices[begin] < 0 or indices[end - 1] >= n_features
-                # From row to row, indices may fall.
-                falls -= begin > indptr[0] and indices[begin] <= indices[begin - 1]
-        if not outside:
-            # All rows in one loop, because one for each would take its time for short ones.
-            begin = indptr[0] + 1
-            while begin < end:
-                # Counted in 32 bits, so that the compiler counts several at once.
-                some = 0
-                for k in range(begin, min(begin + 4096, end)):
-                    some += indices[k] <= indices[k - 1]
+            begin, end = max(<Py_ssize_t> indptr[row], indptr[0] + 1), indptr[last]
+            if begin < end:
+                count_falls(&indices[begin], end - begin, &some)
                 falls += some
-                begin += 4096
-    # Where indices rise, the first and the last of a row speak for all.
+            for i in range(row, last):
+                begin, end = indptr[i], indptr[i + 1]
+                if end > begin:
+                    # The first and the last of a row speak for all where indices rise. From row to row, they may fall.
+                    outside |= indices[begin] < 0 or indices[end - 1] >= n_features
+                    falls -= begin > indptr[0] and indices[begin] <= indices[begin - 1]
+            row = last
     if falls and not outside:
         outside = np.min(indices) < 0 or np.max(indices) >= n_features
     if outside:
