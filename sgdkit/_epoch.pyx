@@ -111,7 +111,7 @@ cdef class Pass:
         else:
             self.order = order
         self.rates = rates if rates.ndim == 2 else rates[:, np.newaxis]
-        self.update.prepare(self.rates.shape[1])
+        self.update.prepare(self.rates.shape[1], self.rows.longest if self.batch_size == 1 else 0)
         self._sums.fill(0)
         with nogil:
             if single:
@@ -153,10 +153,12 @@ cdef inline Py_ssize_t row_at(Pass p, Py_ssize_t i) noexcept nogil:
 
 
 cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept nogil:
-    cdef const char* line = address - <size_t> address % LINE
-    while line < address + n_bytes:
-        SGDKIT_PREFETCH(line)
-        line += LINE
+    """Ask for so many bytes. How often it asks does not depend on where lines begin, so that it can be foreseen."""
+    cdef const char* end = address + n_bytes
+    SGDKIT_PREFETCH(end - 1)
+    while address < end:
+        SGDKIT_PREFETCH(address)
+        address += LINE
 
 
 cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:
@@ -221,14 +223,16 @@ cdef inline within derive(Pass p, Py_ssize_t row, double share, Py_ssize_t m, co
     cdef Py_ssize_t c
     cdef floating* derivative = <floating*> p.derivative
     cdef floating* value = <floating*> p.value
-    cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0
+    cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0, part = weight * share
     get_targets(p.targets, row, <floating*> p.column_targets)
     if floating is float:
         p.loss.evaluate_f32(<float*> p.scores, <float*> p.column_targets, m, derivative, value)
     else:
         p.loss.evaluate_f64(<double*> p.scores, <double*> p.column_targets, m, derivative, value)
+    if part != 1:
+        for c in range(m):
+            derivative[c] *= <floating> part
     for c in range(m):
-        derivative[c] *= <floating> (weight * share)
         p.sums[c] += weight * value[c]
     return 0
 

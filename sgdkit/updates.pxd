@@ -39,6 +39,12 @@ cdef class Update:
     cdef double* decay
     cdef double* growth
     cdef dict _vectors
+    # Whether the records of a row are transposed before it is worked on; as many as there is room for, held here; and
+    # whether they are kept there from reading a row until the step on it.
+    cdef bint transposed, keeps
+    cdef Py_ssize_t room
+    cdef void* held
+    cdef object _held
 
     cdef void* _vector(self, name, values, dtype=*) except NULL
     cdef void read_f32(self, const int32_t* features, const float* x, Py_ssize_t n, float* scores) noexcept nogil

@@ -10,7 +10,9 @@ Slot 0 is the weight. Slot 1 of an adaptive optimizer is the root of its second 
 `d = metric_scale * (slot 1 + epsilon)`; that of the others is the constant `metric_scale`. The last slot is the
 running correction of the average, if there is one. The last record is the intercept's.
 
-A row is read, which brings its features up to date and scores it, and then stepped on.
+A row is read, which brings its features up to date and scores it, and then stepped on. Of a single column of an
+adaptive optimizer, records of four features at a time are transposed on the way, so that features stand where columns
+would be: `held[feature // 4, field, feature % 4]`. There they stay until the row is stepped on.
 
 Invariants:
 - A step is `w <- prox(w - rate * direction)`, with the penalty's proximal operator in the metric d / rate. The
@@ -21,9 +23,8 @@ Invariants:
 - A coordinate of an adaptive optimizer that no gradient has reached has no metric; `catch_up` leaves its weight alone.
 - `direction` settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
 
-To add an optimizer: a struct for its numbers, its formula in `direction`, the size of its record in `usual_slots` and
-`usual_record` (at most `MOST_FIELDS`), a class that names its slots, and its hyper-parameters in
-`sgdkit/optimizers.py`.
+To add an optimizer: a struct for its numbers, its formula in `direction`, a class that names its slots, and its
+hyper-parameters in `sgdkit/optimizers.py`.
 """
 
 import numpy as np
@@ -34,6 +35,7 @@ from libc.stdint cimport int32_t
 
 from sgdkit.compiler cimport SGDKIT_ONE_BY_ONE, apart, cloned, within
 from sgdkit.penalties cimport shrink
+from sgdkit.transposition cimport transpose
 
 from sgdkit.penalties import Penalty
 
@@ -45,10 +47,8 @@ cdef enum:
     TILE = 16
     # So many features of a single column are worked on at a time, each where a column would be.
     FEW = 4
-    # No record of a single column without options has more numbers.
-    MOST_FIELDS = 6
     # So many features are brought up to date in one call at the end of an epoch.
-    STRETCH = 256
+    ROOM = 256
 
 cdef extern from *:
     """
@@ -199,57 +199,243 @@ cdef inline within step_columns(
     return 0
 
 
-cdef inline Py_ssize_t usual_slots(const Rule* rule) noexcept nogil:
-    """The number of slots where no option is on."""
-    if Rule is SGDRule:
-        return 1
-    elif Rule is AdamRule:
-        return 3
-    else:
-        return 2
-
-
-cdef inline Py_ssize_t usual_record(const Rule* rule) noexcept nogil:
-    """The size of a record of one column where no option is on."""
-    if Rule is SGDRule:
-        return 1
-    elif Rule is AdamRule:
-        return 6
-    else:
-        return 3
-
-
-cdef apart step_few(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient,
+cdef inline void load_records(
+    const floating* state, const int32_t* features, Py_ssize_t n_fields, floating* lanes,
 ) noexcept nogil:
-    """Step on `FEW` features of a single column, where no option is on."""
-    cdef Py_ssize_t n_slots = usual_slots(rule), record = usual_record(rule), stride = u.gradient_stride, k, f
-    cdef floating step = (<const floating*> u.steps)[0], g
-    cdef Rule own_rule = rule[0]
-    cdef floating lanes[MOST_FIELDS * FEW]
-    cdef floating gain[2 * FEW]
+    """Copy the records of `FEW` features to `lanes[field, feature]`."""
+    cdef const floating* a = state + features[0] * n_fields
+    cdef const floating* b = state + features[1] * n_fields
+    cdef const floating* c = state + features[2] * n_fields
+    cdef const floating* d = state + features[3] * n_fields
+    transpose(a, b, c, d, lanes, lanes + FEW, lanes + 2 * FEW, lanes + 3 * FEW)
+    if n_fields == 8:
+        lanes += 4 * FEW
+        transpose(a + 4, b + 4, c + 4, d + 4, lanes, lanes + FEW, lanes + 2 * FEW, lanes + 3 * FEW)
+
+
+cdef inline void store_records(
+    floating* state, const int32_t* features, Py_ssize_t n_fields, const floating* lanes,
+) noexcept nogil:
+    """Copy records back; of one that is there several times the first, because it is written last."""
+    cdef floating* a = state + features[0] * n_fields
+    cdef floating* b = state + features[1] * n_fields
+    cdef floating* c = state + features[2] * n_fields
+    cdef floating* d = state + features[3] * n_fields
+    transpose(lanes, lanes + FEW, lanes + 2 * FEW, lanes + 3 * FEW, a, b, c, d)
+    if n_fields == 8:
+        lanes += 4 * FEW
+        transpose(lanes, lanes + FEW, lanes + 2 * FEW, lanes + 3 * FEW, a + 4, b + 4, c + 4, d + 4)
+
+
+cdef inline within catch_up_lanes(
+    Update u, const int32_t* features, floating now, floating* lanes, Py_ssize_t n_fields, bint has_l1,
+) noexcept nogil:
+    """Load the records of `FEW` features, and bring them up to date."""
+    cdef floating l1 = (<const floating*> u.l1)[0], l2 = (<const floating*> u.l2)[0]
+    cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
+    cdef Py_ssize_t clock = u.n_slots * FEW, k
+    cdef floating missed[FEW]
+    cdef floating w
+    load_records(<const floating*> u.state, features, n_fields, lanes)
+    if not u.lazy:
+        return 0
     for k in range(FEW):
-        for f in range(record):
-            lanes[f * FEW + k] = (<const floating*> u.state)[features[k] * record + f]
-    gains(&own_rule, lanes + n_slots * FEW, FEW, FEW, gain)
+        missed[k] = now - lanes[clock + k]
     for k in range(FEW):
-        g = x[k] * gradient[k * stride]
-        lanes[k] -= step * direction(&own_rule, lanes + k, FEW, g, gain[k], gain[FEW + k], True)
+        lanes[clock + k] = now
     for k in range(FEW):
-        for f in range(record):
-            (<floating*> u.state)[features[k] * record + f] = lanes[f * FEW + k]
+        w = shrink(lanes[k], l1 * missed[k], l2 * missed[k], scale * (lanes[FEW + k] + epsilon), has_l1)
+        lanes[k] = lanes[k] if (lanes[FEW + k] == 0) | (missed[k] == 0) else w
     return 0
 
 
-cdef inline void step_features(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+cdef apart catch_up_few(Update u, const int32_t* features, floating now, floating* lanes) noexcept nogil:
+    # With constants, the compiler drops branches.
+    if u.has_l1:
+        catch_up_lanes(u, features, now, lanes, u.record_size, True)
+    elif u.record_size == 4:
+        catch_up_lanes(u, features, now, lanes, 4, False)
+    else:
+        catch_up_lanes(u, features, now, lanes, 8, False)
+    return 0
+
+
+cdef inline const int32_t* filled(const int32_t* features, Py_ssize_t n, int32_t* few) noexcept nogil:
+    """Fewer features than `FEW`, filled up with the last."""
+    cdef Py_ssize_t k
+    for k in range(FEW):
+        few[k] = features[min(k, n - 1)]
+    return few
+
+
+cdef inline within hold(
+    Update u, const int32_t* features, Py_ssize_t n, floating* held, Py_ssize_t n_fields,
 ) noexcept nogil:
+    """Hold the records of some features, brought up to date."""
+    cdef floating now = <floating> u.clock
+    cdef int32_t few[FEW]
     cdef Py_ssize_t k = 0
     while k + FEW <= n:
-        step_few(u, rule, features + k, x + k, gradient + k * u.gradient_stride)
+        catch_up_few(u, features + k, now, held + k * n_fields)
         k += FEW
-    gradient += k * u.gradient_stride
-    step_columns(u, rule, features + k, x + k, n - k, gradient, 1, usual_record(rule), False, True)
+    if k < n:
+        features = features + n - FEW if n > FEW else filled(features, n, few)
+        catch_up_few(u, features, now, held + k * n_fields)
+    return 0
+
+
+cdef inline within put_back(
+    Update u, const int32_t* features, Py_ssize_t n, const floating* held, Py_ssize_t n_fields,
+) noexcept nogil:
+    """Copy the records that are held to where they belong."""
+    cdef floating* state = <floating*> u.state
+    cdef int32_t few[FEW]
+    cdef Py_ssize_t k = 0
+    while k + FEW <= n:
+        store_records(state, features + k, n_fields, held + k * n_fields)
+        k += FEW
+    if k < n:
+        features = features + n - FEW if n > FEW else filled(features, n, few)
+        store_records(state, features, n_fields, held + k * n_fields)
+    return 0
+
+
+cdef inline floating score_held(
+    const floating* w, const floating* x, Py_ssize_t n, floating score, Py_ssize_t n_fields,
+) noexcept nogil:
+    """Add the scores of the features that are held, in the order of `score_columns`."""
+    cdef Py_ssize_t k = 0, c
+    while k + FEW <= n:
+        score += (x[k] * w[0] + x[k + 1] * w[1]) + (x[k + 2] * w[2] + x[k + 3] * w[3])
+        w += FEW * n_fields
+        k += FEW
+    if n > FEW:
+        w += k + FEW - n
+    for c in range(n - k):
+        SGDKIT_ONE_BY_ONE(c)
+        score += x[k + c] * w[c]
+    return score
+
+
+cdef inline within read_records(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* score, Py_ssize_t n_fields,
+) noexcept nogil:
+    """Bring the features of a row up to date, and score it; they stay in `held` if the step on them comes next."""
+    cdef floating* held = <floating*> u.held
+    cdef floating sum = 0
+    cdef Py_ssize_t first = 0, size
+    if u.keeps:
+        hold(u, features, n, held, n_fields)
+        sum = score_held(held, x, n, sum, n_fields)
+        first = n
+    while first < n:
+        size = min(n - first, ROOM)
+        hold(u, features + first, size, held, n_fields)
+        sum = score_held(held, x + first, size, sum, n_fields)
+        put_back(u, features + first, size, held, n_fields)
+        first += size
+    score[0] = sum + (<const floating*> u.state)[u.n_features * n_fields]
+    return 0
+
+
+cdef apart read_transposed(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* score,
+) noexcept nogil:
+    # With a constant, the compiler drops loops and multiplications.
+    if u.record_size == 4:
+        read_records(u, features, x, n, score, 4)
+    else:
+        read_records(u, features, x, n, score, 8)
+    return 0
+
+
+cdef inline within step_lanes(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
+    Py_ssize_t stride, Py_ssize_t n_fields,
+) noexcept nogil:
+    """Step on `FEW` features that are held, and store their records."""
+    cdef Py_ssize_t k
+    cdef floating step = (<const floating*> u.steps)[0]
+    cdef Rule own_rule = rule[0]
+    cdef floating gain[2 * FEW]
+    cdef floating g[FEW]
+    for k in range(FEW):
+        g[k] = x[k] * gradient[k * stride]
+    gains(&own_rule, lanes + u.n_slots * FEW, FEW, FEW, gain)
+    for k in range(FEW):
+        lanes[k] -= step * direction(&own_rule, lanes + k, FEW, g[k], gain[k], gain[FEW + k], True)
+    store_records(<floating*> u.state, features, n_fields, lanes)
+    return 0
+
+
+cdef apart step_few(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
+) noexcept nogil:
+    if u.gradient_stride:
+        step_lanes(u, rule, features, x, gradient, lanes, 1, u.record_size)
+    elif u.record_size == 4:
+        step_lanes(u, rule, features, x, gradient, lanes, 0, 4)
+    else:
+        step_lanes(u, rule, features, x, gradient, lanes, 0, 8)
+    return 0
+
+
+cdef inline within step_held(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    Py_ssize_t n_fields,
+) noexcept nogil:
+    """Step on the features that are held."""
+    cdef Py_ssize_t stride = u.gradient_stride, k = 0, c
+    cdef floating* held = <floating*> u.held
+    cdef floating values[FEW]
+    cdef floating gradients[FEW]
+    cdef int32_t few[FEW]
+    while k + FEW <= n:
+        step_few(u, rule, features + k, x + k, gradient + k * stride, held + k * n_fields)
+        k += FEW
+    if k < n and n > FEW:
+        # Those that are there twice move twice from where they were, to the same place.
+        c = n - FEW
+        step_few(u, rule, features + c, x + c, gradient + c * stride, held + k * n_fields)
+    elif k < n:
+        for c in range(FEW):
+            values[c] = x[min(c, n - 1)]
+            gradients[c] = gradient[min(c, n - 1) * stride]
+        step_few(u, rule, filled(features, n, few), values, gradients, held)
+    return 0
+
+
+cdef inline within step_records(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    Py_ssize_t n_fields,
+) noexcept nogil:
+    cdef Py_ssize_t first = 0, size
+    if u.keeps:
+        step_held(u, rule, features, x, n, gradient, n_fields)
+        return 0
+    while first < n:
+        size = min(n - first, ROOM)
+        hold(u, features + first, size, <floating*> u.held, n_fields)
+        step_held(u, rule, features + first, x + first, size, gradient + first * u.gradient_stride, n_fields)
+        first += size
+    return 0
+
+
+cdef apart step_transposed(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+) noexcept nogil:
+    """Step on the features of a single column."""
+    if u.record_size == 4:
+        step_records(u, rule, features, x, n, gradient, 4)
+    else:
+        step_records(u, rule, features, x, n, gradient, 8)
+    return 0
+
+
+cdef inline void refresh(Update u, const int32_t* features, Py_ssize_t n, floating* held) noexcept nogil:
+    """Bring at most `ROOM` features of a single column up to date."""
+    hold(u, features, n, held, u.record_size)
+    put_back(u, features, n, held, u.record_size)
 
 
 cdef inline void subtract(floating* w, const floating* moves, floating x, Py_ssize_t n) noexcept nogil:
@@ -325,8 +511,8 @@ cdef inline within step_of(
         step_columns(u, rule, features, x, n, gradient, m, u.record_size, u.average, False)
     elif Rule is SGDRule and u.gradient_stride == 0:
         move(u, features, x, n, m)
-    elif m == 1 and u.record_size == usual_record(rule):
-        step_features(u, rule, features, x, n, gradient)
+    elif m == 1 and u.transposed:
+        step_transposed(u, rule, features, x, n, gradient)
     else:
         step_columns(u, rule, features, x, n, gradient, m, u.record_size, False, True)
     turn(u, one, m)
@@ -437,39 +623,6 @@ cdef inline void catch_up_columns(
             slot[c] = w
 
 
-cdef apart catch_up_few(Update u, const int32_t* features, const floating* now) noexcept nogil:
-    """Bring `FEW` features of a single column up to date, of an adaptive optimizer under an l2 penalty."""
-    cdef floating l2 = (<const floating*> u.l2)[0]
-    cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
-    cdef Py_ssize_t clock = u.n_slots, record = u.record_size, k
-    cdef floating w[FEW]
-    cdef floating root[FEW]
-    cdef floating missed[FEW]
-    cdef floating d
-    cdef floating* slot
-    for k in range(FEW):
-        slot = <floating*> u.state + features[k] * record
-        w[k] = slot[0]
-        root[k] = slot[1]
-        missed[k] = now[0] - slot[clock]
-        slot[clock] = now[0]
-    for k in range(FEW):
-        d = scale * (root[k] + epsilon)
-        d = shrink(w[k], 0, l2 * missed[k], d, False)
-        w[k] = w[k] if (root[k] == 0) | (missed[k] == 0) else d
-    for k in range(FEW):
-        (<floating*> u.state + features[k] * record)[0] = w[k]
-    return 0
-
-
-cdef inline void catch_up_features(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
-    cdef Py_ssize_t k = 0
-    while k + FEW <= n:
-        catch_up_few(u, features + k, &now)
-        k += FEW
-    catch_up_columns(u, features + k, n - k, now, 1, u.record_size, False, False)
-
-
 cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
     """Bring some features up to date."""
     if not u.lazy:
@@ -477,8 +630,6 @@ cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, float
     # With constants, the compiler drops loops and branches.
     if u.has_l1 or u.average:
         catch_up_columns(u, features, n, now, u.n_columns, u.record_size, u.has_l1, u.average)
-    elif u.n_columns == 1 and u.adaptive and u.waits:
-        catch_up_features(u, features, n, now)
     else:
         catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False)
 
@@ -531,8 +682,6 @@ cdef inline within score(
     # With constants, the compiler drops and unrolls loops.
     if m == 1 and u.record_size == 1:
         score_columns(u, features, x, n, scores, 0, 1, 1)
-    elif m == 1 and u.record_size == 3:
-        score_columns(u, features, x, n, scores, 0, 1, 3)
     elif m == 1:
         score_columns(u, features, x, n, scores, 0, 1, u.record_size)
     else:
@@ -570,6 +719,9 @@ cdef inline void read(
     if u.n_columns > 4:
         read_many(u, features, x, n, scores)
         return
+    if u.transposed:
+        read_transposed(u, features, x, n, scores)
+        return
     catch_up(u, features, n, <floating> u.clock)
     if u.n_columns == 1:
         score(u, features, x, n, scores, 1)
@@ -582,7 +734,7 @@ cdef inline void read(
 
 
 cdef void flush(Update u, floating* state) noexcept nogil:
-    cdef int32_t features[STRETCH]
+    cdef int32_t features[ROOM]
     cdef Py_ssize_t first, j, n
     if u.scaled:
         fold(u, <floating*> u.inverse)
@@ -592,11 +744,14 @@ cdef void flush(Update u, floating* state) noexcept nogil:
     u.n_averaged -= u.n_averaged > 0
     first = 0
     while first < u.n_features:
-        n = min(u.n_features - first, STRETCH)
+        n = min(u.n_features - first, ROOM)
         for j in range(n):
             features[j] = <int32_t> (first + j)
-        catch_up(u, features, n, <floating> u.clock)
-        first += STRETCH
+        if u.transposed:
+            refresh(u, features, n, <floating*> u.held)
+        else:
+            catch_up(u, features, n, <floating> u.clock)
+        first += ROOM
     u.n_averaged += u.average and u.n_rows_seen >= u.average_from
     for j in range(u.n_features):
         state[j * u.record_size + u.n_slots * u.n_columns] = 0
@@ -655,6 +810,9 @@ cdef class Update:
         else:
             self._hold(record)
             self.n_shared = record.shape[1] - self.n_slots * self.n_columns
+        usual = self.adaptive and self.plain and not self.average
+        self.transposed = usual and self.n_columns == 1 and self.record_size in (4, 8)
+        self._make_room(ROOM)
         self.set_columns(Penalty(0.0, 0.0), np.ones(self.n_columns))
 
     def __reduce__(self):
@@ -715,8 +873,21 @@ cdef class Update:
         self._vectors[name] = array = np.full(self.n_columns, values, dtype=dtype or self.record.dtype)
         return <void*> <size_t> array.__array_interface__["data"][0]
 
-    def prepare(self, n_rates):
-        """Get ready for steps at `n_rates` (1, or one a column) rates each."""
+    def _make_room(self, n):
+        """Make room for so many features that are held."""
+        n = -(-n // ROOM) * ROOM
+        if self.transposed and n > self.room:
+            self.room = n
+            self._held = zero_records(n, self.record_size, self.record.dtype)
+            self.held = <void*> <size_t> address(self._held)
+
+    def prepare(self, n_rates, longest=0):
+        """Get ready for steps at `n_rates` (1, or one a column) rates each.
+
+        `longest` is the number of features of the longest row, if each row is stepped on as soon as it is read, else 0.
+        """
+        self.keeps = longest > 0
+        self._make_room(longest)
         if n_rates > 1 and self.lazy:
             raise ValueError("Columns with rates of their own need a penalty of l2 only, and a constant metric.")
         self.rate_stride = n_rates > 1
@@ -813,8 +984,15 @@ def address(array):
 
 
 def record_stride(width, size):
-    """From how many numbers to how many a record begins: those longer than two lines of cache, with half a line."""
-    return width if width * size <= 2 * LINE else width + -width % (LINE // 2 // size)
+    """From how many numbers to how many a record begins.
+
+    One that is up to a quarter shorter than 4, 8 or 16 numbers takes their place, so that it lies in one line of
+    cache; one longer than two lines begins with half a line.
+    """
+    if width * size > 2 * LINE:
+        return width + -width % (LINE // 2 // size)
+    whole = 1 << (width - 1).bit_length()
+    return whole if 3 * whole <= 4 * width and whole <= 16 else width
 
 
 def zero_records(n_records, width, dtype):

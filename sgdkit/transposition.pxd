@@ -1,0 +1,91 @@
+"""Four rows of four numbers become four columns.
+
+It is done in registers: what is written number by number, and read as a vector soon after, makes the vector wait.
+"""
+
+from cython cimport floating
+from libc.stdint cimport int32_t
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    typedef float sgdkit_floats __attribute__((vector_size(16), aligned(4), may_alias));
+    typedef double sgdkit_doubles __attribute__((vector_size(16), aligned(8), may_alias));
+    #if defined(__clang__)
+    #define SGDKIT_SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+    #else
+    typedef int sgdkit_mask_floats __attribute__((vector_size(16)));
+    typedef long long sgdkit_mask_doubles __attribute__((vector_size(16)));
+    #define SGDKIT_SHUFFLE(mask, a, b, ...) __builtin_shuffle(a, b, (mask) {__VA_ARGS__})
+    #endif
+    #define SGDKIT_FLOATS(a, b, ...) SGDKIT_SHUFFLE(sgdkit_mask_floats, a, b, __VA_ARGS__)
+    #define SGDKIT_DOUBLES(a, b, ...) SGDKIT_SHUFFLE(sgdkit_mask_doubles, a, b, __VA_ARGS__)
+
+    /* From rows that begin at a, b, c, d to rows that begin at p, q, r, s, which are written from the last to the
+       first. */
+    static inline __attribute__((always_inline)) void sgdkit_transpose_float(
+        const float *a, const float *b, const float *c, const float *d, float *p, float *q, float *r, float *s
+    ) {
+        sgdkit_floats first = *(const sgdkit_floats *) a, second = *(const sgdkit_floats *) b;
+        sgdkit_floats third = *(const sgdkit_floats *) c, fourth = *(const sgdkit_floats *) d;
+        sgdkit_floats ab_low = SGDKIT_FLOATS(first, second, 0, 4, 1, 5);
+        sgdkit_floats ab_high = SGDKIT_FLOATS(first, second, 2, 6, 3, 7);
+        sgdkit_floats cd_low = SGDKIT_FLOATS(third, fourth, 0, 4, 1, 5);
+        sgdkit_floats cd_high = SGDKIT_FLOATS(third, fourth, 2, 6, 3, 7);
+        *(sgdkit_floats *) s = SGDKIT_FLOATS(ab_high, cd_high, 2, 3, 6, 7);
+        *(sgdkit_floats *) r = SGDKIT_FLOATS(ab_high, cd_high, 0, 1, 4, 5);
+        *(sgdkit_floats *) q = SGDKIT_FLOATS(ab_low, cd_low, 2, 3, 6, 7);
+        *(sgdkit_floats *) p = SGDKIT_FLOATS(ab_low, cd_low, 0, 1, 4, 5);
+    }
+    static inline __attribute__((always_inline)) void sgdkit_transpose_double(
+        const double *a, const double *b, const double *c, const double *d, double *p, double *q, double *r, double *s
+    ) {
+        sgdkit_doubles first = *(const sgdkit_doubles *) a, second = *(const sgdkit_doubles *) b;
+        sgdkit_doubles third = *(const sgdkit_doubles *) c, fourth = *(const sgdkit_doubles *) d;
+        sgdkit_doubles first_end = *(const sgdkit_doubles *) (a + 2), second_end = *(const sgdkit_doubles *) (b + 2);
+        sgdkit_doubles third_end = *(const sgdkit_doubles *) (c + 2), fourth_end = *(const sgdkit_doubles *) (d + 2);
+        *(sgdkit_doubles *) s = SGDKIT_DOUBLES(first_end, second_end, 1, 3);
+        *(sgdkit_doubles *) (s + 2) = SGDKIT_DOUBLES(third_end, fourth_end, 1, 3);
+        *(sgdkit_doubles *) r = SGDKIT_DOUBLES(first_end, second_end, 0, 2);
+        *(sgdkit_doubles *) (r + 2) = SGDKIT_DOUBLES(third_end, fourth_end, 0, 2);
+        *(sgdkit_doubles *) q = SGDKIT_DOUBLES(first, second, 1, 3);
+        *(sgdkit_doubles *) (q + 2) = SGDKIT_DOUBLES(third, fourth, 1, 3);
+        *(sgdkit_doubles *) p = SGDKIT_DOUBLES(first, second, 0, 2);
+        *(sgdkit_doubles *) (p + 2) = SGDKIT_DOUBLES(third, fourth, 0, 2);
+    }
+    #else
+    #define SGDKIT_TRANSPOSE(number)                                                                        \\
+        static inline void sgdkit_transpose_##number(                                                       \\
+            const number *a, const number *b, const number *c, const number *d,                             \\
+            number *p, number *q, number *r, number *s                                                      \\
+        ) {                                                                                                 \\
+            const number whole[4][4] = {                                                                    \\
+                {a[0], b[0], c[0], d[0]}, {a[1], b[1], c[1], d[1]},                                         \\
+                {a[2], b[2], c[2], d[2]}, {a[3], b[3], c[3], d[3]}                                          \\
+            };                                                                                              \\
+            for (int k = 0; k < 4; k++) s[k] = whole[3][k];                                                 \\
+            for (int k = 0; k < 4; k++) r[k] = whole[2][k];                                                 \\
+            for (int k = 0; k < 4; k++) q[k] = whole[1][k];                                                 \\
+            for (int k = 0; k < 4; k++) p[k] = whole[0][k];                                                 \\
+        }
+    SGDKIT_TRANSPOSE(float)
+    SGDKIT_TRANSPOSE(double)
+    #endif
+    """
+    void sgdkit_transpose_float(
+        const float* a, const float* b, const float* c, const float* d, float* p, float* q, float* r, float* s
+    ) noexcept nogil
+    void sgdkit_transpose_double(
+        const double* a, const double* b, const double* c, const double* d,
+        double* p, double* q, double* r, double* s
+    ) noexcept nogil
+
+
+cdef inline void transpose(
+    const floating* a, const floating* b, const floating* c, const floating* d,
+    floating* p, floating* q, floating* r, floating* s,
+) noexcept nogil:
+    if floating is float:
+        sgdkit_transpose_float(a, b, c, d, p, q, r, s)
+    else:
+        sgdkit_transpose_double(a, b, c, d, p, q, r, s)
