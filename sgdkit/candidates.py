@@ -1,14 +1,14 @@
 """Candidates of a search: which of them share passes over the rows of a fold, and those passes.
 
-Candidates that differ in what a column may have for itself (`alpha`, `l1_ratio`, `eta0`, and when it stops) are columns
-of one `Trainer`; those that differ in anything else are groups, with passes of their own. A fold is the order of its
-rows, not a copy of them.
+Candidates that differ in what a column may have for itself (`alpha`, `l1_ratio`, `eta0`, the loss's own number, and
+when it stops) are columns of one `Trainer`; those that differ in anything else are groups, with passes of their own. A
+fold is the order of its rows, not a copy of them.
 
 Invariant: a model is the one that the estimator alone would fit to the rows of the fold.
 """
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import joblib
 import numpy as np
@@ -22,8 +22,17 @@ from sgdkit.rows import Rows, Targets
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training import Trainer, train
 
-# What each column of a pass may have for itself.
+# What each column of a pass may have for itself, with any loss.
 OF_A_COLUMN = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change")
+
+
+def own_parameters(candidate):
+    """What a candidate may have for itself among those that share its passes, as a dictionary."""
+    names = OF_A_COLUMN
+    # Validation losses of columns that are trained together are computed together, with one number.
+    if not (candidate.early_stopping and candidate.scoring == "loss"):
+        names += tuple(filter(None, [candidate._losses[candidate.loss].parameter_name]))
+    return {name: getattr(candidate, name) for name in names}
 
 
 @dataclass
@@ -37,7 +46,7 @@ class Group:
     numbers : list of int
         The places of the candidates in the search.
     parameters : list of dict
-        What each candidate has for itself, of `OF_A_COLUMN`.
+        What each candidate has for itself, its `own_parameters`.
     """
 
     estimator: BaseSGDPlus
@@ -75,9 +84,8 @@ class Fold:
 
 def sharing_key(candidate, number):
     """What candidates that share passes have in common."""
-    parameters = {
-        name: value for name, value in candidate.get_params(deep=False).items() if name not in OF_A_COLUMN
-    }
+    own = own_parameters(candidate)
+    parameters = {name: value for name, value in candidate.get_params(deep=False).items() if name not in own}
     # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way.
     kind = candidate.eta0 == "auto", candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
     return hashed((parameters, kind), number)
@@ -135,14 +143,41 @@ def _schedule(estimator, parameters, rates, loss, n_columns):
     return cls(np.repeat(rates, n_columns), estimator.power_t, np.repeat(alphas, n_columns)), None
 
 
-def _with_strengths(estimator, parameters, data, problem, *, seed):
+def _own_losses(estimator, parameters, targets):
+    """The loss of each candidate."""
+    name = estimator._losses[estimator.loss].parameter_name
+    if name not in parameters[0]:
+        return [estimator._make_loss(targets)] * len(parameters)
+    return [copy.copy(estimator).set_params(**{name: own[name]})._make_loss(targets) for own in parameters]
+
+
+def _together(losses, n_columns):
+    """One loss for the columns of all candidates."""
+    numbers = [loss.parameter for loss in losses]
+    if len({*numbers}) == 1:
+        return losses[0]
+    return type(losses[0])(np.repeat(np.array(numbers, dtype=np.float64), n_columns), losses[0].n_outputs)
+
+
+def _with_strengths(estimator, parameters, data, problem, losses, *, seed):
     """What each candidate has for itself, with `alpha` as a number."""
-    chosen = {}
-    for own in parameters:
-        key = own["alpha"], own["l1_ratio"]
+    chosen, keys = {}, []
+    for own, loss in zip(parameters, losses, strict=True):
+        key = own["alpha"], own["l1_ratio"], loss.parameter
+        keys.append(key)
         if key not in chosen:
-            chosen[key] = estimator._chosen_alpha(data, problem, *key, seed=seed)
-    return [{**own, "alpha": chosen[own["alpha"], own["l1_ratio"]]} for own in parameters]
+            chosen[key] = estimator._chosen_alpha(data, replace(problem, loss=loss), *key[:2], seed=seed)
+    return [{**own, "alpha": chosen[key]} for own, key in zip(parameters, keys, strict=True)]
+
+
+def _beginning(estimator, data, problem, losses):
+    """The weights that the candidates begin with, side by side."""
+    by_number = {}
+    for loss in losses:
+        if loss.parameter not in by_number:
+            own = replace(problem, loss=loss)
+            by_number[loss.parameter] = estimator._initial_weights(data, own, None, None)
+    return np.concatenate([by_number[loss.parameter] for loss in losses], axis=1)
 
 
 def fit_group(group, fold, report=None):
@@ -164,13 +199,15 @@ def fit_group(group, fold, report=None):
     estimator._scale(data, goes_on=False)
     one = estimator._problem(data, estimator._seen)
     estimator._choose_optimizer(one)
-    parameters = _with_strengths(estimator, group.parameters, data, one, seed=seeds[1])
+    losses = _own_losses(estimator, group.parameters, data.targets)
+    parameters = _with_strengths(estimator, group.parameters, data, one, losses, seed=seeds[1])
     estimator.alpha_ = parameters[0]["alpha"]
     score = None if validation is None else estimator._scorer(one, validation)
-    initial = estimator._initial_weights(data, one, None, None)
+    initial = _beginning(estimator, data, one, losses)
     problem = one.repeat(len(group.numbers))
     problem.penalty = _strengths(estimator, parameters, one.targets.n_columns)
-    rates = _first_rates(estimator, parameters, problem, initial=initial, seed=seeds[1])
+    problem.loss = _together(losses, one.targets.n_columns)
+    rates = _first_rates(estimator, parameters, problem, losses, initial=initial, seed=seeds[1])
     options = {"initial": initial, "score": score, "seed": seeds[2], "report": report}
     courses = _train_group(estimator, parameters, problem, rates, **options)
     results = []
@@ -194,15 +231,28 @@ def fit_group(group, fold, report=None):
     return results
 
 
-def _first_rates(estimator, parameters, problem, *, initial, seed):
+def _first_rates(estimator, parameters, problem, losses, *, initial, seed):
     """The first rate of each candidate; None stands for backtracking."""
     optimizer = estimator.optimizer_
     if estimator.eta0 != "auto":
         return [float(own["eta0"]) for own in parameters]
     if optimizer._backtracks(problem.loss):
         return [None] * len(parameters)
-    options = {"fit_intercept": estimator.fit_intercept, "seed": seed}
-    options["initial"] = np.tile(initial, problem.n_models)
+    rates = np.empty(len(parameters))
+    for number in {loss.parameter: None for loss in losses}:
+        models = [model for model, loss in enumerate(losses) if loss.parameter == number]
+        part = replace(problem.take(models), loss=losses[models[0]])
+        own = [parameters[model] for model in models]
+        rates[models] = _rates_of_a_loss(
+            estimator, own, part, initial=initial[:, problem.columns(models)], seed=seed
+        )
+    return rates.tolist()
+
+
+def _rates_of_a_loss(estimator, parameters, problem, *, initial, seed):
+    """The rates that candidates of one and the same loss choose."""
+    optimizer = estimator.optimizer_
+    options = {"fit_intercept": estimator.fit_intercept, "initial": initial, "seed": seed}
     rates = {}
     for own in parameters:
         if own["alpha"] not in rates:
@@ -210,7 +260,7 @@ def _first_rates(estimator, parameters, problem, *, initial, seed):
             schedule = estimator._new_schedule(1.0, problem.loss)
             chosen = rates[own["alpha"]] = choose_rates(problem, optimizer, schedule, **options)
             if schedule.separable or optimizer._scales_with_gradient:
-                return list(chosen)
+                return chosen
     return [rates[own["alpha"]][model] for model, own in enumerate(parameters)]
 
 
@@ -257,7 +307,7 @@ def _train_group(estimator, parameters, problem, rates, *, initial, score, seed,
             settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
             optimizer = estimator.optimizer_
             trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
-            trainer.load(np.tile(initial, len(together)))
+            trainer.load(np.ascontiguousarray(initial[:, problem.columns(together)]))
             for model, settings in zip(together, own, strict=True):
                 limits = {name: settings[name] for name in ("max_iter", "tol", "n_iter_no_change")}
                 courses[model] = estimator._new_course(score, keeps_last=False, **limits)

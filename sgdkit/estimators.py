@@ -108,6 +108,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
     True
     """
 
+    _losses = CLASSIFIER_LOSSES
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(CLASSIFIER_LOSSES))],
@@ -288,7 +289,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         return weights
 
     def _make_loss(self, targets):
-        cls = CLASSIFIER_LOSSES[self.loss]
+        cls = self._losses[self.loss]
         parameter = 0.0 if cls.parameter_name is None else getattr(self, cls.parameter_name)
         coupled = MULTINOMIAL.get(cls)
         if self.multi_class == "multinomial" and coupled is None:
@@ -446,6 +447,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     True
     """
 
+    _losses = REGRESSOR_LOSSES
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
@@ -526,7 +528,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.astype(np.float64, copy=False)
-        lowest, included = REGRESSOR_LOSSES[self.loss].minimum_target
+        lowest, included = self._losses[self.loss].minimum_target
         if y.min() < lowest or (y.min() == lowest and not included):
             raise ValueError(
                 f"Some value(s) of y are out of the valid range of the loss {self.loss!r}: they must be "
@@ -539,7 +541,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         return Data(X, y, Targets(outputs, np.arange(outputs.shape[1])), sample_weight, sample_weight)
 
     def _make_loss(self, targets):
-        cls = REGRESSOR_LOSSES[self.loss]
+        cls = self._losses[self.loss]
         return cls(0.0 if cls.parameter_name is None else getattr(self, cls.parameter_name))
 
     def _initial_intercept(self, data, loss):

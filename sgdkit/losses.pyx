@@ -63,8 +63,8 @@ cdef class Loss:
 
     Parameters
     ----------
-    parameter : float, default=0.0
-        The loss's own number (`epsilon`, `quantile`), if `parameter_name` says that it has one.
+    parameter : float or ndarray of shape (n_columns,), default=0.0
+        The loss's own number (`epsilon`, `quantile`), if `parameter_name` says that it has one; or one for each column.
     n_outputs : int, default=1
         The number of columns a model has; only a coupled loss asks for it.
 
@@ -93,8 +93,14 @@ cdef class Loss:
     parameter_name = None
 
     def __init__(self, parameter=0.0, n_outputs=1):
-        self.parameter = parameter
+        cdef const double[::1] numbers = np.array(parameter, dtype=np.float64, ndmin=1)
+        self.parameter, self._numbers = parameter, numbers
+        self.numbers, self.stride = &numbers[0], np.ndim(parameter)
         self.n_outputs = n_outputs
+
+    def take(self, columns):
+        """The loss of some of the columns."""
+        return self if np.ndim(self.parameter) == 0 else type(self)(self.parameter[columns], self.n_outputs)
 
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
@@ -134,8 +140,8 @@ cdef class Loss:
             A coupled loss leaves its sum in the first column of each model.
         """
         cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0, i, c
-        # Columns of several rows are as good as columns of one row.
-        cdef Py_ssize_t block = max(1, 256 // max(m, 1)), n
+        # Columns of several rows are as good as columns of one row, unless columns differ.
+        cdef Py_ssize_t block = 1 if self.stride else max(1, 256 // max(m, 1)), n
         dtype = np.float32 if floating is float else np.float64
         cdef floating[::1] t = np.empty(block * m, dtype), v = np.empty(block * m, dtype)
         cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
@@ -370,11 +376,13 @@ cdef class AbsoluteError(Loss):
 
 
 cdef inline void huber(
-    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating epsilon,
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, const double* numbers,
+    Py_ssize_t stride,
 ) noexcept nogil:
     cdef Py_ssize_t c
-    cdef floating r
+    cdef floating r, epsilon
     for c in range(n):
+        epsilon = <floating> numbers[c * stride]
         r = s[c] - t[c]
         if _abs(r) <= epsilon:
             value[c] = <floating> 0.5 * r * r
@@ -392,23 +400,25 @@ cdef class Huber(Loss):
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
     ) noexcept nogil:
-        huber(scores, targets, n, gradient, value, <float> self.parameter)
+        huber(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     cdef void evaluate_f64(
         self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
     ) noexcept nogil:
-        huber(scores, targets, n, gradient, value, self.parameter)
+        huber(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     def initial_intercept(self, y, sample_weight):
         return weighted_quantile(y, sample_weight, 0.5)
 
 
 cdef inline void epsilon_insensitive(
-    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating epsilon,
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, const double* numbers,
+    Py_ssize_t stride,
 ) noexcept nogil:
     cdef Py_ssize_t c
-    cdef floating r
+    cdef floating r, epsilon
     for c in range(n):
+        epsilon = <floating> numbers[c * stride]
         r = s[c] - t[c]
         value[c] = _positive(_abs(r) - epsilon)
         gradient[c] = _sign(r) * (_abs(r) > epsilon)
@@ -423,23 +433,25 @@ cdef class EpsilonInsensitive(Loss):
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
     ) noexcept nogil:
-        epsilon_insensitive(scores, targets, n, gradient, value, <float> self.parameter)
+        epsilon_insensitive(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     cdef void evaluate_f64(
         self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
     ) noexcept nogil:
-        epsilon_insensitive(scores, targets, n, gradient, value, self.parameter)
+        epsilon_insensitive(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     def initial_intercept(self, y, sample_weight):
         return weighted_quantile(y, sample_weight, 0.5)
 
 
 cdef inline void squared_epsilon_insensitive(
-    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating epsilon,
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, const double* numbers,
+    Py_ssize_t stride,
 ) noexcept nogil:
     cdef Py_ssize_t c
-    cdef floating r, z
+    cdef floating r, z, epsilon
     for c in range(n):
+        epsilon = <floating> numbers[c * stride]
         r = s[c] - t[c]
         z = _positive(_abs(r) - epsilon)
         value[c] = z * z
@@ -454,20 +466,22 @@ cdef class SquaredEpsilonInsensitive(Loss):
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
     ) noexcept nogil:
-        squared_epsilon_insensitive(scores, targets, n, gradient, value, <float> self.parameter)
+        squared_epsilon_insensitive(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     cdef void evaluate_f64(
         self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
     ) noexcept nogil:
-        squared_epsilon_insensitive(scores, targets, n, gradient, value, self.parameter)
+        squared_epsilon_insensitive(scores, targets, n, gradient, value, self.numbers, self.stride)
 
 
 cdef inline void pinball(
-    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, floating quantile,
+    const floating* s, const floating* t, Py_ssize_t n, floating* gradient, floating* value, const double* numbers,
+    Py_ssize_t stride,
 ) noexcept nogil:
     cdef Py_ssize_t c
-    cdef floating r
+    cdef floating r, quantile
     for c in range(n):
+        quantile = <floating> numbers[c * stride]
         r = s[c] - t[c]
         value[c] = (<floating> 1 - quantile) * _positive(r) + quantile * _positive(-r)
         gradient[c] = (<floating> 1 - quantile) * (r > 0) - quantile * (r < 0)
@@ -482,12 +496,12 @@ cdef class Quantile(Loss):
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,
     ) noexcept nogil:
-        pinball(scores, targets, n, gradient, value, <float> self.parameter)
+        pinball(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     cdef void evaluate_f64(
         self, const double* scores, const double* targets, Py_ssize_t n, double* gradient, double* value,
     ) noexcept nogil:
-        pinball(scores, targets, n, gradient, value, self.parameter)
+        pinball(scores, targets, n, gradient, value, self.numbers, self.stride)
 
     def initial_intercept(self, y, sample_weight):
         return weighted_quantile(y, sample_weight, self.parameter)

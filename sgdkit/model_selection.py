@@ -37,7 +37,7 @@ from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sgdkit._docs import documented
 from sgdkit.base import BaseSGDPlus
-from sgdkit.candidates import OF_A_COLUMN, Fold, Group, fit_group, hashed, sharing_key
+from sgdkit.candidates import Fold, Group, fit_group, hashed, own_parameters, sharing_key
 from sgdkit.optimizers import numbers_together
 from sgdkit.rows import Rows
 
@@ -165,7 +165,7 @@ class Evaluation:
                 continue
             group = groups.setdefault(sharing_key(candidate, number), Group(candidate))
             group.numbers.append(number)
-            group.parameters.append({name: getattr(candidate, name) for name in OF_A_COLUMN})
+            group.parameters.append(own_parameters(candidate))
         return list(groups.values())
 
     def _blocks(self, groups, fold):

@@ -108,8 +108,8 @@ class Problem:
         weights = (
             self.weights if np.ndim(self.weights) < 2 else np.ascontiguousarray(self.weights[:, columns])
         )
-        penalty = self.penalty.take(columns)
-        return replace(self, targets=targets, penalty=penalty, weights=weights, n_models=len(models))
+        parts = {"loss": self.loss.take(columns), "penalty": self.penalty.take(columns), "weights": weights}
+        return replace(self, targets=targets, n_models=len(models), **parts)
 
 
 class Trainer:
@@ -324,7 +324,7 @@ class Trainer:
     def _pass(problem, block, update):
         targets = problem.targets.with_columns(problem.targets.column[block])
         options = {"weights": problem.weights, "batch_size": problem.batch_size}
-        return Pass(problem.rows, targets, problem.loss, update, **options)
+        return Pass(problem.rows, targets, problem.loss.take(block), update, **options)
 
     def _chunk_rows(self, problem):
         """How many rows take a fraction of a second, and rates that take little room."""

@@ -772,10 +772,11 @@ cdef void penalty(Update u, const floating* state, double* values) noexcept nogi
             )
         state += 4 * record
         j += 4
-    for j in range(j, u.n_features):
+    while j < u.n_features:
         for c in range(m):
             values[c] += penalty_of(u, state[c], c)
         state += record
+        j += 1
     for c in range(m):
         # Adds 0, unless it is not finite.
         values[c] += 0 * state[c]

@@ -30,7 +30,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.candidates import Fold, Group, fit_group
+from sgdkit.candidates import Fold, Group, fit_group, own_parameters, sharing_key
+from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, Adam
 from sgdkit.penalties import PENALTIES
@@ -106,8 +107,8 @@ def assert_finds_the_same(model, grid, X, y, **options):
 def fitted_models(model, grid, X, y, train):
     """The models of `fit_group`, and those that the estimator alone fits to the rows `train`."""
     candidates = [clone(model).set_params(**own) for own in grid]
-    names = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change")
-    parameters = [{name: getattr(candidate, name) for name in names} for candidate in candidates]
+    parameters = [own_parameters(candidate) for candidate in candidates]
+    assert len({sharing_key(candidate, number) for number, candidate in enumerate(candidates)}) == 1
     validated = clone(model)
     X_valid, y_valid = validated._validate_rows(X, y, reset=True)
     group = Group(clone(candidates[0]), list(range(len(grid))), parameters)
@@ -137,6 +138,38 @@ def test_a_column_is_the_model_of_the_estimator_alone(kind, optimizer, batch_siz
     # Unsorted, as those of ShuffleSplit.
     train = np.random.default_rng(1).permutation(len(X))[:100]
     assert_same_models(*fitted_models(model, grid, sparse.csr_array(X), y, train))
+
+
+OWN_NUMBERS = [
+    (kind, name)
+    for kinds, losses in ((KINDS[:3], CLASSIFIER_LOSSES), (KINDS[3:], REGRESSOR_LOSSES))
+    for kind in kinds
+    for name, loss in losses.items()
+    if loss.parameter_name
+]
+
+
+@pytest.mark.parametrize("alpha", [1e-3, "auto"])
+@pytest.mark.parametrize("eta0", [0.05, "auto"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "gd"])
+@pytest.mark.parametrize(("kind", "loss"), OWN_NUMBERS)
+def test_a_column_has_its_own_number_of_the_loss(kind, loss, optimizer, eta0, alpha):
+    X, y = make_data(kind)
+    # One epoch of a hundred steps: where a loss has a kink, differences of the last bit grow.
+    model = make_model(kind, loss=loss, optimizer=optimizer, eta0=eta0, alpha=alpha, max_iter=1)
+    name = model._losses[loss].parameter_name
+    grid = [{name: number, "alpha": own} for number in (0.1, 0.4, 0.7) for own in (alpha, 3e-2)]
+    together, alone = fitted_models(model, grid, X, y, np.arange(10, 110))
+    assert_same_models(together, alone)
+    assert len({one.loss_curve_[-1] for one in together}) == len(grid)
+    assert [getattr(one, name) for one in together] == [own[name] for own in grid]
+
+
+def test_a_validation_loss_is_that_of_the_own_number():
+    X, y = make_data("number")
+    model = make_model("number", loss="huber", early_stopping=True, max_iter=30, tol=1e-3)
+    assert_finds_the_same(model, {"epsilon": [0.05, 0.5], **ALPHAS}, X, y)
+    assert_finds_the_same(model.set_params(scoring="r2"), {"epsilon": [0.05, 0.5], **ALPHAS}, X, y)
 
 
 @pytest.mark.parametrize("learning_rate", ["auto", *SCHEDULES])
