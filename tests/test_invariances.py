@@ -314,6 +314,34 @@ def test_class_weight_is_sample_weight(class_weight, batch_size):
 # ------------------------------------------------------------------------------------- same seed, same result
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "rmsprop"])
+def test_a_column_alone_is_what_it_is_among_others_whatever_the_length_of_rows(
+    optimizer, penalty, batch_size, dtype
+):
+    """Alone, features are worked on four at a time, and held in a buffer of a few hundred."""
+    rng = np.random.default_rng(0)
+    lengths = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 255, 256, 257, 513, 600]
+    X = sparse.lil_array((2 * len(lengths), 600), dtype=dtype)
+    for row, length in enumerate(np.repeat(lengths, 2)):
+        X[row, rng.permutation(600)[:length]] = rng.normal(size=length)
+    X, y = X.tocsr(), rng.integers(2, size=X.shape[0])
+    model = SGDClassifierPlus(
+        optimizer=optimizer, penalty=penalty, batch_size=batch_size, eta0=0.01, alpha=0.1, random_state=0
+    ).set_params(standardize=False)
+    alone, among = clone(model), clone(model)
+    # A first call of short rows: the buffer has to grow.
+    for rows in (slice(10), slice(None), slice(None)):
+        alone.partial_fit(X[rows], y[rows], classes=[0, 1])
+        among.partial_fit(X[rows], np.c_[y, y, 1 - y][rows], classes=[0, 1, 2])
+    assert_array_equal(among.coef_[0], among.coef_[1])
+    assert_array_equal(alone.coef_[0], among.coef_[0])
+    assert_array_equal(alone.intercept_, among.intercept_[:1])
+    assert alone.coef_.any()
+
+
 @pytest.mark.parametrize("average", [False, 30])
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
 @pytest.mark.parametrize("batch_size", [1, 7])
