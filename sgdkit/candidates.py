@@ -170,14 +170,14 @@ def _with_strengths(estimator, parameters, data, problem, losses, *, seed):
     return [{**own, "alpha": chosen[key]} for own, key in zip(parameters, keys, strict=True)]
 
 
-def _beginning(estimator, data, problem, losses):
-    """The weights that the candidates begin with, side by side."""
+def _beginnings(estimator, data, problem, losses):
+    """The weights that each candidate begins with; one array for all of the same loss."""
     by_number = {}
     for loss in losses:
         if loss.parameter not in by_number:
             own = replace(problem, loss=loss)
             by_number[loss.parameter] = estimator._initial_weights(data, own, None, None)
-    return np.concatenate([by_number[loss.parameter] for loss in losses], axis=1)
+    return [by_number[loss.parameter] for loss in losses]
 
 
 def fit_group(group, fold, report=None):
@@ -203,7 +203,7 @@ def fit_group(group, fold, report=None):
     parameters = _with_strengths(estimator, group.parameters, data, one, losses, seed=seeds[1])
     estimator.alpha_ = parameters[0]["alpha"]
     score = None if validation is None else estimator._scorer(one, validation)
-    initial = _beginning(estimator, data, one, losses)
+    initial = _beginnings(estimator, data, one, losses)
     problem = one.repeat(len(group.numbers))
     problem.penalty = _strengths(estimator, parameters, one.targets.n_columns)
     problem.loss = _together(losses, one.targets.n_columns)
@@ -242,10 +242,8 @@ def _first_rates(estimator, parameters, problem, losses, *, initial, seed):
     for number in {loss.parameter: None for loss in losses}:
         models = [model for model, loss in enumerate(losses) if loss.parameter == number]
         part = replace(problem.take(models), loss=losses[models[0]])
-        own = [parameters[model] for model in models]
-        rates[models] = _rates_of_a_loss(
-            estimator, own, part, initial=initial[:, problem.columns(models)], seed=seed
-        )
+        own, weights = [parameters[model] for model in models], np.tile(initial[models[0]], len(models))
+        rates[models] = _rates_of_a_loss(estimator, own, part, initial=weights, seed=seed)
     return rates.tolist()
 
 
@@ -307,7 +305,7 @@ def _train_group(estimator, parameters, problem, rates, *, initial, score, seed,
             settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
             optimizer = estimator.optimizer_
             trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
-            trainer.load(np.ascontiguousarray(initial[:, problem.columns(together)]))
+            trainer.load(np.concatenate([initial[model] for model in together], axis=1))
             for model, settings in zip(together, own, strict=True):
                 limits = {name: settings[name] for name in ("max_iter", "tol", "n_iter_no_change")}
                 courses[model] = estimator._new_course(score, keeps_last=False, **limits)
