@@ -265,7 +265,8 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         for begin in range(0, len(y), 1 << 14):
             part = y[begin : begin + (1 << 14)]
             if len(self.classes_) == 2:
-                own = (part == self.classes_[1]).astype(np.intp)
+                own = np.zeros(len(part), dtype=np.intp)
+                own[part == self.classes_[1]] = 1
             else:
                 own = np.searchsorted(self.classes_, part)
                 own[own == len(self.classes_)] = 0

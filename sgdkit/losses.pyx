@@ -100,7 +100,10 @@ cdef class Loss:
 
     def take(self, columns):
         """The loss of some of the columns."""
-        return self if np.ndim(self.parameter) == 0 else type(self)(self.parameter[columns], self.n_outputs)
+        if np.ndim(self.parameter) == 0:
+            return self
+        own = self.parameter[columns]
+        return type(self)(float(own[0]) if (own == own[0]).all() else own, self.n_outputs)
 
     cdef void evaluate_f32(
         self, const float* scores, const float* targets, Py_ssize_t n, float* gradient, float* value,

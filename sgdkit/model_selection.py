@@ -134,7 +134,8 @@ class Evaluation:
             for task in tasks:
                 run(task)
             return
-        with ThreadPoolExecutor(self.n_jobs) as pool:
+        # Functions of scikit-learn set the filters of warnings for all threads, and may bring back one another's.
+        with warnings.catch_warnings(), ThreadPoolExecutor(self.n_jobs) as pool:
             list(pool.map(run, tasks))
 
     def _parts(self, groups, k):

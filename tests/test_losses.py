@@ -298,3 +298,19 @@ def test_a_row_of_weight_0_is_absent_even_where_its_loss_is_infinite(shape):
     others = REGRESSOR_LOSSES["poisson"]().total(scores[::2].copy(), Targets(np.ones((2, 2)), [0, 1]))
     assert_allclose(total, others)
     assert_array_equal(gradient[1], 0)
+
+
+@pytest.mark.parametrize("name", ["huber", "quantile"])
+def test_columns_may_have_numbers_of_their_own(name):
+    rng = np.random.default_rng(0)
+    scores, targets = rng.normal(size=(9, 3)), Targets(rng.normal(size=(9, 3)), np.arange(3))
+    numbers = np.array([0.2, 0.7, 0.7])
+    together, gradient = REGRESSOR_LOSSES[name](numbers), np.empty((9, 3))
+    sums = together.total(scores, targets, None, gradient)
+    for c, number in enumerate(numbers):
+        own = np.empty((9, 1))
+        alone = REGRESSOR_LOSSES[name](number).total(scores[:, [c]], targets.with_columns([c]), None, own)
+        assert_array_equal(sums[[c]], alone)
+        assert_array_equal(gradient[:, [c]], own)
+    assert_array_equal(together.take(np.array([2, 0])).parameter, [0.7, 0.2])
+    assert together.take(np.array([1, 2])).parameter == 0.7
