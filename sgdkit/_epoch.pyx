@@ -7,7 +7,7 @@ import numpy as np
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from sgdkit.compiler cimport SGDKIT_PREFETCH, within
+from sgdkit.compiler cimport LINE, SGDKIT_PREFETCH, fetch_lines, within
 from sgdkit.losses cimport Loss
 from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets
 from sgdkit.updates cimport Update
@@ -16,7 +16,6 @@ from sgdkit.updates cimport Update
 cdef enum:
     FETCH_ROW = 8
     FETCH_WEIGHTS = 3
-    LINE = 64
     # Bytes of state from which on its weights are worth asking for; less stays near the processor anyway.
     LARGE_STATE = 1 << 19
     # Rows between two looks ahead.
@@ -150,15 +149,6 @@ cdef class Pass:
 
 cdef inline Py_ssize_t row_at(Pass p, Py_ssize_t i) noexcept nogil:
     return p.long_order[i] if p.long_numbers else p.order[i]
-
-
-cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept nogil:
-    """Ask for so many bytes. How often it asks does not depend on where lines begin, so that it can be foreseen."""
-    cdef const char* end = address + n_bytes
-    SGDKIT_PREFETCH(end - 1)
-    while address < end:
-        SGDKIT_PREFETCH(address)
-        address += LINE
 
 
 cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:

@@ -20,10 +20,12 @@ from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
     check_consistent_length,
+    check_is_fitted,
     validate_data,
 )
 
@@ -35,6 +37,7 @@ from sgdkit.rates import choose_rates, column_factors
 from sgdkit.rows import Rows, Targets
 from sgdkit.scaling import Scaling, Standard
 from sgdkit.schedules import SCHEDULES
+from sgdkit.scores import score_rows
 from sgdkit.stopping import Patience
 from sgdkit.strength import choose_strength
 from sgdkit.training import Course, Diverged, History, Problem, Trainer, report_epoch, train
@@ -451,7 +454,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
         def minus_losses(weights_now):
             weights_now = self._scaling.to_raw(weights_now)
-            scores = np.ascontiguousarray(X @ weights_now[:-1] + weights_now[-1])
+            scores = score_rows(X, weights_now[:-1]) + weights_now[-1]
             n_models = scores.shape[1] // targets.n_columns
             repeated = targets.with_columns(np.tile(targets.column, n_models))
             losses = problem.loss.total(scores, repeated, weights) / validation.total_weight
@@ -497,6 +500,23 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return lambda weights_now: np.array(
             [scored(weights_now[:, k : k + n_columns]) for k in range(0, weights_now.shape[1], n_columns)]
         )
+
+    # --------------------------------------------------------------------------------------------------- predictions
+
+    def _linear_predictor(self, X):
+        """The scores of rows, of shape (n_samples,) or (n_samples, n_columns)."""
+        check_is_fitted(self)
+        options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
+        if sparse.issparse(self.coef_):
+            X = validate_data(self, X, **options)
+            scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        else:
+            rows = validate_data(self, X, ensure_all_finite=not sparse.issparse(X), **options)
+            scores = score_rows(rows, np.atleast_2d(self.coef_).T) + self.intercept_
+            if sparse.issparse(X) and not np.isfinite(scores).all():
+                # They tell whether the rows are finite, which so need no look of their own.
+                validate_data(self, X, **options)
+        return scores.ravel() if scores.shape[1] == 1 else scores
 
     # ------------------------------------------------------------------------------------------ trainer and weights
 

@@ -33,3 +33,17 @@ cdef extern from *:
     # Compiled for processors with AVX2 as well, and chosen when the module is loaded. The results are the same to the
     # last bit, since nothing is reordered, and no multiplication fused with an addition.
     ctypedef int cloned "SGDKIT_CLONED"
+
+
+cdef enum:
+    # Bytes that are fetched from memory together.
+    LINE = 64
+
+
+cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept nogil:
+    """Ask for so many bytes. How often it asks does not depend on where lines begin, so that it can be foreseen."""
+    cdef const char* end = address + n_bytes
+    SGDKIT_PREFETCH(end - 1)
+    while address < end:
+        SGDKIT_PREFETCH(address)
+        address += LINE

@@ -9,10 +9,10 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot, softmax
+from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sgdkit._docs import documented
 from sgdkit.base import BaseSGDPlus, Data
@@ -265,12 +265,14 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         for begin in range(0, len(y), 1 << 14):
             part = y[begin : begin + (1 << 14)]
             if len(self.classes_) == 2:
-                own = np.zeros(len(part), dtype=np.intp)
-                own[part == self.classes_[1]] = 1
+                own = part == self.classes_[1]
+                known = own | (part == self.classes_[0])
             else:
                 own = np.searchsorted(self.classes_, part)
                 own[own == len(self.classes_)] = 0
-            unknown.extend(np.unique(part[self.classes_[own] != part]))
+                known = self.classes_[own] == part
+            if not known.all():
+                unknown.extend(np.unique(part[~known]))
             codes[begin : begin + len(part)] = own
         if unknown:
             raise ValueError(
@@ -310,6 +312,20 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
 
     def _initial_intercept(self, data, loss):
         return 0.0
+
+    def decision_function(self, X):
+        """Scores ``X @ coef_.T + intercept_``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            Of two classes, the score of ``classes_[1]``: it is predicted where this is positive.
+        """
+        return self._linear_predictor(X)
 
     def predict(self, X):
         """Predict class labels, or label indicators.
@@ -593,11 +609,5 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         -------
         y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        check_is_fitted(self)
         scores = self._linear_predictor(X)
         return np.exp(scores) if self._log_link else scores
-
-    def _linear_predictor(self, X):
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-        return scores.ravel() if scores.ndim == 2 and scores.shape[1] == 1 else scores

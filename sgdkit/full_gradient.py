@@ -4,6 +4,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from sgdkit.backtracking import Tries, combine
+from sgdkit.scores import score_rows
 
 # A rate grows by no more than the first at a time, the second in the first few steps, in which curvature changes most.
 GROW, GROW_EARLY, EARLY_STEPS = 1.5, 2.5, 10
@@ -230,7 +231,7 @@ class _Scores:
 
     def product(self, coef):
         """The rows times an array of shape (n_features, n_columns)."""
-        return np.ascontiguousarray(self.X @ coef)
+        return score_rows(self.X, coef)
 
     def total(self, scores, derivative=None):
         """The sums of losses; their derivatives are written to the array that is given."""

@@ -18,7 +18,7 @@ from libc.math cimport exp, expf, fabs, fabsf, log, logf
 
 from sgdkit.compiler cimport cloned, within
 from sgdkit.exponential cimport exp_nonpositive, log1p_unit, step_at_zero
-from sgdkit.rows cimport Targets, get_targets
+from sgdkit.rows cimport Targets, get_block
 
 
 cdef inline floating _exp(floating x) noexcept nogil:
@@ -56,6 +56,39 @@ def weighted_quantile(values, weights, q):
     cumulative = np.cumsum(weights[order], axis=0)
     reached = (cumulative >= q * cumulative.max(axis=0)).argmax(axis=0)
     return np.take_along_axis(values, np.take_along_axis(order, reached[np.newaxis], axis=0), axis=0)[0]
+
+
+cdef inline void add_up(const floating* values, Py_ssize_t n, Py_ssize_t m, double* sums) noexcept nogil:
+    """Add the values of `n` rows to the sums of their columns."""
+    cdef double sum = 0
+    cdef Py_ssize_t i, c
+    if m == 1:
+        # In a register; else each addition would wait until the one before is in memory.
+        for i in range(n):
+            sum += values[i]
+        sums[0] += sum
+        return
+    for i in range(n):
+        for c in range(m):
+            sums[c] += values[i * m + c]
+
+
+cdef inline void add_up_weighted(
+    const floating* values, const double* weights, bint own, Py_ssize_t n, Py_ssize_t m, floating* derivatives,
+    double* sums,
+) noexcept nogil:
+    """The same, with weights of rows, or of each column's rows if `own`; derivatives are multiplied by them."""
+    cdef Py_ssize_t i, c
+    cdef double weight
+    for i in range(n):
+        for c in range(m):
+            weight = weights[i * m + c] if own else weights[i]
+            if weight == 0:
+                # Such a row is absent, even where its loss is infinite.
+                derivatives[i * m + c] = 0
+            else:
+                sums[c] += weight * values[i * m + c]
+                derivatives[i * m + c] *= <floating> weight
 
 
 cdef class Loss:
@@ -142,7 +175,7 @@ cdef class Loss:
         total : ndarray of float64 of shape (n_columns,)
             A coupled loss leaves its sum in the first column of each model.
         """
-        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0, i, c
+        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0
         # Columns of several rows are as good as columns of one row, unless columns differ.
         cdef Py_ssize_t block = 1 if self.stride else max(1, 256 // max(m, 1)), n
         dtype = np.float32 if floating is float else np.float64
@@ -150,32 +183,21 @@ cdef class Loss:
         cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
         cdef bint weighted = sample_weight is not None, keep = gradient is not None
         cdef const double[:, ::1] weights = sample_weight.reshape(n_rows, -1 if n_rows else 1) if weighted else None
-        # Each column has weights of its own, or all have the same.
-        cdef bint own = weighted and weights.shape[1] == m
         cdef double[::1] sums = np.zeros(m)
         cdef floating* out
-        cdef double weight = 1.0
         with nogil:
             while first < n_rows:
                 n = min(block, n_rows - first)
                 out = &g[first if keep else 0, 0]
-                for i in range(n):
-                    get_targets(targets, first + i, &t[i * m])
+                get_block(targets, first, n, &t[0])
                 if floating is float:
                     self.evaluate_f32(&scores[first, 0], &t[0], n * m, out, &v[0])
                 else:
                     self.evaluate_f64(&scores[first, 0], &t[0], n * m, out, &v[0])
-                for i in range(n):
-                    weight = weights[first + i, 0] if weighted else 1.0
-                    for c in range(m):
-                        if own:
-                            weight = weights[first + i, c]
-                        if weight == 0:
-                            # Such a row is absent, even where its loss is infinite.
-                            out[i * m + c] = 0
-                        else:
-                            sums[c] += weight * v[i * m + c]
-                            out[i * m + c] *= <floating> weight
+                if weighted:
+                    add_up_weighted(&v[0], &weights[first, 0], weights.shape[1] == m, n, m, out, &sums[0])
+                else:
+                    add_up(&v[0], n, m, &sums[0])
                 first += n
         return np.asarray(sums)
 

@@ -40,6 +40,7 @@ from sgdkit.base import BaseSGDPlus
 from sgdkit.candidates import Fold, Group, fit_group, hashed, own_parameters, sharing_key
 from sgdkit.optimizers import numbers_together
 from sgdkit.rows import Rows
+from sgdkit.scores import score_rows
 
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
@@ -69,7 +70,7 @@ def _with_scores(models, X, X_valid):
     for begin in range(0, len(models), n_together):
         part = models[begin : begin + n_together]
         coef = np.concatenate([np.atleast_2d(model.coef_).T for model in part], axis=1)
-        scores = np.asarray(X_valid @ coef) + np.concatenate([model.intercept_ for model in part])
+        scores = score_rows(X_valid, coef) + np.concatenate([model.intercept_ for model in part])
         for k, model in enumerate(part):
             own = copy.copy(model)
             _recall(own, X, scores[:, k * n_columns : (k + 1) * n_columns])

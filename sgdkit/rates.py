@@ -18,6 +18,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from sgdkit.rows import Rows, add_moments
+from sgdkit.scores import score_rows
 from sgdkit.training import Trainer
 
 # The size of scores: of classes, in units of the losses; of numbers, in standard deviations of the target. Measured on
@@ -225,7 +226,7 @@ def _rate_scale(problem, initial):
     """
     X, weights = problem.rows.X, problem.weights
     size = _size(problem) / (SIZE_OF_LABELS if problem.targets.labels else SIZE_OF_NUMBERS)
-    scores = np.ascontiguousarray(X @ initial[:-1] + (initial[-1] + X.dtype.type(size)))
+    scores = score_rows(X, initial[:-1]) + (initial[-1] + X.dtype.type(size))
     derivative = np.empty_like(scores)
     problem.loss.total(scores, problem.targets, None, derivative)
     gradient = np.sqrt(np.average(np.square(derivative, dtype=np.float64).mean(axis=1), weights=weights))

@@ -13,11 +13,7 @@ from sklearn.utils import assert_all_finite
 from libc.stdint cimport uint32_t, uint64_t
 
 from sgdkit.compiler cimport cloned
-
-
-ctypedef fused index_t:
-    int32_t
-    int64_t
+from sgdkit.scores cimport index_t
 
 
 ctypedef fused bits_t:

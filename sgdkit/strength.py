@@ -18,6 +18,7 @@ from sgdkit.optimizers import suited_to
 from sgdkit.penalties import PENALTIES
 from sgdkit.rates import choose_rates, contents
 from sgdkit.schedules import Constant
+from sgdkit.scores import score_rows
 from sgdkit.training import FEWER, Trainer
 
 # The nearer to 1, the earlier.
@@ -183,7 +184,7 @@ def _held_out(problem, out, groups, stages):
 
 def _losses(problem, rows, shares, weights):
     """The sum of the losses of some rows, weighted by their shares in each part; for each part and candidate."""
-    scores = np.ascontiguousarray(problem.rows.X[rows] @ weights[:-1] + weights[-1])
+    scores = score_rows(problem.rows.X[rows], weights[:-1]) + weights[-1]
     n_parts, n_columns, n_models = len(shares), scores.shape[1], scores.shape[1] // problem.targets.n_columns
     targets = problem.targets.take(rows)
     targets = targets.with_columns(np.tile(targets.column, n_models))

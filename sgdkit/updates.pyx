@@ -33,18 +33,15 @@ from cython cimport floating
 from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t
 
-from sgdkit.compiler cimport SGDKIT_ONE_BY_ONE, apart, cloned, within
+from sgdkit.compiler cimport LINE, SGDKIT_ONE_BY_ONE, apart, cloned, within
 from sgdkit.penalties cimport shrink
+from sgdkit.scores cimport score_row
 from sgdkit.transposition cimport transpose
 
 from sgdkit.penalties import Penalty
 
 
 cdef enum:
-    # Bytes that are fetched from memory together.
-    LINE = 64
-    # So many columns are scored at a time.
-    TILE = 16
     # So many features of a single column are worked on at a time, each where a column would be.
     FEW = 4
     # So many features are brought up to date in one call at the end of an epoch.
@@ -303,7 +300,7 @@ cdef inline within put_back(
 cdef inline floating score_held(
     const floating* w, const floating* x, Py_ssize_t n, floating score, Py_ssize_t n_fields,
 ) noexcept nogil:
-    """Add the scores of the features that are held, in the order of `score_columns`."""
+    """Add the scores of the features that are held, in the order of `score_tile`."""
     cdef Py_ssize_t k = 0, c
     while k + FEW <= n:
         score += (x[k] * w[0] + x[k + 1] * w[1]) + (x[k + 2] * w[2] + x[k + 3] * w[3])
@@ -634,68 +631,14 @@ cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, float
         catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False)
 
 
-cdef inline within score_columns(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t first,
-    Py_ssize_t width, Py_ssize_t record,
-) noexcept nogil:
-    """The scores of at most `TILE` columns, whose sums stay in registers."""
-    cdef const floating* state = <const floating*> u.state + first
-    cdef Py_ssize_t k, c
-    cdef const floating* w0
-    cdef const floating* w1
-    cdef const floating* w2
-    cdef const floating* w3
-    cdef floating sums[TILE]
-    for c in range(width):
-        sums[c] = 0
-    # Four at a time, because each addition to a score waits for the one before.
-    k = 0
-    while k + 4 <= n:
-        if width == 1:
-            # Else the compiler shuffles indices and values for longer than it multiplies.
-            SGDKIT_ONE_BY_ONE(k)
-        w0 = state + features[k] * record
-        w1 = state + features[k + 1] * record
-        w2 = state + features[k + 2] * record
-        w3 = state + features[k + 3] * record
-        for c in range(width):
-            sums[c] += (x[k] * w0[c] + x[k + 1] * w1[c]) + (x[k + 2] * w2[c] + x[k + 3] * w3[c])
-        k += 4
-    for k in range(k, n):
-        if width == 1:
-            SGDKIT_ONE_BY_ONE(k)
-        w0 = state + features[k] * record
-        for c in range(width):
-            sums[c] += x[k] * w0[c]
-    for c in range(width):
-        scores[first + c] = sums[c]
-    return 0
-
-
 cdef inline within score(
     Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
 ) noexcept nogil:
     """Write the score of a row for each of `m` columns."""
     cdef const floating* intercept = <const floating*> u.state + u.n_features * u.record_size
     cdef const floating* inverse = <const floating*> u.inverse
-    cdef Py_ssize_t first = 0, c
-    # With constants, the compiler drops and unrolls loops.
-    if m == 1 and u.record_size == 1:
-        score_columns(u, features, x, n, scores, 0, 1, 1)
-    elif m == 1:
-        score_columns(u, features, x, n, scores, 0, 1, u.record_size)
-    else:
-        while first + TILE <= m:
-            score_columns(u, features, x, n, scores, first, TILE, u.record_size)
-            first += TILE
-        if first + TILE // 2 <= m:
-            score_columns(u, features, x, n, scores, first, TILE // 2, u.record_size)
-            first += TILE // 2
-        if first + TILE // 4 <= m:
-            score_columns(u, features, x, n, scores, first, TILE // 4, u.record_size)
-            first += TILE // 4
-        if first < m:
-            score_columns(u, features, x, n, scores, first, m - first, u.record_size)
+    cdef Py_ssize_t c
+    score_row(<const floating*> u.state, features, x, n, scores, m, u.record_size)
     if u.scaled:
         for c in range(m):
             scores[c] *= inverse[0 if u.together else c]
