@@ -33,8 +33,9 @@ standardize : bool, default=True
     ones. D is the standard deviation of a feature that has no zeros, else the root mean square of its non-zeros. Where
     features with zeros are zero more often than not, they share one D, that of all their values together, as long as
     their own are within a factor of 10 of the geometric mean: so the weights of TF-IDF keep their meaning. False
-    penalises the weights of the features as they are, and trains on these. Rows are copied where features are not of
-    one scale.
+    penalises the weights of the features as they are, as `LogisticRegression` and `Ridge` do; with ``eta0="auto"``
+    training still takes place on features of about one scale, while a number for `eta0` is a rate for the features as
+    they are. Rows are copied where features are not of one scale.
 
 epsilon : float >= 0, default=0.1
     Of the losses "huber" (where it turns from quadratic to linear), "epsilon_insensitive" and

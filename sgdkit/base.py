@@ -375,14 +375,14 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     def _scale(self, data, goes_on):
         """Learn the features' scale from the rows that count, and return the scaling that was known before."""
         known = getattr(self, "_scaling", None) if goes_on else None
-        if not self.standardize:
+        if not self.standardize and self.eta0 != "auto":
+            # A rate that is given is one for the features as they are.
             self._scaling = Scaling()
         else:
             rows = Rows(data.X) if data.rows is None else data.rows
             earlier = known if isinstance(known, Standard) else None
-            self._scaling = Standard(
-                rows, data.visited, data.weights, shifts=bool(self.fit_intercept), known=earlier
-            )
+            options = {"shifts": bool(self.fit_intercept), "exact": self.standardize, "known": earlier}
+            self._scaling = Standard(rows, data.visited, data.weights, **options)
         return known
 
     def _chosen_alpha(self, data, problem, alpha, l1_ratio, *, seed):
@@ -391,10 +391,18 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             return float(alpha)
         options = {"penalty": self.penalty, "l1_ratio": l1_ratio, "fit_intercept": self.fit_intercept}
         initial = self._initial_weights(data, problem, None, None)
-        unit = self._scaling.unit
+        units = self._units()
         weight = data.total_weight / data.n_visited
-        self._multiple = choose_strength(problem, initial, unit=unit, row_weight=weight, seed=seed, **options)
+        self._multiple = choose_strength(
+            problem, initial, units=units, row_weight=weight, seed=seed, **options
+        )
         return self._multiple / float(data.total_weight)
+
+    def _units(self):
+        """What the penalty multiplies the weights by that training sees: a number, or one for each feature."""
+        if self.standardize:
+            return self._scaling.unit
+        return 1.0 if self._scaling.factor is None else self._scaling.factor
 
     def _set_strength(self, problem, alpha):
         """Set `alpha_` and the penalty of a problem."""
@@ -403,7 +411,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 'The sample weights are too small for alpha="auto". Multiply them, or pass a number.'
             )
         self.alpha_ = alpha
-        problem.penalty = PENALTIES[self.penalty](alpha, self.l1_ratio).of_units(self._scaling.unit)
+        problem.penalty = PENALTIES[self.penalty](alpha, self.l1_ratio).of_units(self._units())
 
     def _problem(self, data, seen):
         n_seen, weight_seen = seen
@@ -539,8 +547,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return SCHEDULES[name](rate, self.power_t, self._curvature(self.alpha_))
 
     def _curvature(self, alpha):
-        """What the penalty adds to the curvature of the objective, by which "optimal" rates fall."""
-        return 0.0 if self.penalty is None else alpha * self._scaling.unit**2
+        """What the penalty adds to the curvature of the objective at the least, by which "optimal" rates fall."""
+        return 0.0 if self.penalty is None else alpha * float(np.min(self._units())) ** 2
 
     def _column_factors(self, problem):
         """By what each column multiplies the rate; None for 1."""

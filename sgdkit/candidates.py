@@ -122,11 +122,12 @@ def _fold_data(estimator, fold):
 
 def _strengths(estimator, parameters, n_columns):
     """The penalty of several candidates, with numbers for each of their columns."""
-    unit = estimator._scaling.unit
+    units = estimator._units()
     penalties = [
-        PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]).of_units(unit) for own in parameters
+        PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]).of_units(units) for own in parameters
     ]
-    return Penalty(*(np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2")))
+    strengths = (np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2"))
+    return Penalty(*strengths, penalties[0].units)
 
 
 def _schedule(estimator, parameters, rates, loss, n_columns):
@@ -276,9 +277,7 @@ def _of_one_clock(estimator, parameters, problem, *, models, rates):
         if estimator.learning_rate == "auto"
         else estimator.learning_rate
     )
-    waits = (
-        estimator.penalty in ("l1", "elasticnet") or estimator.average or not optimizer._scales_with_gradient
-    )
+    waits = not problem.penalty.shrinks_alike or estimator.average or not optimizer._scales_with_gradient
     if not waits or SCHEDULES[name].separable:
         return [models]
     parts = {}

@@ -169,10 +169,10 @@ class FullGradient:
     def _along(self, scores, V, scores_V, gradient):
         """Return a function from rates to the weights after a step from V, their scores and losses.
 
-        Where the penalty only shrinks weights, scores are linear in the gradient's, so any number of rates takes one
-        product with the rows.
+        Where the penalty shrinks all weights alike, scores are linear in the gradient's, so any number of rates takes
+        one product with the rows.
         """
-        if self._penalty.selects:
+        if not self._penalty.shrinks_alike:
             return lambda rates: scores.at(self._move(V, gradient, rates))
         slope = scores.product(gradient[:-1])
 

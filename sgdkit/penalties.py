@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Penalty:
-    """``alpha * (l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2)``.
+    """``alpha * (l1_ratio * ||U W||_1 + (1 - l1_ratio) * ||U W||_2^2 / 2)``, with a unit for each feature in U.
 
     Parameters
     ----------
@@ -16,34 +16,61 @@ class Penalty:
         Strength of the l1 norm, `alpha * l1_ratio`.
     l2 : float or ndarray of shape (n_columns,)
         Strength of half the squared l2 norm, `alpha * (1 - l1_ratio)`.
+    units : ndarray of shape (n_features,), default=None
+        U; None stands for 1.
+
+    Attributes
+    ----------
+    selects : bool
+        Whether it sets weights to 0.
+    shrinks_alike : bool
+        Whether a proximal step multiplies all weights of a column by one number.
     """
 
-    def __init__(self, l1, l2):
-        self.l1 = l1
-        self.l2 = l2
-        # Whether it sets weights to 0.
+    def __init__(self, l1, l2, units=None):
+        self.l1, self.l2, self.units = l1, l2, units
         self.selects = bool(np.any(l1))
+        self.shrinks_alike = not self.selects and units is None
 
     def take(self, columns):
         """The penalty of some columns."""
-        return Penalty(*(v if np.ndim(v) == 0 else v[columns] for v in (self.l1, self.l2)))
+        return Penalty(*(v if np.ndim(v) == 0 else v[columns] for v in (self.l1, self.l2)), self.units)
 
-    def of_units(self, unit):
-        """The same penalty where weights are measured in other units: of `unit * W` at W."""
-        return Penalty(self.l1 * unit, self.l2 * unit**2)
+    def repeat(self, n_times):
+        """The penalty of all columns several times over."""
+        return Penalty(
+            *(v if np.ndim(v) == 0 else np.tile(v, n_times) for v in (self.l1, self.l2)), self.units
+        )
+
+    def of_features(self, features):
+        """The penalty of some of the features."""
+        return self if self.units is None else Penalty(self.l1, self.l2, self.units[features])
+
+    def of_units(self, units):
+        """The same penalty where weights are measured in other units: of `units * W` at W.
+
+        `units` is a number, or an array of shape (n_features,).
+        """
+        if np.ptp(units) == 0:
+            unit = np.max(units)
+            return Penalty(self.l1 * unit, self.l2 * unit**2)
+        return Penalty(self.l1, self.l2, np.asarray(units, dtype=np.float64))
 
     def value(self, weights):
         """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
         weights = weights.astype(np.float64, copy=False)
         with np.errstate(over="ignore", invalid="ignore"):
+            if self.units is not None:
+                weights = weights * self.units[:, np.newaxis]
             value = self.l2 / 2 * np.einsum("ij,ij->j", weights, weights)
             return value + self.l1 * np.abs(weights).sum(axis=0) if self.selects else value
 
     def prox(self, weights, rate):
         """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""
+        units = 1.0 if self.units is None else self.units[:, np.newaxis]
         if self.selects:
-            weights = np.sign(weights) * np.maximum(np.abs(weights) - rate * self.l1, 0)
-        return weights / (1 + rate * self.l2)
+            weights = np.sign(weights) * np.maximum(np.abs(weights) - rate * self.l1 * units, 0)
+        return weights / (1 + rate * self.l2 * units**2)
 
 
 # name -> the strengths of l1 and l2 at a given alpha and l1_ratio

@@ -167,12 +167,14 @@ def _share_of_steps(problem):
 
 def _sample(problem, rows, initial):
     """The problem on some of its rows, and on the features that they have."""
-    X, targets = problem.rows.X[rows], problem.targets.take(rows)
+    X, targets, penalty = problem.rows.X[rows], problem.targets.take(rows), problem.penalty
     if issparse(X):
         present = np.unique(X.indices)
         X, initial = X[:, present], initial[np.append(present, len(initial) - 1)]
+        penalty = penalty.of_features(present)
     weights = None if problem.weights is None else problem.weights[rows]
-    return replace(problem, rows=Rows(X), targets=targets, weights=weights, order=None), initial
+    sample = replace(problem, rows=Rows(X), targets=targets, weights=weights, order=None, penalty=penalty)
+    return sample, initial
 
 
 def _squared_norms(problem):

@@ -90,14 +90,18 @@ class Standard(Scaling):
     weights : ndarray of float64 of shape (n_rows,), or None
     shifts : bool
         Whether an intercept can take up a shift.
+    exact : bool
+        Whether features are brought to one scale to the last digit, as a penalty of their weights needs it; else those
+        that are not far from it are left as they are, which is good enough for optimizers.
     known : Standard, default=None
         What has been seen before. Features that were there are scaled as they were, unless that is off by a factor of
         2, or shifted by more than a standard deviation.
     """
 
-    def __init__(self, rows, order, weights, *, shifts, known=None):
+    def __init__(self, rows, order, weights, *, shifts, exact=True, known=None):
         super().__init__()
         self.shifts = shifts
+        self.exact = exact
         if known is not None and (known.shifts != shifts or len(known.scale) != rows.n_features):
             known = None
         self._see(rows, order, weights, known)
@@ -165,6 +169,10 @@ class Standard(Scaling):
         self.mean = np.where(stays, known.mean, self.mean)
 
     def _set(self, dtype):
+        if not self.exact:
+            with np.errstate(over="ignore", divide="ignore"):
+                beyond = ~np.isfinite(self.scale) | ~np.isfinite((self.unit / self.scale).astype(dtype))
+            self.scale[beyond], self.mean[beyond] = self.unit, 0.0
         if not np.isfinite(self.scale).all():
             j = int(np.flatnonzero(~np.isfinite(self.scale))[0])
             raise ValueError(
@@ -179,7 +187,12 @@ class Standard(Scaling):
                 f"The values of feature {j} are too small to be scaled in {np.dtype(dtype)}. Multiply them, or pass "
                 "standardize=False."
             )
-        if self.mean.any() or (factor != 1).any():
+        if self.exact:
+            needed = self.mean.any() or (factor != 1).any()
+        else:
+            far = np.abs(np.log(factor)) > np.log(DRIFT)
+            needed = far.any() or (np.abs(self.mean) > self.scale).any()
+        if needed:
             self.shift, self.factor = self.mean.astype(dtype), factor
 
     def apply(self, rows):

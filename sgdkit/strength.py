@@ -42,7 +42,7 @@ VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
 STEPS_OF_A_STAGE, MOST_STAGES = 20, 12
 
 
-def choose_strength(problem, initial, *, penalty, l1_ratio, unit, row_weight, fit_intercept, seed):
+def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, fit_intercept, seed):
     """Return c, one of the candidates.
 
     Parameters
@@ -54,7 +54,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, row_weight, fi
     penalty : str
         A key of `PENALTIES`.
     l1_ratio : float
-    unit : float
+    units : float or ndarray of shape (n_features,)
         That of the weights in the penalty.
     row_weight : float
         The mean of the rows' weights, which those of a problem are divided by.
@@ -83,7 +83,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, unit, row_weight, fi
     for together in [outs] if few and optimizer._full_batch else outs[:, np.newaxis]:
         kept, out = own * ~together, own * together
         alphas = candidates / (kept.sum(axis=1, keepdims=True) * row_weight)
-        strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio).of_units(unit)
+        strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio).of_units(units)
         models = _models(sample, kept, len(candidates))
         stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
         losses, falling = _held_out(sample, out, groups, stages)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sgdkit._epoch import Pass, shuffle_stretch
-from sgdkit.penalties import Penalty
 from sgdkit.rows import Rows
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
@@ -95,10 +94,7 @@ class Problem:
     def repeat(self, n_times):
         """The problem with all its models several times over."""
         column = np.tile(self.targets.column, n_times)
-        penalty = Penalty(
-            *(v if np.ndim(v) == 0 else np.tile(v, n_times) for v in (self.penalty.l1, self.penalty.l2))
-        )
-        targets = self.targets.with_columns(column)
+        targets, penalty = self.targets.with_columns(column), self.penalty.repeat(n_times)
         return replace(self, targets=targets, penalty=penalty, n_models=self.n_models * n_times)
 
     def take(self, models):

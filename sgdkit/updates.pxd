@@ -25,7 +25,7 @@ cdef class Update:
     cdef double metric_scale, epsilon, smallest
     # Whether the penalty waits until a feature is read, or stands in the growth of the columns; whether this is one.
     cdef bint lazy, scaled, has_l1, uniform, together
-    cdef double largest_growth
+    cdef double largest_growth, largest_unit
     cdef Py_ssize_t record_size
     cdef void* state
     # One number for each column: the strengths of the penalty, alone and times the factor of the rate; ...
@@ -39,6 +39,9 @@ cdef class Update:
     cdef double* decay
     cdef double* growth
     cdef dict _vectors
+    # One number for each feature: what the penalty multiplies its weights by; NULL stands for 1.
+    cdef const void* units
+    cdef object _units
     # Whether the records of a row are transposed before it is worked on; as many as there is room for, held here; and
     # whether they are kept there from reading a row until the step on it.
     cdef bint transposed, keeps

@@ -225,14 +225,15 @@ cdef inline void store_records(
 
 
 cdef inline within catch_up_lanes(
-    Update u, const int32_t* features, floating now, floating* lanes, Py_ssize_t n_fields, bint has_l1,
+    Update u, const int32_t* features, floating now, floating* lanes, Py_ssize_t n_fields, bint has_l1, bint has_units,
 ) noexcept nogil:
     """Load the records of `FEW` features, and bring them up to date."""
     cdef floating l1 = (<const floating*> u.l1)[0], l2 = (<const floating*> u.l2)[0]
     cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
     cdef Py_ssize_t clock = u.n_slots * FEW, k
     cdef floating missed[FEW]
-    cdef floating w
+    cdef floating own[FEW]
+    cdef floating w, of_l1, of_l2
     load_records(<const floating*> u.state, features, n_fields, lanes)
     if not u.lazy:
         return 0
@@ -240,20 +241,29 @@ cdef inline within catch_up_lanes(
         missed[k] = now - lanes[clock + k]
     for k in range(FEW):
         lanes[clock + k] = now
+    if has_units:
+        for k in range(FEW):
+            own[k] = (<const floating*> u.units)[features[k]]
     for k in range(FEW):
-        w = shrink(lanes[k], l1 * missed[k], l2 * missed[k], scale * (lanes[FEW + k] + epsilon), has_l1)
+        of_l1 = of_l2 = missed[k]
+        if has_units:
+            of_l1 *= own[k]
+            of_l2 *= own[k] * own[k]
+        w = shrink(lanes[k], l1 * of_l1, l2 * of_l2, scale * (lanes[FEW + k] + epsilon), has_l1)
         lanes[k] = lanes[k] if (lanes[FEW + k] == 0) | (missed[k] == 0) else w
     return 0
 
 
 cdef apart catch_up_few(Update u, const int32_t* features, floating now, floating* lanes) noexcept nogil:
     # With constants, the compiler drops branches.
-    if u.has_l1:
-        catch_up_lanes(u, features, now, lanes, u.record_size, True)
+    if u.units:
+        catch_up_lanes(u, features, now, lanes, u.record_size, True, True)
+    elif u.has_l1:
+        catch_up_lanes(u, features, now, lanes, u.record_size, True, False)
     elif u.record_size == 4:
-        catch_up_lanes(u, features, now, lanes, 4, False)
+        catch_up_lanes(u, features, now, lanes, 4, False, False)
     else:
-        catch_up_lanes(u, features, now, lanes, 8, False)
+        catch_up_lanes(u, features, now, lanes, 8, False, False)
     return 0
 
 
@@ -592,7 +602,7 @@ cdef inline void fold(Update u, floating* inverse) noexcept nogil:
 
 cdef inline void catch_up_columns(
     Update u, const int32_t* features, Py_ssize_t n, floating now, Py_ssize_t n_columns, Py_ssize_t record,
-    bint has_l1, bint average,
+    bint has_l1, bint average, bint has_units,
 ) noexcept nogil:
     cdef const floating* l1 = <const floating*> u.l1
     cdef const floating* l2 = <const floating*> u.l2
@@ -601,7 +611,7 @@ cdef inline void catch_up_columns(
     cdef floating weight = <floating> u.n_averaged
     cdef bint adaptive = u.adaptive, waits = u.waits
     cdef floating* slot
-    cdef floating missed, d, w
+    cdef floating missed, of_l2, d, w
     cdef Py_ssize_t k, c
     for k in range(n):
         slot = <floating*> u.state + features[k] * record
@@ -609,9 +619,13 @@ cdef inline void catch_up_columns(
         if missed == 0:
             continue
         slot[n_slots * n_columns] = now
+        of_l2 = missed
+        if has_units:
+            missed *= (<const floating*> u.units)[features[k]]
+            of_l2 = missed * (<const floating*> u.units)[features[k]]
         for c in range(n_columns):
             d = scale * (slot[n_columns + c] + epsilon) if adaptive else scale
-            w = shrink(slot[c], l1[c] * missed, l2[c] * missed, d, has_l1)
+            w = shrink(slot[c], l1[c] * missed, l2[c] * of_l2, d, has_l1)
             if waits and slot[n_columns + c] == 0:
                 # No gradient has come yet, so there is no metric; given weights are not to vanish for that.
                 w = slot[c]
@@ -625,10 +639,10 @@ cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, float
     if not u.lazy:
         return
     # With constants, the compiler drops loops and branches.
-    if u.has_l1 or u.average:
-        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, u.has_l1, u.average)
+    if u.has_l1 or u.average or u.units:
+        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, u.has_l1, u.average, u.units != NULL)
     else:
-        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False)
+        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False, False)
 
 
 cdef inline within score(
@@ -705,7 +719,13 @@ cdef inline double penalty_of(Update u, double w, Py_ssize_t c) noexcept nogil:
 
 
 cdef void penalty(Update u, const floating* state, double* values) noexcept nogil:
+    cdef const floating* units = <const floating*> u.units
     cdef Py_ssize_t m = u.n_columns, record = u.record_size, j = 0, c
+    while units and j < u.n_features:
+        for c in range(m):
+            values[c] += penalty_of(u, <double> units[j] * state[c], c)
+        state += record
+        j += 1
     while j + 4 <= u.n_features:
         for c in range(m):
             # Four at a time, because each addition waits for the one before.
@@ -751,6 +771,8 @@ cdef class Update:
         self.average = average_from > 0
         self.smallest = float(np.finfo(dtype).tiny)
         self.largest_growth = 1e20 if dtype == np.float32 else 1e200
+        # Its square is no infinity.
+        self.largest_unit = 1e18 if dtype == np.float32 else 1e150
         self.metric_scale = 1.0
         self.plain = True
         self.waits = True
@@ -787,10 +809,14 @@ cdef class Update:
         l1, l2 = penalty.l1, penalty.l2
         self.has_l1 = bool(np.any(l1))
         penalised = self.has_l1 or bool(np.any(l2))
-        self.lazy = penalised and (self.has_l1 or self.adaptive or self.average)
+        self.lazy = penalised and (not penalty.shrinks_alike or self.adaptive or self.average)
         self.scaled = penalised and not self.lazy
         if not self.adaptive and (self.lazy or not self.clock):
             self._lay_out(self.lazy)
+        self.units = NULL
+        if penalty.units is not None:
+            self._units = penalty.units.clip(None, self.largest_unit).astype(self.record.dtype)
+            self.units = <void*> <size_t> address(self._units)
         self.uniform = np.ptp(scale) == 0 and np.ptp(l2) == 0
         self.l1 = self._vector("l1", l1 * scale)
         self.l2 = self._vector("l2", l2 * scale)

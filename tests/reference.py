@@ -154,13 +154,27 @@ def prox(w, d, S, l1, l2):
 
 
 class Model:
-    """Columns in training by mini-batches. `optimizer` is one of the classes above, `l1`, `l2`, `scale` broadcast."""
+    """Columns in training by mini-batches. `optimizer` is one of the classes above, `l1`, `l2`, `scale` broadcast.
+
+    The penalty is that of the weights times `units`, of shape (n_features + 1, 1).
+    """
 
     def __init__(
-        self, optimizer, loss, *, l1, l2, fit_intercept, p=0.0, n_outputs=None, average_from=0, scale=1.0
+        self,
+        optimizer,
+        loss,
+        *,
+        l1,
+        l2,
+        fit_intercept,
+        p=0.0,
+        n_outputs=None,
+        average_from=0,
+        scale=1.0,
+        units=1.0,
     ):
         self.optimizer, self.loss, self.p, self.n_outputs = optimizer, loss, p, n_outputs
-        self.l1, self.l2, self.scale = l1, l2, scale
+        self.l1, self.l2, self.scale, self.units = l1, l2, scale, units
         self.fit_intercept, self.average_from = fit_intercept, average_from
         self.w = np.zeros(optimizer.metric().shape)
         self.missed = np.zeros((len(self.w), 1))  # the sum S of rates since a coordinate was last touched
@@ -170,9 +184,10 @@ class Model:
     def waits(self):
         """Whether the penalty of an untouched coordinate waits; else each step takes its part of all coordinates.
 
-        Where the metric is one constant and the penalty l2, the latter is one factor for all.
+        Where the metric is one constant and the penalty l2 of weights in one unit, the latter is one factor for all.
         """
-        return not isinstance(self.optimizer, SGD) or bool(np.any(self.l1)) or self.average_from > 0
+        several = bool(np.any(self.l1)) or np.ptp(self.units) > 0
+        return not isinstance(self.optimizer, SGD) or several or self.average_from > 0
 
     def catch_up(self, on):
         on = on & (np.arange(len(self.w)) < len(self.w) - 1)
@@ -180,7 +195,11 @@ class Model:
         # Without a gradient yet, an adaptive optimizer has no metric, and its weight waits.
         known = d > getattr(self.optimizer, "epsilon", 0) * (1 - getattr(self.optimizer, "momentum", 0))
         known = known | getattr(self.optimizer, "centered", False)
-        self.w = np.where(on[:, np.newaxis] & known, prox(self.w, d, S, self.l1, self.l2), self.w)
+        self.w = np.where(
+            on[:, np.newaxis] & known,
+            prox(self.w, d, S, self.l1 * self.units, self.l2 * self.units**2),
+            self.w,
+        )
         self.missed[on] = 0
 
     def step(self, X, t, weights, rate):

@@ -430,6 +430,9 @@ def run_long(problem, optimizer, **options):
     if not smooth:
         # Steps of a constant size level off often, and far from the minimum.
         settings |= {"n_iter_no_change": 100, "max_iter": 8000}
+    elif optimizer == "sgd":
+        # With one metric for all, rare features come late.
+        settings |= {"n_iter_no_change": 50}
     elif optimizer == "gd":
         optimizer = GD(nesterov=True)
     elif optimizer == "adagrad":

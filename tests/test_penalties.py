@@ -49,6 +49,30 @@ def test_prox_is_the_minimiser(name, rate):
 
 
 @ALL_PENALTIES
+def test_units_are_those_of_the_weights(name):
+    """The penalty of U W, and its proximal step, which is that of each feature with strengths of its own."""
+    units, rates = np.array([0.01, 1.0, 3.0, 40.0, 0.5]), np.array([0.1, 0.5, 2.0])
+    plain, w = PENALTIES[name](ALPHA, L1_RATIO), np.random.default_rng(0).standard_normal((5, 3))
+    penalty = plain.of_units(units)
+    assert_allclose(penalty.value(w), plain.value(units[:, np.newaxis] * w), rtol=1e-14)
+    expected = [plain.of_units(unit).prox(w[[j]], rates) for j, unit in enumerate(units)]
+    assert_allclose(penalty.prox(w, rates), np.vstack(expected), rtol=1e-14)
+    assert plain.shrinks_alike == (not plain.selects)
+    assert not penalty.shrinks_alike
+    some = penalty.of_features([3, 1])
+    assert_allclose(some.value(w[[3, 1]]), plain.value(units[[3, 1], np.newaxis] * w[[3, 1]]), rtol=1e-14)
+
+
+@ALL_PENALTIES
+def test_one_unit_for_all_is_a_strength(name):
+    plain = PENALTIES[name](ALPHA, L1_RATIO)
+    for units in (3.0, np.full(4, 3.0)):
+        penalty = plain.of_units(units)
+        assert penalty.units is None
+        assert (penalty.l1, penalty.l2) == (3 * plain.l1, 9 * plain.l2)
+
+
+@ALL_PENALTIES
 def test_prox_takes_a_rate_for_each_column(name):
     penalty = PENALTIES[name](ALPHA, L1_RATIO)
     w, rates = np.random.default_rng(0).standard_normal((5, 3)), np.array([0.1, 0.5, 2.0])

@@ -12,9 +12,14 @@ from sklearn.preprocessing import StandardScaler
 
 import sgdkit.base
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.losses import LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS, RMSProp
-from sgdkit.rates import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS
+from sgdkit.penalties import Penalty
+from sgdkit.rates import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS, choose_rates
+from sgdkit.rows import Rows, Targets
+from sgdkit.schedules import Constant
+from sgdkit.training import Problem
 
 RNG = np.random.default_rng(0)
 # Fewer rows than the sample has, so that it is all of them; more than make a single batch.
@@ -80,8 +85,17 @@ def test_pilots_are_deterministic_under_the_seed(optimizer):
 @pytest.mark.parametrize("optimizer", SAMPLERS)
 def test_a_pilot_chooses_between_candidates(optimizer):
     """Rows a hundred times as long need a rate 10,000 times as small."""
-    model = SGDClassifierPlus(optimizer=optimizer, alpha=0, fit_intercept=False, **SETTINGS)
-    short, long = (clone(model).fit(scale * X, LABELS).eta0_ for scale in (10, 1000))
+    options = {"initial": np.zeros((7, 1)), "fit_intercept": False, "seed": 0}
+    targets, penalty = Targets(LABELS, [1]), Penalty(0.0, 0.0)
+    short, long = (
+        choose_rates(
+            Problem(Rows(scale * X), targets, LogLoss(), penalty, None, None, 1),
+            OPTIMIZERS[optimizer](),
+            Constant(1.0, 0.0, 0.0),
+            **options,
+        )[0]
+        for scale in (10, 1000)
+    )
     steps = np.log10(short / long) / np.diff(np.log10(CANDIDATES))[0]
     assert np.log10(short / long) + 0.5 >= 4
     assert abs(steps - 8) <= 1.1
@@ -188,8 +202,9 @@ def test_a_few_long_rows_count_wherever_they_are(form):
     """A sample of the rows may hold none of them."""
     rows, labels = np.tile(X, (6, 1)), np.tile(LABELS, 6)
     rows[1234] *= 100
-    norms = 1 + (rows**2).sum(axis=1)
     models = [SGDClassifierPlus(optimizer="adagrad", **{**SETTINGS, "random_state": seed}) for seed in (0, 1)]
     for model in models:
         model.fit(form(rows), labels)
+        norms = 1 + model._scaling.apply(Rows(form(rows))).squared_norms()
+        assert norms.max() > 100 * norms.mean()
         assert_allclose(model.eta0_, SIZE_OF_LABELS / np.sqrt((norms**2).mean() / norms.mean()))

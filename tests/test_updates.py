@@ -72,6 +72,7 @@ class Setup:
     weights: np.ndarray | None = None
     scale: object = 1.0
     labels: np.ndarray | None = None
+    units: np.ndarray | None = None
 
     @property
     def dense(self):
@@ -83,7 +84,7 @@ class Setup:
 
     @property
     def penalty(self):
-        return Penalty(self.l1, self.l2)
+        return Penalty(self.l1, self.l2, self.units)
 
     def targets(self):
         values = np.asarray(self.t, dtype=np.float64) if self.labels is None else self.labels
@@ -114,6 +115,7 @@ class Setup:
             n_outputs=self.n_columns,
             average_from=self.average_from,
             scale=self.scale,
+            units=1.0 if self.units is None else np.append(self.units, 0.0)[:, np.newaxis],
         )
 
     def settings_of_epoch(self, order, rates):
@@ -211,6 +213,24 @@ def test_every_compiled_optimizer_has_a_variant():
 def test_optimizers_equal_the_reference(optimizer, penalty, dtype, batch_size, fit_intercept, average_from):
     kwargs = {"batch_size": batch_size, "fit_intercept": fit_intercept, "average_from": average_from}
     assert_same_training(make_setup(optimizer, dtype, **strengths(penalty), **kwargs))
+
+
+@pytest.mark.parametrize("average_from", [0, N_ROWS + 4])
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("n_columns", [1, 2, 5])
+@ALL_DTYPES
+@pytest.mark.parametrize("penalty", ["l2", "elasticnet"])
+@ALL_OPTIMIZERS
+def test_units_of_the_penalty_equal_the_reference(
+    optimizer, penalty, dtype, n_columns, batch_size, average_from
+):
+    units = np.array([0.25, 1.0, 2.0, 0.0, 4.0, 0.5])
+    kwargs = {"batch_size": batch_size, "average_from": average_from, "units": units, **strengths(penalty)}
+    setup = make_setup(optimizer, dtype, **kwargs)
+    setup.t = signs(np.random.default_rng(1), (N_ROWS, n_columns))
+    update, model = assert_same_training(setup)
+    values = setup.penalty.value(model.w[:-1])
+    assert_allclose(update.penalty(), values, **TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -537,7 +557,8 @@ def make_problem(setup, order=None):
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_error", "huber", "poisson", "softmax"])
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_full_gradient_equals_the_reference(nesterov, loss, penalty, fit_intercept, some_rows):
+@pytest.mark.parametrize("several_units", [False, True])
+def test_full_gradient_equals_the_reference(several_units, nesterov, loss, penalty, fit_intercept, some_rows):
     setup = make_setup(GD(nesterov=nesterov), loss=loss, fit_intercept=fit_intercept, **strengths(penalty))
     if loss == "softmax":
         setup.labels = np.arange(N_ROWS) % 2
@@ -548,7 +569,11 @@ def test_full_gradient_equals_the_reference(nesterov, loss, penalty, fit_interce
     problem = make_problem(setup, rows if some_rows else None)
     update = setup.update()
     twin = reference.GD((N_FEATURES + 1, N_COLUMNS), nesterov and problem.loss.smooth)
-    kwargs = {"l1": setup.l1, "l2": setup.l2, "p": problem.loss.parameter, "n_outputs": N_COLUMNS}
+    setup.units = np.array([0.25, 1.0, 2.0, 0.0, 4.0, 0.5]) if several_units else None
+    update.set_columns(setup.penalty, np.full(N_COLUMNS, setup.scale))
+    units = setup.units[:, np.newaxis] if several_units else 1.0
+    strengths_of = {"l1": setup.l1 * units, "l2": setup.l2 * units**2}
+    kwargs = {**strengths_of, "p": problem.loss.parameter, "n_outputs": N_COLUMNS}
     for rate in np.geomspace(0.3, 0.1, 8):
         sums = update.epoch(problem, rate)
         at = setup.dense[rows], setup.t[rows], setup.weights[rows]
