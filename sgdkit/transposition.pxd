@@ -10,12 +10,12 @@ cdef extern from *:
     """
     #if defined(__GNUC__) || defined(__clang__)
     typedef float sgdkit_floats __attribute__((vector_size(16), aligned(4), may_alias));
-    typedef double sgdkit_doubles __attribute__((vector_size(16), aligned(8), may_alias));
+    typedef double sgdkit_doubles __attribute__((vector_size(32), aligned(8), may_alias));
     #if defined(__clang__)
     #define SGDKIT_SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
     #else
     typedef int sgdkit_mask_floats __attribute__((vector_size(16)));
-    typedef long long sgdkit_mask_doubles __attribute__((vector_size(16)));
+    typedef long long sgdkit_mask_doubles __attribute__((vector_size(32)));
     #define SGDKIT_SHUFFLE(mask, a, b, ...) __builtin_shuffle(a, b, (mask) {__VA_ARGS__})
     #endif
     #define SGDKIT_FLOATS(a, b, ...) SGDKIT_SHUFFLE(sgdkit_mask_floats, a, b, __VA_ARGS__)
@@ -42,16 +42,14 @@ cdef extern from *:
     ) {
         sgdkit_doubles first = *(const sgdkit_doubles *) a, second = *(const sgdkit_doubles *) b;
         sgdkit_doubles third = *(const sgdkit_doubles *) c, fourth = *(const sgdkit_doubles *) d;
-        sgdkit_doubles first_end = *(const sgdkit_doubles *) (a + 2), second_end = *(const sgdkit_doubles *) (b + 2);
-        sgdkit_doubles third_end = *(const sgdkit_doubles *) (c + 2), fourth_end = *(const sgdkit_doubles *) (d + 2);
-        *(sgdkit_doubles *) s = SGDKIT_DOUBLES(first_end, second_end, 1, 3);
-        *(sgdkit_doubles *) (s + 2) = SGDKIT_DOUBLES(third_end, fourth_end, 1, 3);
-        *(sgdkit_doubles *) r = SGDKIT_DOUBLES(first_end, second_end, 0, 2);
-        *(sgdkit_doubles *) (r + 2) = SGDKIT_DOUBLES(third_end, fourth_end, 0, 2);
-        *(sgdkit_doubles *) q = SGDKIT_DOUBLES(first, second, 1, 3);
-        *(sgdkit_doubles *) (q + 2) = SGDKIT_DOUBLES(third, fourth, 1, 3);
-        *(sgdkit_doubles *) p = SGDKIT_DOUBLES(first, second, 0, 2);
-        *(sgdkit_doubles *) (p + 2) = SGDKIT_DOUBLES(third, fourth, 0, 2);
+        sgdkit_doubles ab_even = SGDKIT_DOUBLES(first, second, 0, 4, 2, 6);
+        sgdkit_doubles ab_odd = SGDKIT_DOUBLES(first, second, 1, 5, 3, 7);
+        sgdkit_doubles cd_even = SGDKIT_DOUBLES(third, fourth, 0, 4, 2, 6);
+        sgdkit_doubles cd_odd = SGDKIT_DOUBLES(third, fourth, 1, 5, 3, 7);
+        *(sgdkit_doubles *) s = SGDKIT_DOUBLES(ab_odd, cd_odd, 2, 3, 6, 7);
+        *(sgdkit_doubles *) r = SGDKIT_DOUBLES(ab_even, cd_even, 2, 3, 6, 7);
+        *(sgdkit_doubles *) q = SGDKIT_DOUBLES(ab_odd, cd_odd, 0, 1, 4, 5);
+        *(sgdkit_doubles *) p = SGDKIT_DOUBLES(ab_even, cd_even, 0, 1, 4, 5);
     }
     #else
     #define SGDKIT_TRANSPOSE(number)                                                                        \\

@@ -254,7 +254,7 @@ cdef inline within catch_up_lanes(
     return 0
 
 
-cdef apart catch_up_few(Update u, const int32_t* features, floating now, floating* lanes) noexcept nogil:
+cdef cloned catch_up_few(Update u, const int32_t* features, floating now, floating* lanes) noexcept nogil:
     # With constants, the compiler drops branches.
     if u.units:
         catch_up_lanes(u, features, now, lanes, u.record_size, True, True)
@@ -375,7 +375,7 @@ cdef inline within step_lanes(
     return 0
 
 
-cdef apart step_few(
+cdef cloned step_few(
     Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
 ) noexcept nogil:
     if u.gradient_stride:
