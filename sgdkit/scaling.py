@@ -9,6 +9,9 @@ Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercep
   10 of the geometric mean are taken for weights that somebody gave them, as TF-IDF does: they share one scale, the root
   mean square of their values together. Those outside have one of their own; and all have, where more than a tenth of
   the values are outside.
+- Where all have, and their values are amounts, which vary, rare features are made as much larger than others as TF-IDF
+  makes them, by ``1 + ln(n / df)`` with df of n rows showing them: how telling a rare feature is cannot be seen from
+  its scale any more. Those of indicators, as one-hot features are, were all alike to begin with.
 
 All features are brought to the scale 1; or, where they share one at which rows are about as long as the intercept's 1,
 to that, their `unit`: so text and one-hot features are trained as they are, and no row is copied.
@@ -26,6 +29,8 @@ from sgdkit.rows import Rows, add_moments
 NEAR = 10.0
 # ... and all do where so large a share of the values is of those.
 FAR_SHARE = 0.1
+# Amounts vary about their mean by more than this share of their mean square.
+VARIANCE_OF_AMOUNTS = 1e-6
 # What is known of a feature's scale is used until it is off by so much.
 DRIFT = 2.0
 # Rows at the shared scale are left there if their norm is within this factor of the intercept's input.
@@ -145,7 +150,13 @@ class Standard(Scaling):
         noise = 10 * np.finfo(self.origin.dtype).eps * np.abs(shift)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
-        self.near = _of_one_scale(scale, mass, among, self.total)
+        few = among.any() and mass[among].mean() <= self.total / 2
+        self.near = _of_one_scale(scale, mass, among) if few else np.zeros_like(among)
+        if few and not self.near.any():
+            with np.errstate(over="ignore", invalid="ignore"):
+                varies = among & (variance > VARIANCE_OF_AMOUNTS * mean_square)
+            if mass[varies].sum() > mass[among].sum() / 2:
+                scale[among] /= _telling(mass[among], self.total)
         self.shared, self.unit = 1.0, 1.0
         if self.near.any():
             square = mass[self.near] @ np.square(scale[self.near])
@@ -233,10 +244,16 @@ class Standard(Scaling):
         return scaled
 
 
-def _of_one_scale(scale, mass, among, total):
-    """Which of the features with zeros share a scale: all or most of them, or none."""
+def _telling(mass, total):
+    """How telling features are: by the inverse document frequency, about 1 over all values."""
+    idf = 1 + np.log(total / mass)
+    return idf / np.exp(np.average(np.log(idf), weights=mass))
+
+
+def _of_one_scale(scale, mass, among):
+    """Which of the sparse features share a scale: all or most of them, or none."""
     near = np.zeros_like(among)
-    if not among.any() or not np.isfinite(scale[among]).all() or mass[among].mean() > total / 2:
+    if not np.isfinite(scale[among]).all():
         return near
     logarithms = np.log(scale[among])
     near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)

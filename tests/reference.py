@@ -274,6 +274,10 @@ def scales(X, weights=None, shifts=True):
         if on.any():
             scale[j] = np.sqrt(np.average((x[on] - shift[j]) ** 2, weights=weights[on]))
     varies = scale > 1e-14 * np.abs(shift)
+    variance = [
+        np.cov(X[X[:, j] != 0, j], aweights=weights[X[:, j] != 0], ddof=0) if share[j] else 0
+        for j in range(n_features)
+    ]
     with_zeros = [j for j in range(n_features) if varies[j] and not (X[:, j] != 0).all()]
     unit = 1.0
     if with_zeros and share[with_zeros].mean() <= 0.5:
@@ -284,5 +288,11 @@ def scales(X, weights=None, shifts=True):
             length = np.sqrt(share[near].sum()) * scale[near][0]
             if 0.1 <= length <= 10 and len(near) == varies.sum():
                 unit = scale[near][0]
+        elif (
+            share[[j for j in with_zeros if variance[j] > 1e-6 * scale[j] ** 2]].sum()
+            > share[with_zeros].sum() / 2
+        ):
+            idf = 1 - np.log(share[with_zeros])
+            scale[with_zeros] /= idf / np.exp(np.average(np.log(idf), weights=share[with_zeros]))
     scale[~varies] = unit
     return shift, scale, unit

@@ -81,6 +81,25 @@ def test_where_sparse_features_have_no_common_scale_each_has_its_own():
     assert len(np.unique(scaling.scale[5:11])) == 6
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rare_amounts_of_different_units_are_as_telling_as_in_tf_idf(dtype, weighted):
+    rng = np.random.default_rng(0)
+    on = rng.random((N_ROWS, 8)) < np.geomspace(0.02, 0.5, 8)
+    units = 10.0 ** rng.uniform(-3, 3, 8)
+    weights = rng.integers(0, 3, N_ROWS).astype(float) if weighted else np.ones(N_ROWS)
+    order = np.flatnonzero(weights)
+    share = np.average(on, axis=0, weights=weights)
+    amounts = (on * rng.uniform(0.5, 1.5, on.shape) * units).astype(dtype)
+    size = np.sqrt(np.average(amounts.astype(float) ** 2, axis=0, weights=weights) / share)
+    scaling = standard(sparse.csr_array(amounts), order, weights)
+    telling = size / scaling.scale / (1 - np.log(share))
+    assert_allclose(telling, telling[0], rtol=1e-5)
+    # Indicators are all alike.
+    scaling = standard(sparse.csr_array((on * units).astype(dtype)), order, weights)
+    assert_allclose(scaling.scale, units, rtol=1e-5)
+
+
 def test_a_feature_that_hardly_varies_about_a_large_mean():
     X = 1e9 + np.random.default_rng(0).standard_normal((N_ROWS, 1))
     assert_allclose(standard(X).scale, X.std(axis=0), rtol=1e-6)
