@@ -34,6 +34,8 @@ cdef class Pass:
     update : Update
         It holds the state, which changes.
     weights : ndarray of float64 of shape (n_rows,), default=None
+    class_weights : ndarray of float64 of shape (n_classes, n_columns), default=None
+        By which those of the rows are multiplied in each column, where the targets are classes.
     batch_size : int, default=1
     """
     cdef Rows rows
@@ -46,6 +48,7 @@ cdef class Pass:
     cdef Py_ssize_t n_visits
     cdef bint long_numbers
     cdef const double[::1] weights
+    cdef const double[:, ::1] class_weights
     cdef const double[:, ::1] rates
     cdef Py_ssize_t batch_size
     cdef double[::1] sums
@@ -68,9 +71,12 @@ cdef class Pass:
     cdef list _arrays
     cdef object _sums
 
-    def __init__(self, Rows rows, Targets targets, Loss loss, Update update, weights=None, batch_size=1):
+    def __init__(
+        self, Rows rows, Targets targets, Loss loss, Update update, *, weights=None, class_weights=None, batch_size=1,
+    ):
         self.rows, self.targets, self.loss, self.update = rows, targets, loss, update
         self.weights = np.empty(0) if weights is None else weights
+        self.class_weights = np.empty((0, 0)) if class_weights is None else class_weights
         self.batch_size = batch_size
         self._arrays = []
         m = update.n_columns
@@ -223,12 +229,19 @@ cdef inline within derive(Pass p, Py_ssize_t row, double share, Py_ssize_t m, co
     cdef Py_ssize_t c
     cdef floating* derivative = <floating*> p.derivative
     cdef floating* value = <floating*> p.value
+    cdef const double* of_class
     cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0, part = weight * share
     get_targets(p.targets, row, <floating*> p.column_targets)
     if floating is float:
         p.loss.evaluate_f32(<float*> p.scores, <float*> p.column_targets, m, derivative, value)
     else:
         p.loss.evaluate_f64(<double*> p.scores, <double*> p.column_targets, m, derivative, value)
+    if p.class_weights.shape[0]:
+        of_class = &p.class_weights[p.targets.codes[row], 0]
+        for c in range(m):
+            derivative[c] *= <floating> (part * of_class[c])
+            p.sums[c] += weight * of_class[c] * value[c]
+        return 0
     if part != 1:
         for c in range(m):
             derivative[c] *= <floating> part
