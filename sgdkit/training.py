@@ -505,7 +505,8 @@ def train(trainer, problem, courses, *, shuffle=True, report=None):
     # Where training has just begun, the first objective tells what a hopeless one is; at a minimum, it may be nothing.
     ceiling = None if trainer.n_steps else HOPELESS * problem.targets.size
     total_weight = problem.total_weight
-    active, watched = list(courses), report is not None or any(course.score for course in courses)
+    active = list(courses)
+    watched = report is not None or any(course.score is not None for course in courses)
     columns = [problem.columns([model]) for model in range(len(active))]
     try:
         while True:
