@@ -33,6 +33,11 @@ cdef class Pass:
     update : Update
         It holds the state, which changes.
     weights : ndarray of float64 of shape (n_rows,), default=None
+    class_weights : ndarray of float64 of shape (n_classes, n_columns), default=None
+        By which those of the rows are multiplied in each column, where the targets are classes; then by those of the
+        columns. In this order, products are what they are where rows have weights alone, to the last bit.
+    column_weights : ndarray of float64 of shape (n_columns,), default=None
+        Given with those of the classes.
     batch_size : int, default=1
     """
     cdef Rows rows
@@ -45,6 +50,8 @@ cdef class Pass:
     cdef Py_ssize_t n_visits
     cdef bint long_numbers
     cdef const double[::1] weights
+    cdef const double[:, ::1] class_weights
+    cdef const double[::1] column_weights
     cdef const double[:, ::1] rates
     cdef Py_ssize_t batch_size
     cdef double[::1] sums
@@ -67,9 +74,14 @@ cdef class Pass:
     cdef list _arrays
     cdef object _sums
 
-    def __init__(self, Rows rows, Targets targets, Loss loss, Update update, weights=None, batch_size=1):
+    def __init__(
+        self, Rows rows, Targets targets, Loss loss, Update update,
+        *, weights=None, class_weights=None, column_weights=None, batch_size=1,
+    ):
         self.rows, self.targets, self.loss, self.update = rows, targets, loss, update
         self.weights = np.empty(0) if weights is None else weights
+        self.class_weights = np.empty((0, 0)) if class_weights is None else class_weights
+        self.column_weights = np.empty(0) if column_weights is None else column_weights
         self.batch_size = batch_size
         self._arrays = []
         m = update.n_columns
@@ -205,20 +217,30 @@ cdef inline void read(
         update.read_f64(features, x, n, scores)
 
 
-cdef inline within derive(Pass p, Py_ssize_t row, double share, Py_ssize_t m, const floating* unused) noexcept nogil:
+cdef inline within derive(
+    Pass p, Py_ssize_t row, double share, Py_ssize_t m, bint by_class, const floating* unused,
+) noexcept nogil:
     """Write the weighted derivative of a row's loss for each of `m` columns, and add the loss to the sums.
 
-    `share` is the row's part of its mini-batch.
+    `share` is the row's part of its mini-batch, and `by_class` says whether there are weights of classes.
     """
     cdef Py_ssize_t c
     cdef floating* derivative = <floating*> p.derivative
     cdef floating* value = <floating*> p.value
-    cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0, part = weight * share
+    cdef const double* of_class
+    cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0, part = weight * share, own
     get_targets(p.targets, row, <floating*> p.column_targets)
     if floating is float:
         p.loss.evaluate_f32(<float*> p.scores, <float*> p.column_targets, m, derivative, value)
     else:
         p.loss.evaluate_f64(<double*> p.scores, <double*> p.column_targets, m, derivative, value)
+    if by_class:
+        of_class = &p.class_weights[p.targets.codes[row], 0]
+        for c in range(m):
+            own = weight * of_class[c] * p.column_weights[c]
+            derivative[c] *= <floating> (own * share)
+            p.sums[c] += own * value[c]
+        return 0
     if part != 1:
         for c in range(m):
             derivative[c] *= <floating> part
@@ -242,6 +264,7 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t i, n, row
+    cdef bint by_class = p.class_weights.shape[0] > 0, alone = update.n_columns == 1 and not by_class
     update.gradient = update.intercept_gradient = p.derivative
     update.gradient_stride = 0
     for i in range(p.n_visits):
@@ -251,11 +274,11 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
         row = row_at(p, i)
         n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
         read(update, features, x, n, <floating*> p.scores)
-        if update.n_columns == 1:
+        if alone:
             # With a constant, the compiler drops the loops over columns.
-            derive(p, row, 1.0, 1, x)
+            derive(p, row, 1.0, 1, False, x)
         else:
-            derive(p, row, 1.0, update.n_columns, x)
+            derive(p, row, 1.0, update.n_columns, by_class, x)
         step(update, features, x, n, 1, &p.rates[i, 0])
 
 
@@ -306,7 +329,7 @@ cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept 
             n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
             read(update, features, x, n, <floating*> p.scores)
-            derive(p, row, 1.0 / (last - first), update.n_columns, x)
+            derive(p, row, 1.0 / (last - first), update.n_columns, p.class_weights.shape[0] > 0, x)
             accumulate(p, features, x, n)
         step(update, p.touched, <const floating*> p.ones, n_touched, last - first, &p.rates[b, 0])
         for k in range(n_touched):

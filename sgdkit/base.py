@@ -266,7 +266,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         self._trainer = None  # unless training comes to its end
         course = self._new_course(score, history, **options)
         try:
-            train(trainer, problem, [course], score=score, **self._training_options())
+            train(trainer, problem, [course], **self._training_options())
         except KeyboardInterrupt:
             if course.history.weights is not None:
                 if score is None:
@@ -299,7 +299,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
         return gathered(problem, self._initial_weights(data, problem, None, None), self.fit_intercept)
 
     def _new_course(self, score, history=None, *, keeps_last=True, **options):
-        """The course of a model with these parameters, but for the options."""
+        """The course of a model with these parameters, but for the options; `score` is that of `Course`, or None."""
         parameters = {
             "tol": self.tol,
             "n_iter_no_change": self.n_iter_no_change,
@@ -310,7 +310,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
             parameters["tol"] = self.optimizer_._tol
         relative = score is None or self.scoring == "loss"
         patience = Patience(parameters["tol"], parameters["n_iter_no_change"], relative=relative)
-        return Course(patience, parameters["max_iter"], history=history, keeps_last=keeps_last)
+        options = {"score": score, "history": history, "keeps_last": keeps_last}
+        return Course(patience, parameters["max_iter"], **options)
 
     def _training_options(self):
         return {"shuffle": self.shuffle, "report": report_epoch if self.verbose else None}

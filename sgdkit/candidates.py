@@ -1,8 +1,12 @@
 """Candidates of a search: which of them share passes over the rows of a fold, and those passes.
 
-Candidates that differ in what a column may have for itself (`alpha`, `l1_ratio`, `eta0`, the loss's own number, and
-when it stops) are columns of one `Trainer`; those that differ in anything else are groups, with passes of their own. A
-fold is the order of its rows, not a copy of them.
+Candidates that differ in what a column may have for itself (`alpha`, `l1_ratio`, `eta0`, the weights of classes, the
+loss's own number, and when it stops) are columns of one `Trainer`; those that differ in anything else are groups, with
+passes of their own. A fold is the order of its rows, not a copy of them.
+
+Of a group, each candidate has an estimator of its own, which does all that it would do alone but the passes. Where it
+comes to visit other rows (a class has no weight), to scale them by its own weights, or to choose another optimizer, it
+has passes of its own too.
 
 Invariant: a model is the one that the estimator alone would fit to the rows of the fold.
 """
@@ -16,11 +20,10 @@ from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
 from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data, warn_of_max_iter
-from sgdkit.penalties import PENALTIES, Penalty
+from sgdkit.penalties import Penalty
 from sgdkit.rates import choose_rates
 from sgdkit.rows import Rows, Targets
-from sgdkit.schedules import SCHEDULES
-from sgdkit.training import Trainer, train
+from sgdkit.training import Course, Diverged, Problem, Trainer, train
 
 # What each column of a pass may have for itself, with any loss.
 OF_A_COLUMN = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change")
@@ -28,11 +31,9 @@ OF_A_COLUMN = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change
 
 def own_parameters(candidate):
     """What a candidate may have for itself among those that share its passes, as a dictionary."""
-    names = OF_A_COLUMN
-    # Validation losses of columns that are trained together are computed together, with one number.
-    if not (candidate.early_stopping and candidate.scoring == "loss"):
-        names += tuple(filter(None, [candidate._losses[candidate.loss].parameter_name]))
-    return {name: getattr(candidate, name) for name in names}
+    parameters = candidate.get_params(deep=False)
+    names = *OF_A_COLUMN, "class_weight", candidate._losses[candidate.loss].parameter_name
+    return {name: parameters[name] for name in names if name in parameters}
 
 
 @dataclass
@@ -120,65 +121,69 @@ def _fold_data(estimator, fold):
     return Data(fold.X, fold.y, targets, fold.sample_weight, spread(part.weights), visited, fold.rows)
 
 
-def _strengths(estimator, parameters, n_columns):
-    """The penalty of several candidates, with numbers for each of their columns."""
-    units = estimator._units()
-    penalties = [
-        PENALTIES[estimator.penalty](own["alpha"], own["l1_ratio"]).of_units(units) for own in parameters
-    ]
-    strengths = (np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2"))
-    return Penalty(*strengths, penalties[0].units)
+@dataclass
+class Candidate:
+    """A candidate on its way to a model.
+
+    Attributes
+    ----------
+    place : int
+        In its group.
+    given : dict
+        Its `own_parameters`.
+    estimator : BaseSGDPlus
+        Which is to become the model.
+    data : Data
+    problem : Problem
+        Of this model alone.
+    initial : ndarray of shape (n_features + 1, n_columns)
+        The weights to begin with.
+    score : callable, or None
+        That of its `Course`.
+    rate : float, or None
+        The first one; None stands for backtracking.
+    course : Course
+    error : Exception, or None
+        Why there is no model.
+    """
+
+    place: int
+    given: dict
+    estimator: BaseSGDPlus | None = None
+    data: Data | None = None
+    problem: Problem | None = None
+    initial: np.ndarray | None = None
+    score: object = None
+    rate: float | None = None
+    course: Course | None = None
+    error: Exception | None = None
+
+    @property
+    def may_retreat(self):
+        """Whether it has failed at a rate of our own choice."""
+        chosen = self.estimator.eta0 == "auto" and self.rate is not None
+        return chosen and isinstance(self.course.error, Diverged)
+
+    @property
+    def unfinished(self):
+        course = self.course
+        return course.error is None and self.estimator.tol is not None and not course.history.converged
+
+    def publish(self):
+        """Make the estimator a fitted model, and let go of what it was trained with."""
+        self.error = self.course.error
+        if self.error is None:
+            self.estimator._trainer = None
+            self.estimator._publish_history(self.course.history, self.course.first_rate)
+        self.data = self.problem = self.initial = self.score = self.course = None
 
 
-def _schedule(estimator, parameters, rates, loss, n_columns):
-    """The schedule of several candidates, and the factor of each of their columns."""
-    if rates is None:
-        return None, None
-    name = estimator.learning_rate
-    cls = SCHEDULES[estimator.optimizer_._schedule_for(loss) if name == "auto" else name]
-    alphas = [estimator._curvature(own["alpha"]) for own in parameters]
-    if cls.separable:
-        return cls(1.0, estimator.power_t, alphas[0]), np.repeat(rates, n_columns)
-    if len({*zip(rates, alphas, strict=True)}) == 1:
-        return cls(float(rates[0]), estimator.power_t, alphas[0]), None
-    return cls(np.repeat(rates, n_columns), estimator.power_t, np.repeat(alphas, n_columns)), None
-
-
-def _own_losses(estimator, parameters, targets):
-    """The loss of each candidate."""
-    name = estimator._losses[estimator.loss].parameter_name
-    if name not in parameters[0]:
-        return [estimator._make_loss(targets)] * len(parameters)
-    return [copy.copy(estimator).set_params(**{name: own[name]})._make_loss(targets) for own in parameters]
-
-
-def _together(losses, n_columns):
-    """One loss for the columns of all candidates."""
-    numbers = [loss.parameter for loss in losses]
-    if len({*numbers}) == 1:
-        return losses[0]
-    return type(losses[0])(np.repeat(np.array(numbers, dtype=np.float64), n_columns), losses[0].n_outputs)
-
-
-def _with_strengths(estimator, parameters, data, problem, losses, *, seed):
-    """What each candidate has for itself, with `alpha` as a number."""
-    chosen, keys = {}, []
-    for own, loss in zip(parameters, losses, strict=True):
-        key = own["alpha"], own["l1_ratio"], loss.parameter
-        keys.append(key)
-        if key not in chosen:
-            chosen[key] = estimator._chosen_alpha(data, replace(problem, loss=loss), *key[:2], seed=seed)
-    return [{**own, "alpha": chosen[key]} for own, key in zip(parameters, keys, strict=True)]
-
-
-def _beginnings(estimator, data, problem, losses):
-    """The weights that each candidate begins with; one array for all of the same loss."""
-    by_number = {}
-    for loss in losses:
-        if loss.parameter not in by_number:
-            own = replace(problem, loss=loss)
-            by_number[loss.parameter] = estimator._initial_weights(data, own, None, None)
-    return [by_number[loss.parameter] for loss in losses]
+def _alike(candidates, name):
+    """Candidates in lists of those that have the same value of a parameter."""
+    parts = {}
+    for candidate in candidates:
+        parts.setdefault(hashed(candidate.given.get(name), candidate.place), []).append(candidate)
+    return parts.values()
 
 
 def fit_group(group, fold, report=None):
@@ -189,129 +194,186 @@ def fit_group(group, fold, report=None):
     results : list of (BaseSGDPlus or None, Exception or None)
         For each candidate, the fitted model, or why there is none.
     """
-    estimator = group.estimator
     # What the loss asks of targets, it asks of those to train on.
-    estimator._validate_targets(fold.y[fold.train])
-    data, seeds = _fold_data(estimator, fold), estimator._draw_seeds()
-    validation = None
-    if estimator.early_stopping:
-        data, validation = estimator._split(data, seeds[0])
-    estimator._seen = data.seen
-    estimator._scale(data, goes_on=False)
-    one = estimator._problem(data, estimator._seen)
-    estimator._choose_optimizer(one)
-    losses = _own_losses(estimator, group.parameters, data.targets)
-    parameters = _with_strengths(estimator, group.parameters, data, one, losses, seed=seeds[1])
-    estimator.alpha_ = parameters[0]["alpha"]
-    score = None if validation is None else estimator._scorer(one, validation)
-    initial = _beginnings(estimator, data, one, losses)
-    problem = one.repeat(len(group.numbers))
-    problem.penalty = _strengths(estimator, parameters, one.targets.n_columns)
-    problem.loss = _together(losses, one.targets.n_columns)
-    rates = _first_rates(estimator, parameters, problem, losses, initial=initial, seed=seeds[1])
-    options = {"initial": initial, "score": score, "seed": seeds[2], "report": report}
-    courses = _train_group(estimator, parameters, problem, rates, **options)
-    results = []
-    for own, given, course in zip(parameters, group.parameters, courses, strict=True):
-        if course.error is not None:
-            results.append((None, course.error))
+    group.estimator._validate_targets(fold.y[fold.train])
+    seeds, known, waiting = group.estimator._draw_seeds(), {}, []
+    everyone = [Candidate(*own) for own in enumerate(group.parameters)]
+    for candidates in _alike(everyone, "class_weight"):
+        try:
+            _prepare(candidates, group.estimator, fold, seeds=seeds, known=known)
+        except Exception as error:
+            for candidate in candidates:
+                candidate.error = error
             continue
-        model = copy.copy(estimator).set_params(**given)
-        model.alpha_ = own["alpha"]
-        model._set_weights(course.history.weights)
-        model._trainer = None
-        model._publish_history(course.history, course.first_rate)
-        results.append((model, None))
-    unfinished = [
-        own["max_iter"]
-        for own, course in zip(parameters, courses, strict=True)
-        if own["tol"] is not None and course.error is None and not course.history.converged
-    ]
-    if unfinished:
-        warn_of_max_iter(max(unfinished), stacklevel=2)
-    return results
+        if candidates[0].problem.rows is fold.rows:
+            waiting += candidates
+        else:
+            # Scaled rows are a copy, which is not to be kept any longer.
+            _train(candidates, seed=seeds[2], report=report)
+    _train(waiting, seed=seeds[2], report=report)
+    return [(None if one.error is not None else one.estimator, one.error) for one in everyone]
 
 
-def _first_rates(estimator, parameters, problem, losses, *, initial, seed):
-    """The first rate of each candidate; None stands for backtracking."""
-    optimizer = estimator.optimizer_
-    if estimator.eta0 != "auto":
-        return [float(own["eta0"]) for own in parameters]
+def _prepare(candidates, estimator, fold, *, seeds, known):
+    """Bring candidates of the same class weights to where the estimator alone begins to train.
+
+    `known` holds the order of the rows to visit, and the rows held out, for candidates that have the same.
+    """
+    model = copy.copy(estimator).set_params(**candidates[0].given)
+    data, validation = _fold_data(model, fold), None
+    whole = data.visited.tobytes()
+    if model.early_stopping:
+        data, validation = model._split(data, seeds[0])
+        validation.X = known.setdefault(("held out", whole), validation.X)
+    data.visited = known.setdefault(whole, data.visited)
+    model._seen = data.seen
+    model._scale(data, goes_on=False)
+    problem = model._problem(data, model._seen)
+    model._choose_optimizer(problem)
+    for alike in _alike(candidates, model._losses[model.loss].parameter_name):
+        one = copy.copy(model).set_params(**alike[0].given)
+        own = replace(problem, loss=one._make_loss(data.targets))
+        score = None if validation is None else one._scorer(own, validation)
+        initial = one._initial_weights(data, own, None, None)
+        for candidate in alike:
+            candidate.estimator = copy.copy(one).set_params(**candidate.given)
+            candidate.data, candidate.problem = data, replace(own)
+            candidate.initial, candidate.score = initial, score
+        _set_strengths(alike, seeds[1])
+        _set_rates(alike, seeds[1])
+
+
+def _set_strengths(candidates, seed):
+    """Set the penalties of candidates that have the same problem otherwise."""
+    chosen = {}
+    for candidate in candidates:
+        model, problem = candidate.estimator, candidate.problem
+        key = model.alpha, model.l1_ratio
+        if key not in chosen:
+            chosen[key] = model._chosen_alpha(candidate.data, problem, *key, seed=seed)
+        model._set_strength(problem, chosen[key])
+
+
+def _set_rates(candidates, seed):
+    """Set the first rates of candidates whose problems differ in their penalties alone."""
+    one = candidates[0].estimator
+    if one.eta0 != "auto":
+        for candidate in candidates:
+            candidate.rate = float(candidate.estimator.eta0)
+        return
+    optimizer, problem = one.optimizer_, _joined(candidates)
     if optimizer._backtracks(problem.loss):
-        return [None] * len(parameters)
-    rates = np.empty(len(parameters))
-    for number in {loss.parameter: None for loss in losses}:
-        models = [model for model, loss in enumerate(losses) if loss.parameter == number]
-        part = replace(problem.take(models), loss=losses[models[0]])
-        own, weights = [parameters[model] for model in models], np.tile(initial[models[0]], len(models))
-        rates[models] = _rates_of_a_loss(estimator, own, part, initial=weights, seed=seed)
-    return rates.tolist()
+        return
+    initial, rates = _beginning(candidates), {}
+    options = {"fit_intercept": one.fit_intercept, "initial": initial, "seed": seed}
+    for number, candidate in enumerate(candidates):
+        schedule = candidate.estimator._new_schedule(1.0, problem.loss)
+        key = None if schedule.separable or optimizer._scales_with_gradient else schedule.alpha
+        if key not in rates:
+            rates[key] = choose_rates(problem, optimizer, schedule, **options)
+        candidate.rate = float(rates[key][number])
 
 
-def _rates_of_a_loss(estimator, parameters, problem, *, initial, seed):
-    """The rates that candidates of one and the same loss choose."""
-    optimizer = estimator.optimizer_
-    options = {"fit_intercept": estimator.fit_intercept, "initial": initial, "seed": seed}
-    rates = {}
-    for own in parameters:
-        if own["alpha"] not in rates:
-            estimator.alpha_ = own["alpha"]  # which the schedule may depend on
-            schedule = estimator._new_schedule(1.0, problem.loss)
-            chosen = rates[own["alpha"]] = choose_rates(problem, optimizer, schedule, **options)
-            if schedule.separable or optimizer._scales_with_gradient:
-                return chosen
-    return [rates[own["alpha"]][model] for model, own in enumerate(parameters)]
+# ------------------------------------------------------------------------------------------------- columns of a pass
 
 
-def _of_one_clock(estimator, parameters, problem, *, models, rates):
-    """Split models into those that can be trained together.
+def _joined(candidates):
+    """One problem for the columns of several candidates."""
+    problems = [candidate.problem for candidate in candidates]
+    n_columns = problems[0].targets.n_columns
+    joined = problems[0].repeat(len(problems))
+    penalties = [problem.penalty for problem in problems]
+    strengths = (np.repeat([getattr(own, name) for own in penalties], n_columns) for name in ("l1", "l2"))
+    joined.penalty = Penalty(*strengths, penalties[0].units)
+    joined.loss = _together([problem.loss for problem in problems], n_columns)
+    if any(problem.weights is not joined.weights for problem in problems):
+        joined.weights = candidates[0].data.sample_weight
+        tables = [candidate.estimator._class_weights() for candidate in candidates]
+        joined.class_weights = np.ascontiguousarray(np.repeat(tables, n_columns, axis=0).T, dtype=np.float64)
+        own = [np.divide(*candidate.estimator._seen) for candidate in candidates]
+        joined.column_weights = np.repeat(own, n_columns)
+    return joined
+
+
+def _together(losses, n_columns):
+    """One loss for the columns of all candidates."""
+    numbers = [loss.parameter for loss in losses]
+    if len({*numbers}) == 1:
+        return losses[0]
+    return type(losses[0])(np.repeat(np.array(numbers, dtype=np.float64), n_columns), losses[0].n_outputs)
+
+
+def _beginning(candidates):
+    """The weights that the columns of several candidates begin with."""
+    return np.concatenate([candidate.initial for candidate in candidates], axis=1)
+
+
+def _schedule(candidates, loss):
+    """The schedule of several candidates, and the factor of each of their columns."""
+    one, rates = candidates[0], [candidate.rate for candidate in candidates]
+    if one.rate is None:
+        return None, None
+    n_columns = one.problem.targets.n_columns
+    schedules = [candidate.estimator._new_schedule(candidate.rate, loss) for candidate in candidates]
+    if schedules[0].separable:
+        return one.estimator._new_schedule(1.0, loss), np.repeat(rates, n_columns)
+    alphas = [schedule.alpha for schedule in schedules]
+    if len({*zip(rates, alphas, strict=True)}) == 1:
+        return schedules[0], None
+    cls, power_t = type(schedules[0]), schedules[0].power_t
+    return cls(np.repeat(rates, n_columns), power_t, np.repeat(alphas, n_columns)), None
+
+
+def _clock(candidate):
+    """What is the same for candidates that can be trained together.
 
     The columns of a penalty that waits share a clock, so they need the same rates, times a factor. Full gradients have
     nothing to share but two products, and would all try as many rates and make as many steps as the slowest.
     """
-    optimizer = estimator.optimizer_
+    model, optimizer = candidate.estimator, candidate.estimator.optimizer_
     if optimizer._full_batch:
-        return [[model] for model in models]
-    name = (
-        optimizer._schedule_for(problem.loss)
-        if estimator.learning_rate == "auto"
-        else estimator.learning_rate
-    )
-    waits = not problem.penalty.shrinks_alike or estimator.average or not optimizer._scales_with_gradient
-    if not waits or SCHEDULES[name].separable:
-        return [models]
-    parts = {}
-    for model in models:
-        parts.setdefault((rates[model], parameters[model]["alpha"]), []).append(model)
-    return list(parts.values())
+        return None, candidate.place
+    order = id(candidate.problem.order)
+    shrinks_alike = candidate.problem.penalty.shrinks_alike
+    waits = not shrinks_alike or model.average or not optimizer._scales_with_gradient
+    schedule = model._new_schedule(candidate.rate, candidate.problem.loss)
+    if not waits or schedule.separable:
+        return order, None
+    return order, candidate.rate, schedule.alpha
 
 
-def _train_group(estimator, parameters, problem, rates, *, initial, score, seed, report):
-    """Train candidates, again at lower rates those that overflow at rates of our own choice."""
-    n_columns = problem.targets.n_columns // problem.n_models
-    factors = estimator._column_factors(problem.take([0]))
-    courses = [None] * problem.n_models
-    pending, n_retreats = list(range(problem.n_models)), RETREATS if estimator.eta0 == "auto" else 0
+def _train(candidates, *, seed, report):
+    """Make models of candidates, again at lower rates of those that overflow at rates of our own choice."""
+    pending, n_retreats = candidates, RETREATS
     while pending:
-        for together in _of_one_clock(estimator, parameters, problem, models=pending, rates=rates):
-            own = [parameters[model] for model in together]
-            own_rates = None if rates[0] is None else [rates[model] for model in together]
-            schedule, scale = _schedule(estimator, own, own_rates, problem.loss, n_columns)
-            if factors is not None:
-                own_factors = np.tile(factors, len(together))
-                scale = own_factors if scale is None else scale * own_factors
-            part = problem.take(together)
-            settings = {"fit_intercept": estimator.fit_intercept, "average_from": int(estimator.average)}
-            optimizer = estimator.optimizer_
-            trainer = Trainer(optimizer, schedule, part, scale=scale, seed=seed, **settings)
-            trainer.load(np.concatenate([initial[model] for model in together], axis=1))
-            for model, settings in zip(together, own, strict=True):
-                limits = {name: settings[name] for name in ("max_iter", "tol", "n_iter_no_change")}
-                courses[model] = estimator._new_course(score, keeps_last=False, **limits)
-            mine = [courses[model] for model in together]
-            train(trainer, part, mine, score=score, shuffle=estimator.shuffle, report=report)
-        pending = [model for model in pending if courses[model].error is not None and n_retreats]
-        for model in pending:
-            rates[model] /= 10
+        parts = {}
+        for candidate in pending:
+            parts.setdefault(_clock(candidate), []).append(candidate)
+        for together in parts.values():
+            _train_together(together, seed=seed, report=report)
+        pending = [one for one in pending if n_retreats and one.may_retreat]
+        for candidate in pending:
+            candidate.rate /= 10
         n_retreats -= 1
-    return courses
+    unfinished = [candidate.estimator.max_iter for candidate in candidates if candidate.unfinished]
+    for candidate in candidates:
+        candidate.publish()
+    if unfinished:
+        warn_of_max_iter(max(unfinished), stacklevel=3)
+
+
+def _train_together(candidates, *, seed, report):
+    """Train candidates in the same passes."""
+    one, problem = candidates[0].estimator, _joined(candidates)
+    schedule, scale = _schedule(candidates, problem.loss)
+    factors = one._column_factors(candidates[0].problem)
+    if factors is not None:
+        factors = np.tile(factors, len(candidates))
+        scale = factors if scale is None else scale * factors
+    settings = {"fit_intercept": one.fit_intercept, "average_from": int(one.average)}
+    trainer = Trainer(one.optimizer_, schedule, problem, scale=scale, seed=seed, **settings)
+    trainer.load(_beginning(candidates))
+    for candidate in candidates:
+        candidate.course = candidate.estimator._new_course(candidate.score, keeps_last=False)
+    courses = [candidate.course for candidate in candidates]
+    train(trainer, problem, courses, shuffle=one.shuffle, report=report)

@@ -441,10 +441,12 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
 
     It has the parameters, attributes and conventions of :class:`sklearn.model_selection.GridSearchCV`, and finds the
     same: each model is the one that the estimator alone would fit to the fold. Candidates that differ in `alpha`,
-    `l1_ratio`, `eta0`, `max_iter`, `tol` or `n_iter_no_change` are columns that one pass over the rows trains
-    together; those that differ in anything else have passes of their own. So have candidates of gd (which "auto" takes
-    for dense features), and those of sgd with a penalty other than l2, or with averaging, that differ in `alpha` or
-    `eta0`, with `learning_rate="optimal"` (its "auto").
+    `l1_ratio`, `eta0`, `class_weight`, the loss's own `epsilon` or `quantile`, `max_iter`, `tol` or `n_iter_no_change`
+    are columns that one pass over the rows trains together; those that differ in anything else have passes of their
+    own. So have candidates of gd (which "auto" takes for dense features); those of sgd with a penalty other than l2, or
+    with averaging, that come to differ in `alpha` or `eta0`, with `learning_rate="optimal"` (its "auto"); and those of
+    another `class_weight` where features are scaled (`standardize=True`, and rows that are not text or one-hot), or
+    where it is 0 for a class.
 
     Parameters
     ----------

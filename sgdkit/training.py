@@ -54,6 +54,10 @@ class Problem:
     batch_size : int
     n_models : int
         The columns of a model stand together, those of one model after those of another.
+    class_weights : ndarray of float64 of shape (n_classes, n_columns), or None
+        By which the weights of rows are multiplied in each column, where the targets are classes.
+    column_weights : ndarray of float64 of shape (n_columns,), or None
+        By which they are multiplied then, to have a mean of 1. Full gradients take neither.
     """
 
     rows: object
@@ -64,6 +68,8 @@ class Problem:
     order: np.ndarray | None
     batch_size: int
     n_models: int = 1
+    class_weights: np.ndarray | None = None
+    column_weights: np.ndarray | None = None
 
     @property
     def n_rows(self):
@@ -76,9 +82,13 @@ class Problem:
 
     @property
     def total_weight(self):
-        if self.weights is None:
-            return self.n_rows
-        return (self.weights if self.order is None else self.weights[self.order]).sum(axis=0)
+        """The sum of the weights of rows, or of those in each column."""
+        visited = slice(None) if self.order is None else self.order
+        weights = None if self.weights is None else self.weights[visited]
+        if self.class_weights is not None:
+            totals = np.bincount(self.targets.values[visited], weights, len(self.class_weights))
+            return (totals @ self.class_weights) * self.column_weights
+        return self.n_rows if weights is None else weights.sum(axis=0)
 
     def on(self, rows):
         """The problem of some rows alone, copied."""
@@ -92,20 +102,28 @@ class Problem:
         return (np.asarray(models)[:, np.newaxis] * n + np.arange(n)).ravel()
 
     def repeat(self, n_times):
-        """The problem with all its models several times over."""
+        """The problem with all its models, which share their weights of rows, several times over."""
         column = np.tile(self.targets.column, n_times)
-        targets, penalty = self.targets.with_columns(column), self.penalty.repeat(n_times)
-        return replace(self, targets=targets, penalty=penalty, n_models=self.n_models * n_times)
+        parts = {"targets": self.targets.with_columns(column), "penalty": self.penalty.repeat(n_times)}
+        return replace(self, n_models=self.n_models * n_times, **parts)
 
     def take(self, models):
         """The problem of some models."""
         columns = self.columns(models)
-        targets = self.targets.with_columns(self.targets.column[columns])
-        weights = (
-            self.weights if np.ndim(self.weights) < 2 else np.ascontiguousarray(self.weights[:, columns])
-        )
-        parts = {"loss": self.loss.take(columns), "penalty": self.penalty.take(columns), "weights": weights}
-        return replace(self, targets=targets, n_models=len(models), **parts)
+        parts = {
+            "targets": self.targets.with_columns(self.targets.column[columns]),
+            "loss": self.loss.take(columns),
+            "penalty": self.penalty.take(columns),
+            "weights": self.weights if np.ndim(self.weights) < 2 else _of_columns(self.weights, columns),
+            "class_weights": _of_columns(self.class_weights, columns),
+            "column_weights": _of_columns(self.column_weights, columns),
+        }
+        return replace(self, n_models=len(models), **parts)
+
+
+def _of_columns(table, columns):
+    """Some columns of an array that may be None."""
+    return None if table is None else np.ascontiguousarray(table[..., columns])
 
 
 class Trainer:
@@ -319,8 +337,13 @@ class Trainer:
     @staticmethod
     def _pass(problem, block, update):
         targets = problem.targets.with_columns(problem.targets.column[block])
-        options = {"weights": problem.weights, "batch_size": problem.batch_size}
-        return Pass(problem.rows, targets, problem.loss.take(block), update, **options)
+        weights = {
+            "weights": problem.weights,
+            "class_weights": _of_columns(problem.class_weights, block),
+            "column_weights": _of_columns(problem.column_weights, block),
+        }
+        loss, batch_size = problem.loss.take(block), problem.batch_size
+        return Pass(problem.rows, targets, loss, update, batch_size=batch_size, **weights)
 
     def _chunk_rows(self, problem):
         """How many rows take a fraction of a second, and rates that take little room."""
@@ -382,6 +405,8 @@ class Course:
     patience : Patience
         With the training objective, or with minus the score.
     max_iter : int
+    score : callable, default=None
+        Takes the weights of some models, and returns an array of their validation scores; higher is better.
     history : History, default=None
         To be continued.
     keeps_last : bool, default=True
@@ -395,9 +420,10 @@ class Course:
         `eta0`, or what backtracking has come to; of a course that is over.
     """
 
-    def __init__(self, patience, max_iter, *, history=None, keeps_last=True):
+    def __init__(self, patience, max_iter, *, score=None, history=None, keeps_last=True):
         self.patience = patience
         self.max_iter = max_iter
+        self.score = score
         self.history = History() if history is None else history
         self.keeps_last = keeps_last
         self.n_epochs = 0
@@ -457,7 +483,7 @@ class Course:
         self.error, self.over = error, True
 
 
-def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
+def train(trainer, problem, courses, *, shuffle=True, report=None):
     """Run epochs until the course of every model is over; models that are done leave the pass.
 
     Parameters
@@ -467,8 +493,6 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
     courses : list of Course
         One for each model. They are filled epoch by epoch, so they are of use after an interruption too. Where the
         weights overflow, or the objective rises beyond hope, the course has an error.
-    score : callable, default=None
-        Takes the weights of some models, and returns an array of their validation scores; higher is better.
     shuffle : bool, default=True
     report : callable, default=None
         Called after each epoch with the courses of the pass, the trainer and the seconds that it took.
@@ -478,20 +502,19 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
     ceiling = None if trainer.n_steps else HOPELESS * problem.targets.size
     total_weight = problem.total_weight
     active = list(courses)
+    watched = report is not None or any(course.score is not None for course in courses)
     columns = [problem.columns([model]) for model in range(len(active))]
     try:
         while True:
             begin = time.perf_counter()
-            watched = score is not None or report is not None
             n_most = 1 if watched else min(course.n_sure for course in active if not course.over)
             losses, penalties = trainer.epochs(problem, n_most, shuffle=shuffle)
             objectives = (losses / total_weight + penalties).reshape(len(losses), len(active), -1)
             objectives, weights = np.add.reduce(objectives, axis=2).tolist(), trainer.weights()
+            options = {"columns": columns, "trainer": trainer, "ceiling": ceiling}
             for epoch in objectives[:-1]:
-                _take_in(active, epoch, None, None, columns=columns, trainer=trainer, ceiling=ceiling)
-            _take_in(
-                active, objectives[-1], weights, score, columns=columns, trainer=trainer, ceiling=ceiling
-            )
+                _take_in(active, epoch, None, **options)
+            _take_in(active, objectives[-1], weights, **options)
             if report is not None:
                 report(active, trainer, time.perf_counter() - begin)
             going_on = [model for model, course in enumerate(active) if not course.over]
@@ -500,42 +523,46 @@ def train(trainer, problem, courses, *, score=None, shuffle=True, report=None):
             if len(going_on) <= FEWER * len(active):
                 trainer.keep(problem.columns(going_on))
                 problem, active = problem.take(going_on), [active[model] for model in going_on]
-                columns = columns[: len(active)]
+                columns, total_weight = columns[: len(active)], problem.total_weight
                 trainer.set_penalty(problem.penalty)
     finally:
         trainer.release()
 
 
-def _take_in(courses, objectives, weights, score, *, columns, trainer, ceiling):
+def _take_in(courses, objectives, weights, *, columns, trainer, ceiling):
     """Tell the courses that go on of an epoch."""
     for course, objective, own in zip(courses, objectives, columns, strict=True):
         if not course.over:
             course.check(objective, trainer, own, ceiling)
     live = [model for model, course in enumerate(courses) if not course.over]
-    scores = _scores(score, weights, [columns[model] for model in live])
+    scores = _scores([courses[model].score for model in live], weights, [columns[model] for model in live])
     for model, validation_score in zip(live, scores, strict=True):
         progress = objectives[model], validation_score
         courses[model].see(*progress, weights=weights, columns=columns[model], trainer=trainer)
 
 
-def _scores(score, weights, columns):
+def _scores(functions, weights, columns):
     """The validation score of each model, None if there is no such thing, or the error that its scorer raised."""
-    if score is None:
-        return [None] * len(columns)
+    scores = [None] * len(columns)
+    for function in {*functions} - {None}:
+        models = [model for model, own in enumerate(functions) if own is function]
+        own = _scores_together(function, weights, [columns[model] for model in models])
+        for model, score in zip(models, own, strict=True):
+            scores[model] = score
+    return scores
 
-    def of_models(chosen):
-        # In one order, so that products with them are the same to the last bit for any number of blocks.
-        together = np.concatenate(chosen)
-        return score(
-            np.ascontiguousarray(weights if len(together) == weights.shape[1] else weights[:, together])
-        ).tolist()
 
+def _scores_together(function, weights, columns):
+    """The scores of models that one function scores together."""
+    # In one order, so that products with them are the same to the last bit for any number of blocks.
+    together = np.concatenate(columns)
+    some = weights if len(together) == weights.shape[1] else weights[:, together]
     try:
-        return of_models(columns) if columns else []
+        return function(np.ascontiguousarray(some)).tolist()
     except Exception as error:
         if len(columns) == 1:
             return [error]
-        return [_scores(score, weights, [own])[0] for own in columns]
+    return [_scores_together(function, weights, [own])[0] for own in columns]
 
 
 def _remedy(trainer, columns):

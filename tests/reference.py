@@ -203,19 +203,20 @@ class Model:
         self.missed[on] = 0
 
     def step(self, X, t, weights, rate):
-        """One mini-batch."""
+        """One mini-batch; weights are those of the rows, or of the rows in each column."""
+        weights = np.broadcast_to(weights.reshape(len(X), -1), t.shape)
         A = np.column_stack([X, np.ones(len(X))])
         on = (A != 0).any(axis=0)
         on[-1] = self.fit_intercept
         self.catch_up(on)
         values, derivatives = evaluate(self.loss, A @ self.w, t, self.p, self.n_outputs)
-        g = A.T @ (weights[:, np.newaxis] * derivatives) / len(X)
+        g = A.T @ (weights * derivatives) / len(X)
         self.w[on] -= rate * self.scale * self.optimizer.direction(on, g[on])
         self.missed += rate
         if not self.waits:
             self.catch_up(np.full(len(self.w), True))
         self.n_rows_seen += len(X)
-        self.sums += (weights[:, np.newaxis] * values).sum(axis=0)
+        self.sums += (weights[:, :: t.shape[1] // values.shape[1]] * values).sum(axis=0)
         if self.average_from and self.n_rows_seen >= self.average_from:
             self.after_steps.append(self.w.copy())
 

@@ -3,6 +3,7 @@
 import re
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def assert_finds_the_same(model, grid, X, y, **options):
 # -------------------------------------------------------------------------- a column's model is that of the estimator
 
 
-def fitted_models(model, grid, X, y, train):
+def fitted_models(model, grid, X, y, train, sample_weight=None):
     """The models of `fit_group`, and those that the estimator alone fits to the rows `train`."""
     candidates = [clone(model).set_params(**own) for own in grid]
     parameters = [own_parameters(candidate) for candidate in candidates]
@@ -113,9 +114,12 @@ def fitted_models(model, grid, X, y, train):
     validated = clone(model)
     X_valid, y_valid = validated._validate_rows(X, y, reset=True)
     group = Group(clone(candidates[0]), list(range(len(grid))), parameters)
-    fitted = fit_group(group, Fold(X_valid, Rows(X_valid), y_valid, None, train))
+    fitted = fit_group(group, Fold(X_valid, Rows(X_valid), y_valid, sample_weight, train))
     assert [error for _, error in fitted] == [None] * len(grid)
-    return [own for own, _ in fitted], [candidate.fit(X[train], y[train]) for candidate in candidates]
+    weights = None if sample_weight is None else sample_weight[train]
+    return [own for own, _ in fitted], [
+        candidate.fit(X[train], y[train], weights) for candidate in candidates
+    ]
 
 
 def assert_same_models(together, alone, rtol=1e-9):
@@ -166,11 +170,191 @@ def test_a_column_has_its_own_number_of_the_loss(kind, loss, optimizer, eta0, al
     assert [getattr(one, name) for one in together] == [own[name] for own in grid]
 
 
-def test_a_validation_loss_is_that_of_the_own_number():
+@pytest.mark.parametrize("scoring", ["loss", "r2"])
+def test_a_validation_loss_is_that_of_the_own_number(scoring, monkeypatch):
     X, y = make_data("number")
-    model = make_model("number", loss="huber", early_stopping=True, max_iter=30, tol=1e-3)
-    assert_finds_the_same(model, {"epsilon": [0.05, 0.5], **ALPHAS}, X, y)
-    assert_finds_the_same(model.set_params(scoring="r2"), {"epsilon": [0.05, 0.5], **ALPHAS}, X, y)
+    model = make_model(
+        "number", loss="huber", early_stopping=True, scoring=scoring, max_iter=30, tol=1e-3, optimizer="sgd"
+    )
+    grid = [{"epsilon": epsilon, "alpha": alpha} for epsilon in (0.05, 0.5) for alpha in (1e-3, 1e-1)]
+    widths = widths_of_passes(monkeypatch)
+    models = fitted_models(model, grid, X, y, np.arange(100))
+    assert widths == [4, 1, 1, 1, 1]
+    assert_same_models(*models)
+    for one, other in zip(*models, strict=True):
+        assert_allclose(one.validation_scores_, other.validation_scores_, rtol=1e-9)
+
+
+def widths_of_passes(monkeypatch):
+    """A list to which each training of some models adds their number."""
+    from sgdkit import base, candidates
+
+    widths = []
+    for module in (base, candidates):
+        monkeypatch.setattr(module, "train", partial(counted_train, widths, module.train))
+    return widths
+
+
+def counted_train(widths, train, trainer, problem, courses, **options):
+    widths.append(len(courses))
+    train(trainer, problem, courses, **options)
+
+
+CLASS_WEIGHTS = [None, "balanced", {1: 3.0}, {0: 0.2, 1: 5.0}]
+
+
+def make_codes(kind):
+    """Data of 2 or 3 classes that are not equally frequent, and weights, some of them 0."""
+    X, y = make_data(kind)
+    y = np.unique(y, return_inverse=True)[1]
+    rare = np.flatnonzero(y == 1)[::2]
+    X, y = np.delete(X, rare, axis=0), np.delete(y, rare)
+    return X, y, np.random.default_rng(2).integers(0, 4, len(y)) / 2
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("eta0", [0.05, "auto"])
+@pytest.mark.parametrize("batch_size", [1, "auto"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "gd"])
+@pytest.mark.parametrize(
+    ("kind", "loss", "multi_class"),
+    [
+        ("two classes", "log_loss", "auto"),
+        ("classes", "log_loss", "auto"),
+        ("classes", "log_loss", "ovr"),
+        ("classes", "huber", "ovr"),
+    ],
+)
+def test_a_column_has_its_own_class_weights(
+    kind, loss, multi_class, optimizer, batch_size, eta0, weighted, monkeypatch
+):
+    X, y, sample_weight = make_codes(kind)
+    settings = {"loss": loss, "multi_class": multi_class, "optimizer": optimizer, "batch_size": batch_size}
+    # No more than a hundred steps: where a loss has a kink, differences of the last bit grow.
+    settings["max_iter"] = 1 if batch_size == 1 else 5
+    model = make_model(kind, eta0=eta0, standardize=False, **settings)
+    epsilons = (0.1, 0.3) if loss == "huber" else (0.1, 0.1)
+    grid = [
+        {"class_weight": weights, "alpha": alpha, "epsilon": epsilon}
+        for weights in CLASS_WEIGHTS
+        for alpha, epsilon in zip(("auto", 3e-2), epsilons, strict=True)
+    ]
+    # Unsorted, as those of ShuffleSplit.
+    train = np.random.default_rng(1).permutation(len(X))[:100]
+    widths = widths_of_passes(monkeypatch)
+    at = sparse.csr_array(X), y, train, sample_weight if weighted else None
+    together, alone = fitted_models(model, grid, *at)
+    # Full gradients train one model after the other.
+    assert widths[0] == (1 if optimizer == "gd" else len(grid))
+    assert_same_models(together, alone)
+    assert [one.class_weight for one in together] == [own["class_weight"] for own in grid]
+    assert len({one.loss_curve_[-1] for one in together}) >= len(CLASS_WEIGHTS)
+
+
+@pytest.mark.parametrize("scoring", ["loss", "f1_macro"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "gd"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["two classes", "classes"])
+def test_validation_scores_are_those_of_the_own_class_weights(kind, weighted, optimizer, scoring):
+    X, y, sample_weight = make_codes(kind)
+    settings = {"early_stopping": True, "scoring": scoring, "tol": 1e-3, "max_iter": 30, "batch_size": 3}
+    model = make_model(kind, optimizer=optimizer, standardize=False, **settings)
+    grid = [{"class_weight": own, "alpha": alpha} for own in CLASS_WEIGHTS for alpha in (1e-3, 1e-1)]
+    at = X, y, np.arange(5, 110), sample_weight if weighted else None
+    together, alone = fitted_models(model, grid, *at)
+    assert_same_models(together, alone)
+    for one, other in zip(together, alone, strict=True):
+        assert_allclose(one.validation_scores_, other.validation_scores_, rtol=1e-9, atol=1e-12)
+
+
+def make_texts(n_rows=200, n_features=120):
+    """Rows as TF-IDF gives them, of three classes, and weights."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((n_rows, n_features), density=0.08, rng=rng, format="csr")
+    X.data = 0.2 + 0.1 * rng.random(len(X.data))
+    y = np.argmax(X @ rng.standard_normal((n_features, 3)) + [0.3, 0, -0.3], axis=1)
+    return X, y, rng.uniform(0.5, 2, n_rows)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("learning_rate", ["auto", "optimal"])
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_class_weights_share_rows_that_are_not_scaled(
+    optimizer, penalty, learning_rate, weighted, monkeypatch
+):
+    X, y, sample_weight = make_texts()
+    settings = {"penalty": penalty, "learning_rate": learning_rate, "eta0": "auto", "alpha": "auto"}
+    model = make_model("classes", optimizer=optimizer, early_stopping=True, **settings)
+    grid = [{"class_weight": weights} for weights in CLASS_WEIGHTS]
+    widths = widths_of_passes(monkeypatch)
+    together, alone = fitted_models(model, grid, X, y, np.arange(180), sample_weight if weighted else None)
+    assert_same_models(together, alone)
+    # The common scale depends on the weights, and is no more than a factor of the penalty.
+    units = {one._scaling.unit for one in together}
+    assert len(units) == len(grid)
+    assert units.isdisjoint({1.0})
+    if optimizer == "adagrad" and learning_rate == "auto":
+        assert widths[0] == len(grid)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "auto"])
+def test_class_weights_by_which_features_are_scaled(optimizer, monkeypatch):
+    X, y, sample_weight = make_codes("classes")
+    X = X * [1.0, 100.0, 1e-3, 5.0] + [3.0, 0.0, 0.0, 0.0]
+    model = make_model("classes", optimizer=optimizer, eta0=0.05)
+    grid = [{"class_weight": own, "alpha": alpha} for own in CLASS_WEIGHTS for alpha in (1e-3, 1e-1)]
+    widths = widths_of_passes(monkeypatch)
+    assert_same_models(*fitted_models(model, grid, X, y, np.arange(100), sample_weight))
+    assert widths[: len(CLASS_WEIGHTS)] == [2] * len(CLASS_WEIGHTS)
+
+
+def test_class_weights_of_zero_have_passes_of_their_own(monkeypatch):
+    X, y, sample_weight = make_codes("classes")
+    model = make_model("classes", optimizer="adagrad", standardize=False, alpha=1e-3)
+    grid = [{"class_weight": own} for own in (None, {0: 0.0}, "balanced", {0: 0.0, 1: 2.0}, {2: 0.0})]
+    widths = widths_of_passes(monkeypatch)
+    for early_stopping in (False, True):
+        del widths[:]
+        model.set_params(early_stopping=early_stopping)
+        assert_same_models(*fitted_models(model, grid, X, y, np.arange(100), sample_weight))
+        assert widths[:3] == [2, 2, 1]
+
+
+def test_models_of_other_class_weights_leave_the_pass():
+    X, y, sample_weight = make_codes("classes")
+    model = make_model("classes", optimizer="adagrad", standardize=False, alpha=1e-3)
+    grid = [
+        {"class_weight": weights, "max_iter": n_epochs}
+        for weights, n_epochs in zip(CLASS_WEIGHTS, (8, 1, 4, 2), strict=True)
+    ]
+    assert_same_models(*fitted_models(model, grid, X, y, np.arange(100), sample_weight))
+
+
+@pytest.mark.parametrize(
+    "bad", [{5: 2.0}, {0: -1.0}, {0: np.nan}, {0: 0.0, 1: 0.0, 2: 0.0}, {0: "much"}], ids=str
+)
+def test_bad_class_weights_fail_alone(bad):
+    X, y, _ = make_codes("classes")
+    grid = {"class_weight": [None, bad, "balanced"], "alpha": [1e-3, 1e-1]}
+    model = make_model("classes")
+    with pytest.warns(Warning, match="6 fits failed"):
+        search = OnePassGridSearchCV(model, grid, cv=3, refit=False).fit(X, y)
+    failed = np.array([own["class_weight"] is bad for own in search.cv_results_["params"]])
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), failed)
+    with pytest.raises((ValueError, TypeError)):
+        OnePassGridSearchCV(model, grid, cv=3, error_score="raise").fit(X, y)
+
+
+def test_class_weights_of_labels_fail_alone():
+    X, y = make_data("labels")
+    grid = [{"class_weight": [None], **ALPHAS}, {"class_weight": ["balanced"], **ALPHAS}]
+    with pytest.warns(Warning, match="class_weight is not supported for multilabel"):
+        search = OnePassGridSearchCV(make_model("labels"), grid, cv=3).fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert_array_equal(np.isnan(scores), [False] * 3 + [True] * 3)
+    plain = OnePassGridSearchCV(make_model("labels"), ALPHAS, cv=3).fit(X, y)
+    assert_array_equal(scores[:3], plain.cv_results_["mean_test_score"])
 
 
 @pytest.mark.parametrize("learning_rate", ["auto", *SCHEDULES])
@@ -252,7 +436,7 @@ def test_feature_names_are_known():
     "grid",
     [
         {"loss": ["log_loss", "hinge", "modified_huber"]},
-        {"class_weight": [None, "balanced", {"a": 2.0, "b": 1.0, "c": 0.5}]},
+        {"class_weight": [None, "balanced", {"a": 2.0, "b": 1.0, "c": 0.5}], **ALPHAS},
         {"batch_size": [1, 10, "auto"]},
         {"optimizer": [SGD(momentum=0.9), Adam(), GD(nesterov=False)], **ALPHAS},
         {"average": [False, True, 50], **ALPHAS},

@@ -70,6 +70,8 @@ class Setup:
     average_from: int = 0
     batch_size: int = 1
     weights: np.ndarray | None = None
+    class_weights: np.ndarray | None = None
+    column_weights: np.ndarray | None = None
     scale: object = 1.0
     labels: np.ndarray | None = None
     units: np.ndarray | None = None
@@ -99,7 +101,8 @@ class Setup:
 
     def run(self, update, order, rates):
         loss = make_loss(self.loss, self.n_columns)
-        options = {"weights": self.weights, "batch_size": self.batch_size}
+        weights = {"class_weights": self.class_weights, "column_weights": self.column_weights}
+        options = {"weights": self.weights, "batch_size": self.batch_size, **weights}
         own = Pass(Rows(self.X), self.targets(), loss, update, **options)
         return own.visit(np.asarray(order, dtype=np.int32), np.asarray(rates, dtype=np.float64))
 
@@ -120,6 +123,8 @@ class Setup:
 
     def settings_of_epoch(self, order, rates):
         weights = np.ones(self.X.shape[0]) if self.weights is None else self.weights
+        if self.class_weights is not None:
+            weights = weights[:, np.newaxis] * self.class_weights[self.labels] * self.column_weights
         return {"order": order, "rates": rates, "weights": weights, "batch_size": self.batch_size}
 
     def epochs(self, n_epochs, seed=0, order=None):
@@ -274,6 +279,20 @@ def test_labels_are_one_against_the_rest(optimizer):
     labels = np.array([0, 2, 1, 1, 0, 2, 2, 0, 1, 0, 2])
     setup = make_setup(optimizer, labels=labels)
     setup.t = np.where(labels[:, np.newaxis] == np.arange(3), 1.0, -1.0)
+    assert_same_training(setup)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "softmax"])
+@pytest.mark.parametrize("batch_size", [1, 3])
+@ALL_DTYPES
+@ALL_OPTIMIZERS
+def test_class_weights_of_a_column_equal_the_reference(optimizer, dtype, batch_size, loss):
+    setup = make_setup(optimizer, dtype, loss=loss, batch_size=batch_size, labels=np.arange(N_ROWS) % 3)
+    setup.t = np.where(setup.labels[:, np.newaxis] == np.arange(3), 1.0, -1.0)
+    # The columns of a coupled loss are those of one model.
+    rng, of_columns = np.random.default_rng(4), 1 if loss in reference.COUPLED_LOSSES else 3
+    drawn = np.repeat(rng.uniform(0.5, 2, (4, of_columns)), 3 // of_columns, axis=1)
+    setup.class_weights, setup.column_weights = drawn[:3], drawn[3]
     assert_same_training(setup)
 
 
