@@ -549,7 +549,10 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
 
     def _curvature(self, alpha):
         """What the penalty adds to the curvature of the objective at the least, by which "optimal" rates fall."""
-        return 0.0 if self.penalty is None else alpha * float(np.min(self._units())) ** 2
+        if self.penalty is None:
+            return 0.0
+        units = self._units()
+        return alpha * float(units.min() if np.ndim(units) else units) ** 2
 
     def _column_factors(self, problem):
         """By what each column multiplies the rate; None for 1."""

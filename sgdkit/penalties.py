@@ -51,10 +51,10 @@ class Penalty:
 
         `units` is a number, or an array of shape (n_features,).
         """
-        if np.ptp(units) == 0:
-            unit = np.max(units)
-            return Penalty(self.l1 * unit, self.l2 * unit**2)
-        return Penalty(self.l1, self.l2, np.asarray(units, dtype=np.float64))
+        if np.ndim(units) and np.ptp(units) > 0:
+            return Penalty(self.l1, self.l2, np.asarray(units, dtype=np.float64))
+        unit = np.max(units) if np.ndim(units) else units
+        return Penalty(self.l1 * unit, self.l2 * unit**2)
 
     def value(self, weights):
         """The penalty of each column of an array of weights (without the intercepts), summed in float64."""
