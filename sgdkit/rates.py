@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit.rows import Rows, add_moments
+from sgdkit.rows import N_MOMENTS, Rows, add_moments
 from sgdkit.scores import score_rows
 from sgdkit.training import Trainer
 
@@ -153,7 +153,7 @@ def _falling(problem, schedule):
 
 def _share_of_steps(problem):
     """The share of the steps that touch a feature; the geometric mean over the non-zeros."""
-    moments = np.zeros((problem.rows.n_features, 4))
+    moments = np.zeros((problem.rows.n_features, N_MOMENTS))
     origin = np.zeros(problem.rows.n_features, problem.rows.dtype)
     order = None if problem.order is None else problem.order.astype(np.int64, copy=False)
     add_moments(problem.rows, origin, order, np.empty(0), moments)

@@ -204,6 +204,9 @@ def canonical_csr(X):
     return own
 
 
+N_MOMENTS = 6
+
+
 def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] weights, double[:, ::1] moments):
     """Add up, feature by feature, what the visited rows show of it.
 
@@ -216,9 +219,9 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
         The rows to visit; None stands for all.
     weights : ndarray of shape (n_rows,)
         Empty for weights of 1.
-    moments : ndarray of shape (n_features, 4)
-        They are increased by the number of non-zeros, the sum of their weights, and their weighted sum and sum of
-        squares.
+    moments : ndarray of shape (n_features, 6)
+        They are increased by the number of non-zeros, the sum of their weights, their weighted sum and sum of squares;
+        and by the weighted sums of the numbers of non-zeros in their rows, and of those times the squared values.
     """
     values = np.empty(max(rows.longest, 1), rows.dtype)
     indices = np.empty(max(rows.longest, 1), np.int32)
@@ -244,6 +247,8 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
                 moment[1] += weight
                 moment[2] += weight * value
                 moment[3] += weight * value * value
+                moment[4] += weight * n
+                moment[5] += weight * n * (<double> x[k]) * (<double> x[k])
 
 
 cdef class Targets:

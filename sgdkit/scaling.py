@@ -9,9 +9,10 @@ Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercep
   10 of the geometric mean are taken for weights that somebody gave them, as TF-IDF does: they share one scale, the root
   mean square of their values together. Those outside have one of their own; and all have, where more than a tenth of
   the values are outside.
-- Where all have, and their values are amounts, which vary, rare features are made as much larger than others as TF-IDF
-  makes them, by ``1 + ln(n / df)`` with df of n rows showing them: how telling a rare feature is cannot be seen from
-  its scale any more. Those of indicators, as one-hot features are, were all alike to begin with.
+- Where all have, and rows of more non-zeros have smaller ones, somebody has brought rows to one length, as is done with
+  texts. Then their own scale is the root mean square of the values times the root of the number in their row, so that
+  rows keep their length; and rare features are made as much larger than others as TF-IDF makes them, by
+  ``1 + ln(n / df)`` with df of n rows showing them: how telling they are cannot be seen from their scale any more.
 
 All features are brought to the scale 1; or, where they share one at which rows are about as long as the intercept's 1,
 to that, their `unit`: so text and one-hot features are trained as they are, and no row is copied.
@@ -23,14 +24,15 @@ rounding error and for the factor of 10.
 import numpy as np
 from scipy import sparse
 
-from sgdkit.rows import Rows, add_moments
+from sgdkit.rows import N_MOMENTS, Rows, add_moments
 
 # Sparse features so much above or below their common scale have one of their own ...
 NEAR = 10.0
 # ... and all do where so large a share of the values is of those.
 FAR_SHARE = 0.1
-# Amounts vary about their mean by more than this share of their mean square.
-VARIANCE_OF_AMOUNTS = 1e-6
+# Where the squares of values have nothing to do with how many there are in a row, the mean of their product is that of
+# means; where it is so much less, rows are of one length.
+OF_ONE_LENGTH = 0.9
 # What is known of a feature's scale is used until it is off by so much.
 DRIFT = 2.0
 # Rows at the shared scale are left there if their norm is within this factor of the intercept's input.
@@ -126,7 +128,7 @@ class Standard(Scaling):
             one = rows.X[[first]]
             origin = one.toarray()[0] if sparse.issparse(one) else one[0].copy()
             self.origin, self.n_rows, self.total = origin, 0, 0.0
-            self.moments = np.zeros((rows.n_features, 4))
+            self.moments = np.zeros((rows.n_features, N_MOMENTS))
         else:
             self.origin, self.n_rows, self.total = known.origin, known.n_rows, known.total
             self.moments = known.moments.copy()
@@ -136,7 +138,7 @@ class Standard(Scaling):
 
     def _choose(self):
         """Choose the shift and the scale of each feature, and the unit."""
-        hits, mass, first, second = self.moments.T
+        hits, mass, first, second, counts, products = self.moments.T
         origin = self.origin.astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean, square = first / mass, second / mass
@@ -153,10 +155,10 @@ class Standard(Scaling):
         few = among.any() and mass[among].mean() <= self.total / 2
         self.near = _of_one_scale(scale, mass, among) if few else np.zeros_like(among)
         if few and not self.near.any():
-            with np.errstate(over="ignore", invalid="ignore"):
-                varies = among & (variance > VARIANCE_OF_AMOUNTS * mean_square)
-            if mass[varies].sum() > mass[among].sum() / 2:
-                scale[among] /= _telling(mass[among], self.total)
+            ratios = products[among] / (counts[among] * mean_square[among])
+            if np.average(ratios, weights=mass[among]) < OF_ONE_LENGTH:
+                own = np.sqrt(products[among] / mass[among]) / (1 + np.log(self.total / mass[among]))
+                scale[among] = own * np.sqrt(np.average(mean_square[among] / own**2, weights=mass[among]))
         self.shared, self.unit = 1.0, 1.0
         if self.near.any():
             square = mass[self.near] @ np.square(scale[self.near])
@@ -242,12 +244,6 @@ class Standard(Scaling):
         np.divide(weights[:-1], self.factor[:, np.newaxis], out=scaled[:-1])
         scaled[-1] = weights[-1] + self.shift @ weights[:-1]
         return scaled
-
-
-def _telling(mass, total):
-    """How telling features are: by the inverse document frequency, about 1 over all values."""
-    idf = 1 + np.log(total / mass)
-    return idf / np.exp(np.average(np.log(idf), weights=mass))
 
 
 def _of_one_scale(scale, mass, among):

@@ -275,10 +275,6 @@ def scales(X, weights=None, shifts=True):
         if on.any():
             scale[j] = np.sqrt(np.average((x[on] - shift[j]) ** 2, weights=weights[on]))
     varies = scale > 1e-14 * np.abs(shift)
-    variance = [
-        np.cov(X[X[:, j] != 0, j], aweights=weights[X[:, j] != 0], ddof=0) if share[j] else 0
-        for j in range(n_features)
-    ]
     with_zeros = [j for j in range(n_features) if varies[j] and not (X[:, j] != 0).all()]
     unit = 1.0
     if with_zeros and share[with_zeros].mean() <= 0.5:
@@ -289,11 +285,15 @@ def scales(X, weights=None, shifts=True):
             length = np.sqrt(share[near].sum()) * scale[near][0]
             if 0.1 <= length <= 10 and len(near) == varies.sum():
                 unit = scale[near][0]
-        elif (
-            share[[j for j in with_zeros if variance[j] > 1e-6 * scale[j] ** 2]].sum()
-            > share[with_zeros].sum() / 2
-        ):
-            idf = 1 - np.log(share[with_zeros])
-            scale[with_zeros] /= idf / np.exp(np.average(np.log(idf), weights=share[with_zeros]))
+        else:
+            number, own, ratio = (X != 0).sum(axis=1), np.ones(n_features), np.zeros(n_features)
+            for j in with_zeros:
+                x, n, w = (values[X[:, j] != 0] for values in (X[:, j], number, weights))
+                product = np.average(x**2 * n, weights=w)
+                own[j] = np.sqrt(product) / (1 - np.log(share[j]))
+                ratio[j] = product / (scale[j] ** 2 * np.average(n, weights=w))
+            if np.average(ratio[with_zeros], weights=share[with_zeros]) < 0.9:
+                left = np.average((scale / own)[with_zeros] ** 2, weights=share[with_zeros])
+                scale[with_zeros] = own[with_zeros] * np.sqrt(left)
     scale[~varies] = unit
     return shift, scale, unit

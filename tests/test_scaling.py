@@ -81,23 +81,35 @@ def test_where_sparse_features_have_no_common_scale_each_has_its_own():
     assert len(np.unique(scaling.scale[5:11])) == 6
 
 
+def rows_of_one_length(seed=0):
+    """Words as TF-IDF weighs them, in texts of 2 to 40 words; each word then in a unit of its own."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(np.outer(rng.uniform(0.1, 2, N_ROWS), np.geomspace(0.05, 1, 40))).astype(float)
+    counts[:, -1] += counts.sum(axis=1) == 0
+    X = counts * (1 - np.log((counts > 0).mean(axis=0)))
+    X /= np.sqrt((X**2).sum(axis=1, keepdims=True))
+    return X, 10.0 ** rng.uniform(-3, 3, 40), counts
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rare_amounts_of_different_units_are_as_telling_as_in_tf_idf(dtype, weighted):
-    rng = np.random.default_rng(0)
-    on = rng.random((N_ROWS, 8)) < np.geomspace(0.02, 0.5, 8)
-    units = 10.0 ** rng.uniform(-3, 3, 8)
-    weights = rng.integers(0, 3, N_ROWS).astype(float) if weighted else np.ones(N_ROWS)
-    order = np.flatnonzero(weights)
-    share = np.average(on, axis=0, weights=weights)
-    amounts = (on * rng.uniform(0.5, 1.5, on.shape) * units).astype(dtype)
-    size = np.sqrt(np.average(amounts.astype(float) ** 2, axis=0, weights=weights) / share)
-    scaling = standard(sparse.csr_array(amounts), order, weights)
-    telling = size / scaling.scale / (1 - np.log(share))
-    assert_allclose(telling, telling[0], rtol=1e-5)
-    # Indicators are all alike.
-    scaling = standard(sparse.csr_array((on * units).astype(dtype)), order, weights)
-    assert_allclose(scaling.scale, units, rtol=1e-5)
+def test_texts_keep_their_lengths_and_rare_words_in_any_units(dtype, weighted, container):
+    X, units, counts = rows_of_one_length()
+    weights = np.random.default_rng(1).integers(0, 3, N_ROWS).astype(float) if weighted else None
+    order = np.flatnonzero(weights) if weighted else None
+    scaling = standard(container((X * units).astype(dtype)), order, weights)
+    _, scale, unit = reference.scales((X * units).astype(dtype), weights)
+    assert unit == scaling.unit == 1
+    assert_allclose(scaling.scale, scale, rtol=1e-5)
+    # What is left of the units is little beside what they were, and rows have about the same length again.
+    lengths = np.sqrt(((X * units / scaling.scale) ** 2).sum(axis=1))
+    assert np.std(np.log(lengths)) < 0.35
+    # Counts are of no length: each has its own scale, and no word more than it had.
+    scaling = standard(container((counts * units).astype(dtype)), order, weights)
+    weights = np.ones(N_ROWS) if weights is None else weights
+    squares, mass = weights @ counts**2, weights @ (counts > 0)
+    assert_allclose(scaling.scale, units * np.sqrt(squares / mass), rtol=1e-5)
 
 
 def test_a_feature_that_hardly_varies_about_a_large_mean():
