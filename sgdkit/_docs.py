@@ -32,10 +32,12 @@ standardize : bool, default=True
     and training takes place on such features, which makes it faster; `coef_` and `intercept_` are those of the raw
     ones. D is the standard deviation of a feature that has no zeros, else the root mean square of its non-zeros. Where
     features with zeros are zero more often than not, they share one D, that of all their values together, as long as
-    their own are within a factor of 10 of the geometric mean: so the weights of TF-IDF keep their meaning. False
+    their own are within a factor of 10 of the geometric mean: so the weights of TF-IDF keep their meaning. Where they
+    have none in common, but rows were brought to one length, D also takes account of that length, and of how rare a
+    feature is; see the user guide. False
     penalises the weights of the features as they are, as `LogisticRegression` and `Ridge` do; with ``eta0="auto"``
-    training still takes place on features of about one scale, while a number for `eta0` is a rate for the features as
-    they are. Rows are copied where features are not of one scale.
+    training still takes place on features of about one scale (not with `average`), while a number for `eta0` is a rate
+    for the features as they are. Rows are copied where features are not of one scale.
 
 epsilon : float >= 0, default=0.1
     Of the losses "huber" (where it turns from quadratic to linear), "epsilon_insensitive" and
@@ -127,7 +129,7 @@ alpha_ : float
     The strength of the penalty.
 
 eta0_ : float
-    The first rate; of backtracking, the last.
+    The first rate, for features as training saw them; of backtracking, the last.
 
 n_iter_ : int
     Epochs made: by the last `fit`, or by all calls of `partial_fit`.

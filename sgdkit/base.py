@@ -376,8 +376,9 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     def _scale(self, data, goes_on):
         """Learn the features' scale from the rows that count, and return the scaling that was known before."""
         known = getattr(self, "_scaling", None) if goes_on else None
-        if not self.standardize and self.eta0 != "auto":
-            # A rate that is given is one for the features as they are.
+        if not self.standardize and (self.eta0 != "auto" or self.average):
+            # A rate that is given is one for the features as they are; and an average takes in weights before the
+            # penalty's part of their step, which is nothing much only where the penalty is weak.
             self._scaling = Scaling()
         else:
             rows = Rows(data.X) if data.rows is None else data.rows
@@ -596,7 +597,7 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
                 initial = partial(self._fitted_weights, problem)
                 schedule = self._new_schedule(self._first_rate(problem, initial, trainer.n_steps), loss)
                 scale = self._column_factors(problem)
-            if trainer.schedule is None or schedule.settings != trainer.schedule.settings:
+            if schedule is None or trainer.schedule is None or schedule.settings != trainer.schedule.settings:
                 trainer.follow(schedule, scale)
         if edited:
             trainer.load(self._scaling.to_scaled(weights))

@@ -6,6 +6,9 @@ them all. The intercept is never penalised.
 
 import numpy as np
 
+# Its square is no infinity, nor is that times a rate.
+LARGEST_UNIT = 1e145
+
 
 class Penalty:
     """``alpha * (l1_ratio * ||U W||_1 + (1 - l1_ratio) * ||U W||_2^2 / 2)``, with a unit for each feature in U.
@@ -51,9 +54,11 @@ class Penalty:
 
         `units` is a number, or an array of shape (n_features,).
         """
+        if not (self.selects or np.any(self.l2)):
+            return self
         if np.ndim(units) and np.ptp(units) > 0:
-            return Penalty(self.l1, self.l2, np.asarray(units, dtype=np.float64))
-        unit = np.max(units) if np.ndim(units) else units
+            return Penalty(self.l1, self.l2, np.minimum(units, LARGEST_UNIT, dtype=np.float64))
+        unit = float(np.max(units)) if np.ndim(units) else units
         return Penalty(self.l1 * unit, self.l2 * unit**2)
 
     def value(self, weights):

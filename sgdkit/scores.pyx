@@ -32,7 +32,7 @@ def score_rows(X, W):
         return np.ascontiguousarray(X @ W)
     scores = np.zeros((X.shape[0], W.shape[1]), X.dtype)
     if scores.size and X.data.size:
-        score_csr(X.data, X.indices, X.indptr, np.ascontiguousarray(W), scores)
+        score_csr(*map(np.ascontiguousarray, (X.data, X.indices, X.indptr, W)), scores)
     return scores
 
 
@@ -40,6 +40,7 @@ def _is_compiled_for(X, W):
     return (
         sparse.issparse(X)
         and X.format == "csr"
+        and X.shape[1] == W.shape[0]
         and X.dtype in (np.float32, np.float64)
         and X.dtype == W.dtype
         and X.indices.dtype in (np.int32, np.int64)

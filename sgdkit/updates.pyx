@@ -771,8 +771,8 @@ cdef class Update:
         self.average = average_from > 0
         self.smallest = float(np.finfo(dtype).tiny)
         self.largest_growth = 1e20 if dtype == np.float32 else 1e200
-        # Its square is no infinity.
-        self.largest_unit = 1e18 if dtype == np.float32 else 1e150
+        # Its square is no infinity, nor is that times a rate.
+        self.largest_unit = 1e14 if dtype == np.float32 else 1e145
         self.metric_scale = 1.0
         self.plain = True
         self.waits = True

@@ -58,7 +58,8 @@ def test_units_are_those_of_the_weights(name):
     expected = [plain.of_units(unit).prox(w[[j]], rates) for j, unit in enumerate(units)]
     assert_allclose(penalty.prox(w, rates), np.vstack(expected), rtol=1e-14)
     assert plain.shrinks_alike == (not plain.selects)
-    assert not penalty.shrinks_alike
+    # No penalty has no units.
+    assert penalty.shrinks_alike == (name is None)
     some = penalty.of_features([3, 1])
     assert_allclose(some.value(w[[3, 1]]), plain.value(units[[3, 1], np.newaxis] * w[[3, 1]]), rtol=1e-14)
 

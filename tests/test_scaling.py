@@ -466,6 +466,42 @@ def test_raw_features_beyond_scaling_are_left_as_they_are(dtype, scale):
     assert_allclose(scaling.factor[:2], 1 / X[:, :2].std(axis=0, dtype=np.float64), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("penalty", ["l1", "l2", None])
+def test_units_of_any_size_leave_weights_finite(penalty, optimizer, dtype):
+    X = sparse.csr_array((make_X()[:, 5:11] > 0).astype(dtype) * dtype(1e-20))
+    y = make_y(make_X(), "numbers")
+    for factors in (np.ones(6), 10.0 ** np.array([0, 0, 0, 5, 10, 20])):
+        Z = sparse.csr_array((X @ sparse.diags_array(factors)).astype(dtype))
+        model = SGDRegressorPlus(
+            optimizer=optimizer, penalty=penalty, standardize=False, alpha=1e-3, **SETTINGS
+        )
+        model.fit(Z, y)
+        assert np.isfinite(model.predict(Z)).all()
+        assert np.isfinite(model.loss_curve_).all()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_averages_of_raw_weights(optimizer):
+    """An average does not see the proximal part of a step until the next one, so it is no use where that is large."""
+    X, y = make_X()[:, :3] - [1.0, 5.0, -300.0], make_y(make_X(), "numbers")
+    options = {"optimizer": optimizer, "standardize": False, "alpha": 1e-2, "random_state": 0, "max_iter": 50}
+    plain, averaged = (SGDRegressorPlus(average=a, tol=None, **options).fit(X, y) for a in (False, True))
+    assert averaged._scaling.factor is None
+    # The penalty leaves next to nothing of the feature of scale 1e-3.
+    assert np.abs(averaged.coef_[0]) < 1 + 10 * np.abs(plain.coef_[0])
+
+
+def test_going_on_with_full_gradients_at_a_rate_of_their_own():
+    X = make_X()
+    y = make_y(X, "numbers")
+    options = {"optimizer": "gd", "standardize": False, "warm_start": True}
+    model = SGDRegressorPlus(eta0=1e-6, max_iter=3, tol=None, **options).fit(X, y)
+    model.set_params(eta0="auto", max_iter=1000, tol="auto").fit(X, y)
+    assert model.score(X, y) > 0.9
+
+
 def test_a_given_rate_is_one_for_features_as_they_are():
     X = make_X()
     model = SGDClassifierPlus(standardize=False, eta0=1e-6, **SETTINGS).fit(X, make_y(X, "labels"))

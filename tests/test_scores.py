@@ -49,6 +49,24 @@ def test_other_matrices_are_multiplied_too(convert):
     np.testing.assert_allclose(score_rows(convert(X), W), X.toarray() @ W, atol=1e-5)
 
 
+def test_rows_whose_arrays_are_not_contiguous():
+    X, W = random_rows(np.float64, np.int32), np.ones((60, 2))
+    apart = X.copy()
+    for name in ("data", "indices", "indptr"):
+        values = np.zeros(2 * len(getattr(X, name)), getattr(X, name).dtype)
+        values[::2] = getattr(X, name)
+        setattr(apart, name, values[::2])
+    np.testing.assert_array_equal(score_rows(apart, W), score_rows(X, W))
+
+
+def test_weights_of_other_features_are_an_error():
+    X = random_rows(np.float64, np.int32)
+    model = SGDClassifierPlus(random_state=0).fit(X, np.arange(40) % 2)
+    model.coef_ = model.coef_[:, :10].copy()
+    with pytest.raises(ValueError, match="dimension"):
+        model.decision_function(X)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("model", [SGDClassifierPlus(), SGDRegressorPlus()], ids=["classifier", "regressor"])
 @pytest.mark.parametrize("sparsify", [False, True])
