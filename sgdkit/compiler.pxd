@@ -8,15 +8,22 @@ cdef extern from *:
     #define SGDKIT_PREFETCH(address) do { __builtin_prefetch(address, 0, 3); __asm__ volatile (""); } while (0)
     /* Keeps a loop over k from being vectorised. */
     #define SGDKIT_ONE_BY_ONE(k) __asm__ ("" : "+r" (k))
+    #define SGDKIT_ALWAYS __attribute__((always_inline))
     #define SGDKIT_WITHIN __attribute__((always_inline)) int
     #define SGDKIT_APART __attribute__((noinline)) int
-    #define SGDKIT_RESTRICT __restrict__
+    /* Several numbers that are worked on at once; where the compiler has no such types, a single one. */
+    typedef float sgdkit_floats4 __attribute__((vector_size(16), aligned(4), may_alias));
+    typedef float sgdkit_floats8 __attribute__((vector_size(32), aligned(4), may_alias));
+    typedef double sgdkit_doubles2 __attribute__((vector_size(16), aligned(8), may_alias));
+    typedef double sgdkit_doubles4 __attribute__((vector_size(32), aligned(8), may_alias));
     #else
+    typedef float sgdkit_floats4, sgdkit_floats8;
+    typedef double sgdkit_doubles2, sgdkit_doubles4;
     #define SGDKIT_PREFETCH(address)
     #define SGDKIT_ONE_BY_ONE(k)
+    #define SGDKIT_ALWAYS
     #define SGDKIT_WITHIN int
     #define SGDKIT_APART int
-    #define SGDKIT_RESTRICT
     #endif
     #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
     #define SGDKIT_CLONED __attribute__((noinline, target_clones("avx2", "default"))) int

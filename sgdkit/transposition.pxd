@@ -4,13 +4,12 @@ It is done in registers: what is written number by number, and read as a vector 
 """
 
 from cython cimport floating
-from libc.stdint cimport int32_t
+
+from sgdkit.compiler cimport within
 
 cdef extern from *:
     """
     #if defined(__GNUC__) || defined(__clang__)
-    typedef float sgdkit_floats __attribute__((vector_size(16), aligned(4), may_alias));
-    typedef double sgdkit_doubles __attribute__((vector_size(32), aligned(8), may_alias));
     #if defined(__clang__)
     #define SGDKIT_SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
     #else
@@ -23,33 +22,33 @@ cdef extern from *:
 
     /* From rows that begin at a, b, c, d to rows that begin at p, q, r, s, which are written from the last to the
        first. */
-    static inline __attribute__((always_inline)) void sgdkit_transpose_float(
+    static inline SGDKIT_ALWAYS void sgdkit_transpose_float(
         const float *a, const float *b, const float *c, const float *d, float *p, float *q, float *r, float *s
     ) {
-        sgdkit_floats first = *(const sgdkit_floats *) a, second = *(const sgdkit_floats *) b;
-        sgdkit_floats third = *(const sgdkit_floats *) c, fourth = *(const sgdkit_floats *) d;
-        sgdkit_floats ab_low = SGDKIT_FLOATS(first, second, 0, 4, 1, 5);
-        sgdkit_floats ab_high = SGDKIT_FLOATS(first, second, 2, 6, 3, 7);
-        sgdkit_floats cd_low = SGDKIT_FLOATS(third, fourth, 0, 4, 1, 5);
-        sgdkit_floats cd_high = SGDKIT_FLOATS(third, fourth, 2, 6, 3, 7);
-        *(sgdkit_floats *) s = SGDKIT_FLOATS(ab_high, cd_high, 2, 3, 6, 7);
-        *(sgdkit_floats *) r = SGDKIT_FLOATS(ab_high, cd_high, 0, 1, 4, 5);
-        *(sgdkit_floats *) q = SGDKIT_FLOATS(ab_low, cd_low, 2, 3, 6, 7);
-        *(sgdkit_floats *) p = SGDKIT_FLOATS(ab_low, cd_low, 0, 1, 4, 5);
+        sgdkit_floats4 first = *(const sgdkit_floats4 *) a, second = *(const sgdkit_floats4 *) b;
+        sgdkit_floats4 third = *(const sgdkit_floats4 *) c, fourth = *(const sgdkit_floats4 *) d;
+        sgdkit_floats4 ab_low = SGDKIT_FLOATS(first, second, 0, 4, 1, 5);
+        sgdkit_floats4 ab_high = SGDKIT_FLOATS(first, second, 2, 6, 3, 7);
+        sgdkit_floats4 cd_low = SGDKIT_FLOATS(third, fourth, 0, 4, 1, 5);
+        sgdkit_floats4 cd_high = SGDKIT_FLOATS(third, fourth, 2, 6, 3, 7);
+        *(sgdkit_floats4 *) s = SGDKIT_FLOATS(ab_high, cd_high, 2, 3, 6, 7);
+        *(sgdkit_floats4 *) r = SGDKIT_FLOATS(ab_high, cd_high, 0, 1, 4, 5);
+        *(sgdkit_floats4 *) q = SGDKIT_FLOATS(ab_low, cd_low, 2, 3, 6, 7);
+        *(sgdkit_floats4 *) p = SGDKIT_FLOATS(ab_low, cd_low, 0, 1, 4, 5);
     }
-    static inline __attribute__((always_inline)) void sgdkit_transpose_double(
+    static inline SGDKIT_ALWAYS void sgdkit_transpose_double(
         const double *a, const double *b, const double *c, const double *d, double *p, double *q, double *r, double *s
     ) {
-        sgdkit_doubles first = *(const sgdkit_doubles *) a, second = *(const sgdkit_doubles *) b;
-        sgdkit_doubles third = *(const sgdkit_doubles *) c, fourth = *(const sgdkit_doubles *) d;
-        sgdkit_doubles ab_even = SGDKIT_DOUBLES(first, second, 0, 4, 2, 6);
-        sgdkit_doubles ab_odd = SGDKIT_DOUBLES(first, second, 1, 5, 3, 7);
-        sgdkit_doubles cd_even = SGDKIT_DOUBLES(third, fourth, 0, 4, 2, 6);
-        sgdkit_doubles cd_odd = SGDKIT_DOUBLES(third, fourth, 1, 5, 3, 7);
-        *(sgdkit_doubles *) s = SGDKIT_DOUBLES(ab_odd, cd_odd, 2, 3, 6, 7);
-        *(sgdkit_doubles *) r = SGDKIT_DOUBLES(ab_even, cd_even, 2, 3, 6, 7);
-        *(sgdkit_doubles *) q = SGDKIT_DOUBLES(ab_odd, cd_odd, 0, 1, 4, 5);
-        *(sgdkit_doubles *) p = SGDKIT_DOUBLES(ab_even, cd_even, 0, 1, 4, 5);
+        sgdkit_doubles4 first = *(const sgdkit_doubles4 *) a, second = *(const sgdkit_doubles4 *) b;
+        sgdkit_doubles4 third = *(const sgdkit_doubles4 *) c, fourth = *(const sgdkit_doubles4 *) d;
+        sgdkit_doubles4 ab_even = SGDKIT_DOUBLES(first, second, 0, 4, 2, 6);
+        sgdkit_doubles4 ab_odd = SGDKIT_DOUBLES(first, second, 1, 5, 3, 7);
+        sgdkit_doubles4 cd_even = SGDKIT_DOUBLES(third, fourth, 0, 4, 2, 6);
+        sgdkit_doubles4 cd_odd = SGDKIT_DOUBLES(third, fourth, 1, 5, 3, 7);
+        *(sgdkit_doubles4 *) s = SGDKIT_DOUBLES(ab_odd, cd_odd, 2, 3, 6, 7);
+        *(sgdkit_doubles4 *) r = SGDKIT_DOUBLES(ab_even, cd_even, 2, 3, 6, 7);
+        *(sgdkit_doubles4 *) q = SGDKIT_DOUBLES(ab_odd, cd_odd, 0, 1, 4, 5);
+        *(sgdkit_doubles4 *) p = SGDKIT_DOUBLES(ab_even, cd_even, 0, 1, 4, 5);
     }
     #else
     #define SGDKIT_TRANSPOSE(number)                                                                        \\
@@ -79,7 +78,7 @@ cdef extern from *:
     ) noexcept nogil
 
 
-cdef inline void transpose(
+cdef inline within transpose(
     const floating* a, const floating* b, const floating* c, const floating* d,
     floating* p, floating* q, floating* r, floating* s,
 ) noexcept nogil:
@@ -87,3 +86,4 @@ cdef inline void transpose(
         sgdkit_transpose_float(a, b, c, d, p, q, r, s)
     else:
         sgdkit_transpose_double(a, b, c, d, p, q, r, s)
+    return 0

@@ -49,19 +49,27 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* The compiler would check, record by record, whether what is read and what is written overlap. */
-    #define SGDKIT_SUBTRACT(name, number)                                                                   \\
-        static inline void name(                                                                            \\
-            number *SGDKIT_RESTRICT w, const number *SGDKIT_RESTRICT moves, number x, Py_ssize_t n          \\
-        ) {                                                                                                 \\
-            for (Py_ssize_t c = 0; c < n; c++)                                                              \\
-                w[c] -= x * moves[c];                                                                       \\
+    /* Left to the compiler, it would look, record by record, whether what is read and what is written overlap. */
+    #define SGDKIT_SUBTRACT(number, large, small)                                                               \\
+        static inline SGDKIT_ALWAYS void sgdkit_subtract_##number(                                              \\
+            number *w, const number *moves, number x, Py_ssize_t n                                              \\
+        ) {                                                                                                     \\
+            const Py_ssize_t width = sizeof(large) / sizeof(number), half = sizeof(small) / sizeof(number);     \\
+            Py_ssize_t c = 0;                                                                                   \\
+            for (; c + width <= n; c += width)                                                                  \\
+                *(large *) (w + c) -= x * *(const large *) (moves + c);                                         \\
+            for (; c + half <= n; c += half)                                                                    \\
+                *(small *) (w + c) -= x * *(const small *) (moves + c);                                         \\
+            /* At most three; no loop, which would be vectorised. */                                            \\
+            if (c < n) { w[c] -= x * moves[c]; c++; }                                                           \\
+            if (c < n) { w[c] -= x * moves[c]; c++; }                                                           \\
+            if (c < n) w[c] -= x * moves[c];                                                                    \\
         }
-    SGDKIT_SUBTRACT(sgdkit_subtract_f32, float)
-    SGDKIT_SUBTRACT(sgdkit_subtract_f64, double)
+    SGDKIT_SUBTRACT(float, sgdkit_floats8, sgdkit_floats4)
+    SGDKIT_SUBTRACT(double, sgdkit_doubles4, sgdkit_doubles2)
     """
-    void sgdkit_subtract_f32(float* w, const float* moves, float x, Py_ssize_t n) noexcept nogil
-    void sgdkit_subtract_f64(double* w, const double* moves, double x, Py_ssize_t n) noexcept nogil
+    void sgdkit_subtract_float(float* w, const float* moves, float x, Py_ssize_t n) noexcept nogil
+    void sgdkit_subtract_double(double* w, const double* moves, double x, Py_ssize_t n) noexcept nogil
 
 
 ctypedef struct SGDRule:
@@ -448,9 +456,9 @@ cdef inline void refresh(Update u, const int32_t* features, Py_ssize_t n, floati
 cdef inline void subtract(floating* w, const floating* moves, floating x, Py_ssize_t n) noexcept nogil:
     """Take `x` times `moves` from `w`."""
     if floating is float:
-        sgdkit_subtract_f32(w, moves, x, n)
+        sgdkit_subtract_float(w, moves, x, n)
     else:
-        sgdkit_subtract_f64(w, moves, x, n)
+        sgdkit_subtract_double(w, moves, x, n)
 
 
 cdef inline void move_features(

@@ -17,7 +17,7 @@ def random_rows(dtype, index_dtype, n_rows=40, n_features=60, density=0.3):
     return X
 
 
-@pytest.mark.parametrize("n_columns", [1, 2, 3, 4, 5, 8, 15, 16, 17, 20, 31, 45, 64])
+@pytest.mark.parametrize("n_columns", [1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 26, 31, 45, 64])
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scores_are_the_product(dtype, index_dtype, n_columns):
