@@ -11,6 +11,7 @@ cdef extern from *:
     #define SGDKIT_ALWAYS __attribute__((always_inline))
     #define SGDKIT_WITHIN __attribute__((always_inline)) int
     #define SGDKIT_APART __attribute__((noinline)) int
+    #define SGDKIT_RESTRICT __restrict__
     /* Several numbers that are worked on at once; where the compiler has no such types, a single one. */
     typedef float sgdkit_floats4 __attribute__((vector_size(16), aligned(4), may_alias));
     typedef float sgdkit_floats8 __attribute__((vector_size(32), aligned(4), may_alias));
@@ -24,7 +25,10 @@ cdef extern from *:
     #define SGDKIT_ALWAYS
     #define SGDKIT_WITHIN int
     #define SGDKIT_APART int
+    #define SGDKIT_RESTRICT
     #endif
+    typedef float *SGDKIT_RESTRICT sgdkit_own_floats;
+    typedef double *SGDKIT_RESTRICT sgdkit_own_doubles;
     #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
     #define SGDKIT_CLONED __attribute__((noinline, target_clones("avx2", "default"))) int
     #else
@@ -37,6 +41,10 @@ cdef extern from *:
     ctypedef int within "SGDKIT_WITHIN"
     # A function of its own: inlined into a loop, GCC no longer sees that its statements do the same four times.
     ctypedef int apart "SGDKIT_APART"
+    # Arguments of these types point to numbers to which no other argument does, so the compiler need not look whether
+    # what is read and what is written overlap.
+    ctypedef float* own_floats "sgdkit_own_floats"
+    ctypedef double* own_doubles "sgdkit_own_doubles"
     # Compiled for processors with AVX2 as well, and chosen when the module is loaded. The results are the same to the
     # last bit, since nothing is reordered, and no multiplication fused with an addition.
     ctypedef int cloned "SGDKIT_CLONED"
@@ -54,3 +62,8 @@ cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept n
     while address < end:
         SGDKIT_PREFETCH(address)
         address += LINE
+
+
+ctypedef fused own_numbers:
+    own_floats
+    own_doubles

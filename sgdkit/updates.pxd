@@ -25,6 +25,9 @@ cdef class Update:
     cdef double metric_scale, epsilon, smallest
     # Whether the penalty waits until a feature is read, or stands in the growth of the columns; whether this is one.
     cdef bint lazy, scaled, has_l1, uniform, together
+    # Whether weights are stored times their metric between a step and the next reading; and whether steps have been
+    # made since the last flush.
+    cdef bint products, stale
     cdef double largest_growth, largest_unit
     cdef Py_ssize_t record_size
     cdef void* state

@@ -33,7 +33,7 @@ from cython cimport floating
 from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t
 
-from sgdkit.compiler cimport LINE, SGDKIT_ONE_BY_ONE, apart, cloned, within
+from sgdkit.compiler cimport LINE, SGDKIT_ONE_BY_ONE, apart, cloned, own_doubles, own_floats, own_numbers, within
 from sgdkit.penalties cimport shrink
 from sgdkit.scores cimport score_row
 from sgdkit.transposition cimport transpose
@@ -46,6 +46,8 @@ cdef enum:
     FEW = 4
     # So many features are brought up to date in one call at the end of an epoch.
     ROOM = 256
+    # The clock of a record since the beginning of the epoch.
+    FRESH = -1
 
 cdef extern from *:
     """
@@ -125,81 +127,116 @@ cdef inline void gains(
 
 
 cdef inline floating direction(
-    const Rule* rule, floating* slot, Py_ssize_t stride, floating g, floating gain_1, floating gain_2, bint plain,
+    const Rule* rule, floating* slot, floating* others, Py_ssize_t stride, floating g, floating gain_1,
+    floating gain_2, bint plain, floating* metric,
 ) noexcept nogil:
     """Take the gradient `g` into the moments of one coordinate, and return what its weight moves by at rate 1.
 
-    `plain` says that the rule's options are off, so that the compiler drops the branches.
+    `slot` points to its slot 1, `others` to slot 2, from which on slots are `stride` numbers apart. What is returned is
+    still to be divided by the `metric`, which is written unless it is always 1. `plain` says that the rule's options
+    are off, so that the compiler drops the branches.
     """
     cdef floating root, v, mean, rho, momentum, epsilon, one = 1
     if Rule is SGDRule:
         momentum = <floating> rule.momentum
         if plain or momentum == 0:
             return g
-        slot[stride] = momentum * slot[stride] + g
-        return g + momentum * slot[stride] if rule.nesterov else slot[stride]
+        slot[0] = momentum * slot[0] + g
+        return g + momentum * slot[0] if rule.nesterov else slot[0]
     elif Rule is AdaGradRule:
-        root = _sqrt(slot[stride] * slot[stride] + g * g)
-        slot[stride] = root
-        return g / (root + <floating> rule.epsilon)
+        root = _sqrt(slot[0] * slot[0] + g * g)
+        slot[0] = root
+        metric[0] = root + <floating> rule.epsilon
+        return g
     elif Rule is AdamRule:
         epsilon = <floating> rule.epsilon
-        root = slot[stride]
-        mean = slot[2 * stride]
+        root = slot[0]
+        mean = others[0]
         mean += gain_1 * (g - mean)
         if rule.amsgrad and not plain:
-            slot[3 * stride] += gain_2 * (g * g - slot[3 * stride])
-            root = max(root, _sqrt(slot[3 * stride]))
+            others[stride] += gain_2 * (g * g - others[stride])
+            root = max(root, _sqrt(others[stride]))
         else:
             v = root * root
             root = _sqrt(v + gain_2 * (g * g - v))
-        slot[stride] = root
-        slot[2 * stride] = mean
-        return mean / (root + epsilon)
+        slot[0] = root
+        others[0] = mean
+        metric[0] = root + epsilon
+        return mean
     elif Rule is RMSPropRule:
         rho = <floating> rule.rho
         momentum = <floating> rule.momentum
         epsilon = <floating> rule.epsilon
         if rule.centered and not plain:
-            mean = rho * slot[2 * stride] + (one - rho) * g
-            v = slot[3 * stride]
+            mean = rho * others[0] + (one - rho) * g
+            v = others[stride]
             v += (one if v == 0 else one - rho) * (g * g - v)
-            slot[2 * stride] = mean
-            slot[3 * stride] = v
+            others[0] = mean
+            others[stride] = v
             v -= mean * mean
             root = _sqrt(v if v > 0 else 0)
         else:
-            v = slot[stride] * slot[stride]
+            v = slot[0] * slot[0]
             root = _sqrt(v + (one if v == 0 else one - rho) * (g * g - v))
-        slot[stride] = root
-        g = g / (root + epsilon)
+        slot[0] = root
+        metric[0] = root + epsilon
         if plain or momentum == 0:
             return g
-        stride *= 4 if rule.centered else 2
-        slot[stride] = momentum * slot[stride] + g
-        return slot[stride]
+        if rule.centered:
+            others += 2 * stride
+        others[0] = momentum * others[0] + g / metric[0]
+        metric[0] = one
+        return others[0]
+
+
+cdef inline floating stepped_product(floating w, floating move, floating metric, floating root) noexcept nogil:
+    """A weight times its metric after a step; the weight, where there is no metric yet."""
+    return w if root == 0 else w * metric - move
+
+
+cdef inline within step_record(
+    const Rule* rule, own_numbers w, own_numbers slot, own_numbers others, own_numbers average, own_numbers gradient,
+    own_numbers steps, floating x, const floating* gain, floating weight, Py_ssize_t n, bint plain, bint products,
+) noexcept nogil:
+    """Step on a feature in `n` columns; `average` is NULL, or points to the last slot."""
+    cdef floating move, metric = 1
+    cdef Py_ssize_t c
+    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+        for c in range(n):
+            move = direction(rule, slot + c, others + c, n, x * gradient[c], gain[0], gain[1], plain, &metric)
+            if products:
+                w[c] = stepped_product(w[c], steps[c] * move, metric, slot[c])
+                continue
+            if Rule is not SGDRule:
+                move /= metric
+            move *= steps[c]
+            w[c] -= move
+            if average != NULL:
+                average[c] -= weight * move
+    return 0
 
 
 cdef inline within step_columns(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
-    Py_ssize_t n_columns, Py_ssize_t record, bint average, bint plain,
+    Py_ssize_t n_columns, Py_ssize_t record, bint average, bint plain, bint products,
 ) noexcept nogil:
-    cdef const floating* steps = <const floating*> u.steps
-    cdef Py_ssize_t stride = u.gradient_stride, n_slots = u.n_slots, last = (n_slots - 1) * n_columns
-    cdef floating weight = <floating> u.n_averaged, move
+    cdef floating* steps = <floating*> u.steps
+    cdef Py_ssize_t stride = u.gradient_stride, n_slots = u.n_slots
+    cdef floating weight = <floating> u.n_averaged
     cdef Rule own_rule = rule[0]
     cdef floating gain[2]
     cdef floating* slot
-    cdef Py_ssize_t k, c
+    cdef floating* last = NULL
+    cdef Py_ssize_t k
     for k in range(n):
         slot = <floating*> u.state + features[k] * record
         gains(&own_rule, slot + n_slots * n_columns, 1, 1, gain)
-        for c in range(n_columns):
-            move = direction(&own_rule, slot + c, n_columns, x[k] * gradient[c], gain[0], gain[1], plain)
-            move *= steps[c]
-            slot[c] -= move
-            if average:
-                slot[last + c] -= weight * move
+        if average:
+            last = slot + (n_slots - 1) * n_columns
+        step_record(
+            &own_rule, slot, slot + n_columns, slot + 2 * n_columns, last, <floating*> gradient, steps, x[k], gain,
+            weight, n_columns, plain, products,
+        )
         gradient += stride
     return 0
 
@@ -233,7 +270,8 @@ cdef inline void store_records(
 
 
 cdef inline within catch_up_lanes(
-    Update u, const int32_t* features, floating now, floating* lanes, Py_ssize_t n_fields, bint has_l1, bint has_units,
+    Update u, const int32_t* features, floating now, floating stamp, floating* lanes, Py_ssize_t n_fields,
+    bint products, bint has_l1, bint has_units,
 ) noexcept nogil:
     """Load the records of `FEW` features, and bring them up to date."""
     cdef floating l1 = (<const floating*> u.l1)[0], l2 = (<const floating*> u.l2)[0]
@@ -241,14 +279,12 @@ cdef inline within catch_up_lanes(
     cdef Py_ssize_t clock = u.n_slots * FEW, k
     cdef floating missed[FEW]
     cdef floating own[FEW]
-    cdef floating w, of_l1, of_l2
+    cdef floating w, d, of_l1, of_l2, zero = 0
     load_records(<const floating*> u.state, features, n_fields, lanes)
     if not u.lazy:
         return 0
     for k in range(FEW):
-        missed[k] = now - lanes[clock + k]
-    for k in range(FEW):
-        lanes[clock + k] = now
+        missed[k] = now - (lanes[clock + k] if lanes[clock + k] > 0 else zero)
     if has_units:
         for k in range(FEW):
             own[k] = (<const floating*> u.units)[features[k]]
@@ -257,21 +293,35 @@ cdef inline within catch_up_lanes(
         if has_units:
             of_l1 *= own[k]
             of_l2 *= own[k] * own[k]
-        w = shrink(lanes[k], l1 * of_l1, l2 * of_l2, scale * (lanes[FEW + k] + epsilon), has_l1)
-        lanes[k] = lanes[k] if (lanes[FEW + k] == 0) | (missed[k] == 0) else w
+        d = scale * (lanes[FEW + k] + epsilon)
+        w = lanes[k] * d
+        if products:
+            w = w if lanes[clock + k] < 0 else lanes[k]
+        w = shrink(w, l1 * of_l1, l2 * of_l2, d, has_l1)
+        if products:
+            lanes[k] = lanes[k] if lanes[FEW + k] == 0 else w
+        else:
+            lanes[k] = lanes[k] if (lanes[FEW + k] == 0) | (missed[k] == 0) else w
+    for k in range(FEW):
+        lanes[clock + k] = stamp
     return 0
 
 
-cdef cloned catch_up_few(Update u, const int32_t* features, floating now, floating* lanes) noexcept nogil:
+cdef cloned catch_up_few(
+    Update u, const int32_t* features, floating now, floating stamp, floating* lanes,
+) noexcept nogil:
+    cdef Py_ssize_t n_fields = u.record_size
     # With constants, the compiler drops branches.
     if u.units:
-        catch_up_lanes(u, features, now, lanes, u.record_size, True, True)
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, u.products, True, True)
     elif u.has_l1:
-        catch_up_lanes(u, features, now, lanes, u.record_size, True, False)
-    elif u.record_size == 4:
-        catch_up_lanes(u, features, now, lanes, 4, False, False)
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, u.products, True, False)
+    elif not u.products:
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, False, False)
+    elif n_fields == 4:
+        catch_up_lanes(u, features, now, stamp, lanes, 4, True, False, False)
     else:
-        catch_up_lanes(u, features, now, lanes, 8, False, False)
+        catch_up_lanes(u, features, now, stamp, lanes, 8, True, False, False)
     return 0
 
 
@@ -284,18 +334,18 @@ cdef inline const int32_t* filled(const int32_t* features, Py_ssize_t n, int32_t
 
 
 cdef inline within hold(
-    Update u, const int32_t* features, Py_ssize_t n, floating* held, Py_ssize_t n_fields,
+    Update u, const int32_t* features, Py_ssize_t n, floating* held, Py_ssize_t n_fields, floating stamp,
 ) noexcept nogil:
     """Hold the records of some features, brought up to date."""
     cdef floating now = <floating> u.clock
     cdef int32_t few[FEW]
     cdef Py_ssize_t k = 0
     while k + FEW <= n:
-        catch_up_few(u, features + k, now, held + k * n_fields)
+        catch_up_few(u, features + k, now, stamp, held + k * n_fields)
         k += FEW
     if k < n:
         features = features + n - FEW if n > FEW else filled(features, n, few)
-        catch_up_few(u, features, now, held + k * n_fields)
+        catch_up_few(u, features, now, stamp, held + k * n_fields)
     return 0
 
 
@@ -337,15 +387,15 @@ cdef inline within read_records(
 ) noexcept nogil:
     """Bring the features of a row up to date, and score it; they stay in `held` if the step on them comes next."""
     cdef floating* held = <floating*> u.held
-    cdef floating sum = 0
+    cdef floating sum = 0, now = <floating> u.clock
     cdef Py_ssize_t first = 0, size
     if u.keeps:
-        hold(u, features, n, held, n_fields)
+        hold(u, features, n, held, n_fields, now)
         sum = score_held(held, x, n, sum, n_fields)
         first = n
     while first < n:
         size = min(n - first, ROOM)
-        hold(u, features + first, size, held, n_fields)
+        hold(u, features + first, size, held, n_fields, now)
         sum = score_held(held, x + first, size, sum, n_fields)
         put_back(u, features + first, size, held, n_fields)
         first += size
@@ -366,7 +416,7 @@ cdef apart read_transposed(
 
 cdef inline within step_lanes(
     Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
-    Py_ssize_t stride, Py_ssize_t n_fields,
+    Py_ssize_t stride, Py_ssize_t n_fields, bint products,
 ) noexcept nogil:
     """Step on `FEW` features that are held, and store their records."""
     cdef Py_ssize_t k
@@ -374,11 +424,18 @@ cdef inline within step_lanes(
     cdef Rule own_rule = rule[0]
     cdef floating gain[2 * FEW]
     cdef floating g[FEW]
+    cdef floating move, metric = 1
     for k in range(FEW):
         g[k] = x[k] * gradient[k * stride]
     gains(&own_rule, lanes + u.n_slots * FEW, FEW, FEW, gain)
     for k in range(FEW):
-        lanes[k] -= step * direction(&own_rule, lanes + k, FEW, g[k], gain[k], gain[FEW + k], True)
+        move = direction(
+            &own_rule, lanes + FEW + k, lanes + 2 * FEW + k, FEW, g[k], gain[k], gain[FEW + k], True, &metric,
+        )
+        if products:
+            lanes[k] = stepped_product(lanes[k], step * move, metric, lanes[FEW + k])
+        else:
+            lanes[k] -= step * (move / metric)
     store_records(<floating*> u.state, features, n_fields, lanes)
     return 0
 
@@ -387,11 +444,13 @@ cdef cloned step_few(
     Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
 ) noexcept nogil:
     if u.gradient_stride:
-        step_lanes(u, rule, features, x, gradient, lanes, 1, u.record_size)
+        step_lanes(u, rule, features, x, gradient, lanes, 1, u.record_size, False)
+    elif not u.products:
+        step_lanes(u, rule, features, x, gradient, lanes, 0, u.record_size, False)
     elif u.record_size == 4:
-        step_lanes(u, rule, features, x, gradient, lanes, 0, 4)
+        step_lanes(u, rule, features, x, gradient, lanes, 0, 4, True)
     else:
-        step_lanes(u, rule, features, x, gradient, lanes, 0, 8)
+        step_lanes(u, rule, features, x, gradient, lanes, 0, 8, True)
     return 0
 
 
@@ -425,12 +484,13 @@ cdef inline within step_records(
     Py_ssize_t n_fields,
 ) noexcept nogil:
     cdef Py_ssize_t first = 0, size
+    cdef floating now = <floating> u.clock
     if u.keeps:
         step_held(u, rule, features, x, n, gradient, n_fields)
         return 0
     while first < n:
         size = min(n - first, ROOM)
-        hold(u, features + first, size, <floating*> u.held, n_fields)
+        hold(u, features + first, size, <floating*> u.held, n_fields, now)
         step_held(u, rule, features + first, x + first, size, gradient + first * u.gradient_stride, n_fields)
         first += size
     return 0
@@ -447,9 +507,11 @@ cdef apart step_transposed(
     return 0
 
 
-cdef inline void refresh(Update u, const int32_t* features, Py_ssize_t n, floating* held) noexcept nogil:
+cdef inline void refresh(
+    Update u, const int32_t* features, Py_ssize_t n, floating* held, floating stamp,
+) noexcept nogil:
     """Bring at most `ROOM` features of a single column up to date."""
-    hold(u, features, n, held, u.record_size)
+    hold(u, features, n, held, u.record_size, stamp)
     put_back(u, features, n, held, u.record_size)
 
 
@@ -512,7 +574,7 @@ cdef inline within step_of(
             steps[c] = <floating> u.rates[0] * scale[c]
     if u.fit_intercept:
         gradient = <const floating*> u.intercept_gradient
-        step_columns(u, rule, &intercept, &one, 1, gradient, m, u.record_size, u.average, False)
+        step_columns(u, rule, &intercept, &one, 1, gradient, m, u.record_size, u.average, False, False)
         gradient = <const floating*> u.gradient
     if u.scaled:
         if u.together:
@@ -523,18 +585,28 @@ cdef inline within step_of(
                 steps[c] *= <floating> u.growth[c]
     # With constants, the compiler drops loops and branches.
     if u.average or not u.plain:
-        step_columns(u, rule, features, x, n, gradient, m, u.record_size, u.average, False)
+        step_columns(u, rule, features, x, n, gradient, m, u.record_size, u.average, False, False)
     elif Rule is SGDRule and u.gradient_stride == 0:
         move(u, features, x, n, m)
     elif m == 1 and u.transposed:
         step_transposed(u, rule, features, x, n, gradient)
+    elif Rule is not SGDRule and u.products:
+        step_columns(u, rule, features, x, n, gradient, m, u.record_size, False, True, True)
     else:
-        step_columns(u, rule, features, x, n, gradient, m, u.record_size, False, True)
+        step_columns(u, rule, features, x, n, gradient, m, u.record_size, False, True, False)
     turn(u, one, m)
     return 0
 
 
 cdef cloned step_many(
+    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+) noexcept nogil:
+    step_of(u, rule, features, x, n, u.n_columns)
+    return 0
+
+
+# For some float32 columns, vectors of eight would only be in the way.
+cdef apart step_some(
     Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     step_of(u, rule, features, x, n, u.n_columns)
@@ -552,8 +624,10 @@ cdef inline void step(
         step_of(u, rule, features, x, n, 2)
     elif u.n_columns == 3:
         step_of(u, rule, features, x, n, 3)
-    elif u.n_columns == 4:
+    elif Rule is SGDRule and u.n_columns == 4:
         step_of(u, rule, features, x, n, 4)
+    elif floating is float and Rule is not SGDRule and u.n_columns < 8:
+        step_some(u, rule, features, x, n)
     else:
         step_many(u, rule, features, x, n)
 
@@ -608,49 +682,79 @@ cdef inline void fold(Update u, floating* inverse) noexcept nogil:
         inverse[c] = 1
 
 
-cdef inline void catch_up_columns(
-    Update u, const int32_t* features, Py_ssize_t n, floating now, Py_ssize_t n_columns, Py_ssize_t record,
-    bint has_l1, bint average, bint has_units,
+cdef inline within catch_up_record(
+    own_numbers w, own_numbers root, own_numbers average, own_numbers l1, own_numbers l2, floating epsilon,
+    floating scale, floating of_l1, floating of_l2, floating weight, Py_ssize_t n, bint adaptive, bint waits,
+    bint products, bint has_l1,
 ) noexcept nogil:
-    cdef const floating* l1 = <const floating*> u.l1
-    cdef const floating* l2 = <const floating*> u.l2
-    cdef Py_ssize_t n_slots = u.n_slots, last = (n_slots - 1) * n_columns
+    """Bring a feature up to date in `n` columns; `average` is NULL, or points to the last slot."""
+    cdef floating d = scale, v
+    cdef Py_ssize_t c
+    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+        for c in range(n):
+            if adaptive:
+                d = scale * (root[c] + epsilon)
+            v = shrink(w[c] if products else w[c] * d, l1[c] * of_l1, l2[c] * of_l2, d, has_l1)
+            if waits and root[c] == 0:
+                # No gradient has come yet, so there is no metric; given weights are not to vanish for that.
+                v = w[c]
+            if average != NULL:
+                average[c] += weight * (v - w[c])
+            w[c] = v
+    return 0
+
+
+cdef inline within catch_up_columns(
+    Update u, const int32_t* features, Py_ssize_t n, floating now, floating stamp, Py_ssize_t n_columns,
+    Py_ssize_t record, bint adaptive, bint products, bint has_l1, bint average, bint has_units,
+) noexcept nogil:
+    cdef floating* l1 = <floating*> u.l1
+    cdef floating* l2 = <floating*> u.l2
+    cdef Py_ssize_t n_slots = u.n_slots
     cdef floating epsilon = <floating> u.epsilon, scale = <floating> u.metric_scale
     cdef floating weight = <floating> u.n_averaged
-    cdef bint adaptive = u.adaptive, waits = u.waits
     cdef floating* slot
-    cdef floating missed, of_l2, d, w
-    cdef Py_ssize_t k, c
+    cdef floating* last = NULL
+    cdef floating since, of_l1, of_l2, unit, zero = 0
+    cdef Py_ssize_t k
     for k in range(n):
         slot = <floating*> u.state + features[k] * record
-        missed = now - slot[n_slots * n_columns]
-        if missed == 0:
+        since = slot[n_slots * n_columns]
+        slot[n_slots * n_columns] = stamp
+        of_l1 = of_l2 = now - (since if since > 0 else zero)
+        if of_l1 == 0 and not products:
             continue
-        slot[n_slots * n_columns] = now
-        of_l2 = missed
         if has_units:
-            missed *= (<const floating*> u.units)[features[k]]
-            of_l2 = missed * (<const floating*> u.units)[features[k]]
-        for c in range(n_columns):
-            d = scale * (slot[n_columns + c] + epsilon) if adaptive else scale
-            w = shrink(slot[c], l1[c] * missed, l2[c] * of_l2, d, has_l1)
-            if waits and slot[n_columns + c] == 0:
-                # No gradient has come yet, so there is no metric; given weights are not to vanish for that.
-                w = slot[c]
-            if average:
-                slot[last + c] += weight * (w - slot[c])
-            slot[c] = w
+            unit = (<const floating*> u.units)[features[k]]
+            of_l1 *= unit
+            of_l2 *= unit * unit
+        if average:
+            last = slot + (n_slots - 1) * n_columns
+        catch_up_record(
+            slot, slot + n_columns, last, l1, l2, epsilon, scale, of_l1, of_l2, weight, n_columns, adaptive,
+            products or u.waits, products and since >= 0, has_l1,
+        )
+    return 0
 
 
-cdef inline void catch_up(Update u, const int32_t* features, Py_ssize_t n, floating now) noexcept nogil:
-    """Bring some features up to date."""
+cdef inline within catch_up(
+    Update u, const int32_t* features, Py_ssize_t n, floating stamp, Py_ssize_t m,
+) noexcept nogil:
+    """Bring some features up to date in all `m` columns."""
+    cdef Py_ssize_t record = u.record_size
+    cdef floating now = <floating> u.clock
     if not u.lazy:
-        return
+        return 0
     # With constants, the compiler drops loops and branches.
     if u.has_l1 or u.average or u.units:
-        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, u.has_l1, u.average, u.units != NULL)
+        catch_up_columns(
+            u, features, n, now, stamp, m, record, u.adaptive, u.products, u.has_l1, u.average, u.units != NULL,
+        )
+    elif u.products:
+        catch_up_columns(u, features, n, now, stamp, m, record, True, True, False, False, False)
     else:
-        catch_up_columns(u, features, n, now, u.n_columns, u.record_size, False, False, False)
+        catch_up_columns(u, features, n, now, stamp, m, record, True, False, False, False, False)
+    return 0
 
 
 cdef inline within score(
@@ -669,11 +773,25 @@ cdef inline within score(
     return 0
 
 
+cdef inline within read_columns(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
+) noexcept nogil:
+    catch_up(u, features, n, <floating> u.clock, m)
+    score(u, features, x, n, scores, m)
+    return 0
+
+
 cdef cloned read_many(
     Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
-    catch_up(u, features, n, <floating> u.clock)
-    score(u, features, x, n, scores, u.n_columns)
+    read_columns(u, features, x, n, scores, u.n_columns)
+    return 0
+
+
+cdef apart read_some(
+    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+) noexcept nogil:
+    read_columns(u, features, x, n, scores, u.n_columns)
     return 0
 
 
@@ -681,29 +799,29 @@ cdef inline void read(
     Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     """Bring the features of a row up to date, and score it."""
-    if u.n_columns > 4:
-        read_many(u, features, x, n, scores)
-        return
     if u.transposed:
         read_transposed(u, features, x, n, scores)
-        return
-    catch_up(u, features, n, <floating> u.clock)
-    if u.n_columns == 1:
-        score(u, features, x, n, scores, 1)
+    elif u.n_columns == 1:
+        read_columns(u, features, x, n, scores, 1)
     elif u.n_columns == 2:
-        score(u, features, x, n, scores, 2)
+        read_columns(u, features, x, n, scores, 2)
     elif u.n_columns == 3:
-        score(u, features, x, n, scores, 3)
+        read_columns(u, features, x, n, scores, 3)
+    elif u.n_columns == 4 and not u.adaptive:
+        read_columns(u, features, x, n, scores, 4)
+    elif floating is float and u.adaptive and u.n_columns < 8:
+        read_some(u, features, x, n, scores)
     else:
-        score(u, features, x, n, scores, 4)
+        read_many(u, features, x, n, scores)
 
 
 cdef void flush(Update u, floating* state) noexcept nogil:
+    cdef floating fresh = FRESH
     cdef int32_t features[ROOM]
     cdef Py_ssize_t first, j, n
     if u.scaled:
         fold(u, <floating*> u.inverse)
-    if not u.lazy or u.clock == 0:
+    if not u.lazy or not u.stale:
         return
     # It belongs to the last step, whose weight in the average is 1 less than that of the step to come.
     u.n_averaged -= u.n_averaged > 0
@@ -713,13 +831,11 @@ cdef void flush(Update u, floating* state) noexcept nogil:
         for j in range(n):
             features[j] = <int32_t> (first + j)
         if u.transposed:
-            refresh(u, features, n, <floating*> u.held)
+            refresh(u, features, n, <floating*> u.held, fresh)
         else:
-            catch_up(u, features, n, <floating> u.clock)
+            catch_up(u, features, n, fresh, u.n_columns)
         first += ROOM
     u.n_averaged += u.average and u.n_rows_seen >= u.average_from
-    for j in range(u.n_features):
-        state[j * u.record_size + u.n_slots * u.n_columns] = 0
 
 
 cdef inline double penalty_of(Update u, double w, Py_ssize_t c) noexcept nogil:
@@ -792,6 +908,8 @@ cdef class Update:
             width = self.n_slots * self.n_columns + self.n_shared
             self._hold(zero_records(self.n_features + 1, width, dtype))
             self._start()
+            if self.adaptive:
+                self.record[:, self.n_slots * self.n_columns] = FRESH
         else:
             self._hold(record)
             self.n_shared = record.shape[1] - self.n_slots * self.n_columns
@@ -801,7 +919,7 @@ cdef class Update:
         self.set_columns(Penalty(0.0, 0.0), np.ones(self.n_columns))
 
     def __reduce__(self):
-        if self.scaled:
+        if self.scaled or self.products:
             self.flush()
         clocks = self.clock, self.n_rows_seen, self.n_averaged
         return _rebuild, (
@@ -876,6 +994,10 @@ cdef class Update:
         `longest` is the number of features of the longest row, if each row is stepped on as soon as it is read, else 0.
         """
         self.keeps = longest > 0
+        products = self.keeps and self.lazy and self.adaptive and self.plain and not self.average
+        if self.stale and products != self.products:
+            self.flush()
+        self.products, self.stale = products, True
         self._make_room(longest)
         if n_rates > 1 and self.lazy:
             raise ValueError("Columns with rates of their own need a penalty of l2 only, and a constant metric.")
@@ -934,6 +1056,7 @@ cdef class Update:
         else:
             flush(self, <double*> self.state)
         self.clock = 0
+        self.stale = False
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
