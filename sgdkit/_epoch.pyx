@@ -7,7 +7,7 @@ import numpy as np
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from sgdkit.compiler cimport LINE, SGDKIT_PREFETCH, fetch_lines, within
+from sgdkit.compiler cimport LINE, SGDKIT_PREFETCH, cloned, fetch_lines, within
 from sgdkit.losses cimport Loss
 from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets
 from sgdkit.updates cimport Update
@@ -359,3 +359,22 @@ def shuffle_stretch(int32_t[:, ::1] orders, const uint64_t[:, ::1] randoms, Py_s
                 drawn = orders[i, place]
                 orders[i, place] = orders[i, last - k]
                 orders[i, last - k] = drawn
+
+
+def falling_rates(const double[::1] steps, const double[::1] first, const double[::1] slopes):
+    """``first[c] / (1 + slopes[c] * steps[k])`` in row k and column c of a new array, in one pass over it."""
+    cdef Py_ssize_t n = steps.shape[0], m = first.shape[0], k
+    rates = np.empty((n, m))
+    cdef double[:, ::1] view = rates
+    with nogil:
+        for k in range(n):
+            if m:
+                fall(&first[0], &slopes[0], steps[k], m, &view[k, 0])
+    return rates
+
+
+cdef cloned fall(const double* first, const double* slopes, double step, Py_ssize_t m, double* rates) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(m):
+        rates[c] = first[c] / (1 + slopes[c] * step)
+    return 0

@@ -15,7 +15,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn import config_context, get_config
-from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.base import ClassifierMixin, _fit_context, clone, is_classifier
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection import (
     GridSearchCV,
@@ -44,6 +44,8 @@ from sgdkit.scores import score_rows
 
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
+# As many columns fill a vector.
+FULL = 4
 
 
 # -------------------------------------------------------------------------------------------------------- scoring
@@ -61,6 +63,13 @@ def _recall(model, X, scores):
     # Scorers ask for the name.
     recalled.__name__ = method
     setattr(model, method, recalled)
+    if type(model).score is ClassifierMixin.score and model._indicator_dtype is None:
+        model.score = partial(_accuracy, model)
+
+
+def _accuracy(model, X, y, sample_weight=None):
+    """What `ClassifierMixin.score` returns, without another look at targets that are known to be classes."""
+    return float(np.average(model.predict(X) == np.asarray(y), weights=sample_weight))
 
 
 def _with_scores(models, X, X_valid):
@@ -147,7 +156,11 @@ class Evaluation:
         n_parts = -(-self.n_jobs // n_left)
         parts = [[] for _ in range(n_parts)]
         for group in groups:
-            for part, own in zip(parts, group.split(-(-len(group.numbers) // n_parts)), strict=False):
+            size = -(-len(group.numbers) // n_parts)
+            if size > FULL:
+                # Columns are worked on by fours.
+                size += -size % FULL
+            for part, own in zip(parts, group.split(size), strict=False):
                 part.append(own)
         return [part for part in parts if part]
 

@@ -5,6 +5,8 @@ To add a schedule, write a class with `rates` and enter it in `SCHEDULES`.
 
 import numpy as np
 
+from sgdkit._epoch import falling_rates
+
 
 class Constant:
     """``eta(t) = eta0``.
@@ -67,9 +69,10 @@ class Optimal(Constant):
     separable = False
 
     def rates(self, t):
-        rates = np.multiply.outer(t - 1, self.alpha * self.eta0)
-        rates += 1
-        return np.divide(self.eta0, rates, out=rates)
+        slope = self.alpha * self.eta0
+        if np.ndim(slope) == 0:
+            return self.eta0 / (1 + slope * (t - 1))
+        return falling_rates(t - 1, self.eta0, slope)
 
     def take(self, columns):
         """The schedule of some columns."""

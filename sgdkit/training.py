@@ -348,7 +348,7 @@ class Trainer:
     def _chunk_rows(self, problem):
         """How many rows take a fraction of a second, and rates that take little room."""
         seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
-        return min(int(CHUNK_SECONDS / seconds_a_row), 4 * CHUNK_ROWS // max(4, np.size(self.schedule.eta0)))
+        return min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS // np.size(self.schedule.eta0))
 
     def _chunks(self, problem, order):
         """Cut the order, between mini-batches, into pieces of a fraction of a second."""
