@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
-from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics import check_scoring, get_scorer_names
@@ -31,7 +31,7 @@ from sklearn.utils.validation import (
 
 from sgdkit._docs import documented
 from sgdkit.full_gradient import gathered
-from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, as_optimizer, suited_to
+from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, Parametrized, as_optimizer, suited_to
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates, column_factors
 from sgdkit.rows import Rows, Targets
@@ -110,7 +110,7 @@ class Data:
         return Data(self.X[rows], self.y[rows], self.targets.take(rows), sample_weight, weights)
 
 
-class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
+class BaseSGDPlus(SparseCoefMixin, Parametrized):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
 
     _parameter_constraints: dict = {
@@ -285,7 +285,8 @@ class BaseSGDPlus(SparseCoefMixin, BaseEstimator):
     def _choose_optimizer(self, problem, *, whole=True):
         """Set `optimizer_`; `whole` says whether this is all there is to learn from, and not a chunk."""
         if self.optimizer != "auto":
-            self.optimizer_ = clone(as_optimizer(self.optimizer))
+            optimizer = as_optimizer(self.optimizer)
+            self.optimizer_ = clone(optimizer) if optimizer is self.optimizer else optimizer
             return
         # What only steps on few rows make use of.
         settings = {"eta0", "learning_rate", "batch_size"}

@@ -194,7 +194,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
             if not np.isin(y, (0, 1)).all():
                 raise ValueError(f"A multilabel indicator y must hold 0 and 1 only, got {np.unique(y)}.")
             return y
-        return column_or_1d(y, warn=True)
+        return y if y.ndim == 1 else column_or_1d(y, warn=True)
 
     def _meet_targets(self, y):
         self._meet_classes(y, _distinct(y))
