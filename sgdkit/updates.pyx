@@ -20,7 +20,11 @@ Invariants:
   it with the sum of the rates since: d does not change in between.
 - Where d is one and the same constant for all coordinates, an l2 penalty alone shrinks all of them by the same factor
   in each step; then weights are stored times `growth`, the inverse of the product of the factors, and nothing waits.
-- A coordinate of an adaptive optimizer that no gradient has reached has no metric; `catch_up` leaves its weight alone.
+- Where each row is stepped on as soon as it is read, and a penalty waits, slot 0 of an adaptive optimizer holds the
+  weight times d from a step to the next reading. This divides once, by d and what the penalty adds to it; a step does
+  not divide. A clock below zero (no step since the last flush) says that the weight itself stands there, as it does
+  wherever nothing but `read` and `step` has to do with it.
+- A coordinate of an adaptive optimizer that no gradient has reached has no metric; its weight is left alone.
 - `direction` settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
 
 To add an optimizer: a struct for its numbers, its formula in `direction`, a class that names its slots, and its

@@ -848,12 +848,13 @@ def test_a_penalty_that_waits_takes_no_rates_a_column():
         setup.run(setup.update(), np.arange(N_ROWS), np.full((N_ROWS, N_COLUMNS), 0.1))
 
 
-@pytest.mark.parametrize("n_columns", [1, 2, 7, 8, 15, 16, 17, 20, 31, 45])
+@pytest.mark.parametrize("n_columns", [1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 31, 45])
+@ALL_DTYPES
 @ALL_OPTIMIZERS
-def test_any_number_of_columns(optimizer, n_columns):
-    """Columns are scored in tiles; what is left over has its own way through."""
+def test_any_number_of_columns(optimizer, dtype, n_columns):
+    """Columns are worked on as vectors of several; what is left over has its own way through."""
     rng = np.random.default_rng(0)
-    X = sparse_matrix(rng, (20, 9))
+    X = sparse_matrix(rng, (20, 9), dtype=dtype)
     assert_same_training(Setup(optimizer, X, signs(rng, (20, n_columns)), l2=0.05), n_epochs=2)
 
 
@@ -866,6 +867,87 @@ def test_any_number_of_features_in_a_row(optimizer, n_nonzeros):
     for row in X:
         row[rng.permutation(12)[:n_nonzeros]] = rng.standard_normal(n_nonzeros)
     assert_same_training(Setup(optimizer, X, signs(rng, (30, 1)), l2=0.05), n_epochs=2)
+
+
+# ----------------------------------------------------------------------- weights that are stored times their metric
+
+PRODUCTS = pytest.mark.parametrize("optimizer", [AdaGrad(), Adam(), RMSProp()], ids=str)
+
+
+def epoch_of(setup, update, seed=0):
+    order, rates = setup.epochs(1, seed)[0]
+    setup.run(update, order, rates)
+
+
+@PRODUCTS
+@pytest.mark.parametrize("n_columns", [1, 2, 20])
+def test_a_flush_turns_products_into_weights_once(optimizer, n_columns):
+    rng = np.random.default_rng(0)
+    setup = Setup(optimizer, sparse_matrix(rng, (11, 6)), signs(rng, (11, n_columns)), l2=0.05)
+    update = setup.update()
+    epoch_of(setup, update)
+    products = update.slot(0).copy()
+    update.flush()
+    weights = update.weights().copy()
+    assert np.abs(weights - products).max() > 0.01
+    update.flush()
+    assert_array_equal(update.weights(), weights)
+
+
+@PRODUCTS
+@pytest.mark.parametrize("n_columns", [1, 2, 20])
+def test_a_pickle_within_an_epoch_holds_weights(optimizer, n_columns):
+    rng = np.random.default_rng(0)
+    setup = Setup(optimizer, sparse_matrix(rng, (11, 6)), signs(rng, (11, n_columns)), l1=0.001, l2=0.05)
+    update = setup.update()
+    epoch_of(setup, update)
+    loaded = pickle.loads(pickle.dumps(update))
+    update.flush()
+    assert_array_equal(loaded.weights(), update.weights())
+
+
+@PRODUCTS
+@pytest.mark.parametrize("n_columns", [1, 3])
+def test_mini_batches_go_on_from_single_rows(optimizer, n_columns):
+    """Rows of a mini-batch share features, so their weights are not stored as products."""
+    rng = np.random.default_rng(0)
+    setup = Setup(optimizer, sparse_matrix(rng, (11, 6)), signs(rng, (11, n_columns)), l2=0.05)
+    at_once, flushed = setup.update(), setup.update()
+    for update in (at_once, flushed):
+        for batch_size in (1, 4, 1):
+            epoch_of(replace(setup, batch_size=batch_size), update)
+            if update is flushed:
+                update.flush()
+        update.flush()
+    assert_array_equal(at_once.weights(), flushed.weights())
+
+
+@PRODUCTS
+def test_a_rate_of_zero_leaves_weights_alone(optimizer):
+    rng = np.random.default_rng(0)
+    setup = Setup(optimizer, sparse_matrix(rng, (11, 6)), signs(rng, (11, 2)), l2=0.05)
+    update = setup.update()
+    epoch_of(setup, update)
+    update.flush()
+    weights = update.weights().copy()
+    setup.run(update, np.arange(11), np.zeros(11))
+    update.flush()
+    assert_allclose(update.weights(), weights, rtol=1e-12)
+
+
+@PRODUCTS
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_weights_wait_for_the_first_gradient(optimizer, n_columns):
+    """A feature that is met, but has no gradient, has no metric to be multiplied by."""
+    X = sparse.csr_array(np.eye(3))
+    # Both classes are beyond the hinge's margin.
+    setup = Setup(optimizer, X, np.ones((3, n_columns)), loss="hinge", l2=0.05, fit_intercept=False)
+    update = setup.update()
+    update.load(np.full((4, n_columns), 2.0))
+    for _ in range(2):
+        setup.run(update, np.arange(3), np.full(3, 0.1))
+        update.flush()
+    assert_array_equal(update.weights()[:3], 2.0)
 
 
 # ------------------------------------------------------------------------------------------------------ the shuffle
