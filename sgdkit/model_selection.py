@@ -69,7 +69,7 @@ def _recall(model, X, scores):
 
 def _accuracy(model, X, y, sample_weight=None):
     """What `ClassifierMixin.score` returns, without another look at targets that are known to be classes."""
-    return float(np.average(model.predict(X) == np.asarray(y), weights=sample_weight))
+    return float(np.average(model.predict(X) == np.ravel(y), weights=sample_weight))
 
 
 def _with_scores(models, X, X_valid):

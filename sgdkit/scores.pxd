@@ -70,26 +70,29 @@ cdef extern from *:
             const number *weights, const index *features, const number *x, Py_ssize_t n, number *scores,        \\
             Py_ssize_t m, Py_ssize_t record                                                                     \\
         ) {                                                                                                     \\
-            const Py_ssize_t width = sizeof(small) / sizeof(number);                                            \\
-            for (; m >= 8 * width; m -= 8 * width, weights += 8 * width, scores += 8 * width)                   \\
+            const Py_ssize_t width = sizeof(large) / sizeof(number), half = sizeof(small) / sizeof(number);     \\
+            for (; m >= 4 * width; m -= 4 * width, weights += 4 * width, scores += 4 * width)                   \\
                 sgdkit_score_tile_##number##_##index(weights, features, x, n, scores, 4, 0, record);            \\
-            switch (m / width) {                                                                                \\
-                SGDKIT_CASE(1, sgdkit_score_tile_##number##_##index, 0, 1)                                      \\
-                SGDKIT_CASE(2, sgdkit_score_tile_##number##_##index, 1, 0)                                      \\
-                SGDKIT_CASE(3, sgdkit_score_tile_##number##_##index, 1, 1)                                      \\
-                SGDKIT_CASE(4, sgdkit_score_tile_##number##_##index, 2, 0)                                      \\
-                SGDKIT_CASE(5, sgdkit_score_tile_##number##_##index, 2, 1)                                      \\
-                SGDKIT_CASE(6, sgdkit_score_tile_##number##_##index, 3, 0)                                      \\
-                SGDKIT_CASE(7, sgdkit_score_tile_##number##_##index, 3, 1)                                      \\
+            if (half < width) {                                                                                 \\
+                switch (m / half) {                                                                             \\
+                    SGDKIT_CASE(1, sgdkit_score_tile_##number##_##index, 0, 1)                                  \\
+                    SGDKIT_CASE(2, sgdkit_score_tile_##number##_##index, 1, 0)                                  \\
+                    SGDKIT_CASE(3, sgdkit_score_tile_##number##_##index, 1, 1)                                  \\
+                    SGDKIT_CASE(4, sgdkit_score_tile_##number##_##index, 2, 0)                                  \\
+                    SGDKIT_CASE(5, sgdkit_score_tile_##number##_##index, 2, 1)                                  \\
+                    SGDKIT_CASE(6, sgdkit_score_tile_##number##_##index, 3, 0)                                  \\
+                    SGDKIT_CASE(7, sgdkit_score_tile_##number##_##index, 3, 1)                                  \\
+                }                                                                                               \\
+                weights += m / half * half;                                                                     \\
+                scores += m / half * half;                                                                      \\
+                m %= half;                                                                                      \\
             }                                                                                                   \\
-            weights += m / width * width;                                                                       \\
-            scores += m / width * width;                                                                        \\
-            switch (m % width) {                                                                                \\
+            switch (m) {                                                                                        \\
                 SGDKIT_CASE(1, sgdkit_score_one_##number##_##index, 1, 0)                                       \\
                 SGDKIT_CASE(2, sgdkit_score_one_##number##_##index, 2, 0)                                       \\
                 SGDKIT_CASE(3, sgdkit_score_one_##number##_##index, 3, 0)                                       \\
             }                                                                                                   \\
-    }
+        }
     SGDKIT_SCORE(float, int32_t, sgdkit_floats8, sgdkit_floats4)
     SGDKIT_SCORE(float, int64_t, sgdkit_floats8, sgdkit_floats4)
     SGDKIT_SCORE(double, int32_t, sgdkit_doubles4, sgdkit_doubles2)

@@ -6,7 +6,7 @@ Everything known of a feature stands in one record, so that it shares a cache li
 
     state[feature, slot, column] for every slot and column, then what the columns share: the penalty's clock, ...
 
-Slot 0 is the weight. Slot 1 of an adaptive optimizer is the root of its second moment, so that its denominator is
+Slot 0 is the weight, or what is said of it below. Slot 1 of an adaptive optimizer is the root of its second moment, so that its denominator is
 `d = metric_scale * (slot 1 + epsilon)`; that of the others is the constant `metric_scale`. The last slot is the
 running correction of the average, if there is one. The last record is the intercept's.
 
@@ -20,7 +20,7 @@ Invariants:
   it with the sum of the rates since: d does not change in between.
 - Where d is one and the same constant for all coordinates, an l2 penalty alone shrinks all of them by the same factor
   in each step; then weights are stored times `growth`, the inverse of the product of the factors, and nothing waits.
-- Where each row is stepped on as soon as it is read, and a penalty waits, slot 0 of an adaptive optimizer holds the
+- Where each row is stepped on as soon as it is read, and an l2 penalty waits, slot 0 of an adaptive optimizer holds the
   weight times d from a step to the next reading. This divides once, by d and what the penalty adds to it; a step does
   not divide. A clock below zero (no step since the last flush) says that the weight itself stands there, as it does
   wherever nothing but `read` and `step` has to do with it.
@@ -193,14 +193,29 @@ cdef inline floating direction(
         return others[0]
 
 
-cdef inline floating stepped_product(floating w, floating move, floating metric, floating root) noexcept nogil:
-    """A weight times its metric after a step; the weight, where there is no metric yet."""
-    return w if root == 0 else w * metric - move
+cdef inline floating stepped_product(
+    floating w, floating move, floating metric, floating root, floating largest,
+) noexcept nogil:
+    """A weight times its metric after a step; the weight, where the root in its metric is 0.
+
+    `largest` is the inverse of what the metric then is.
+    """
+    return w - move * largest if root == 0 else w * metric - move
+
+
+cdef inline floating largest_inverse(const Rule* rule, floating unused) noexcept nogil:
+    """The inverse of the smallest metric."""
+    cdef floating one = 1
+    if Rule is SGDRule:
+        return one
+    else:
+        return one / <floating> rule.epsilon
 
 
 cdef inline within step_record(
     const Rule* rule, own_numbers w, own_numbers slot, own_numbers others, own_numbers average, own_numbers gradient,
-    own_numbers steps, floating x, const floating* gain, floating weight, Py_ssize_t n, bint plain, bint products,
+    own_numbers steps, floating x, const floating* gain, floating largest, floating weight, Py_ssize_t n, bint plain,
+    bint products,
 ) noexcept nogil:
     """Step on a feature in `n` columns; `average` is NULL, or points to the last slot."""
     cdef floating move, metric = 1
@@ -209,7 +224,7 @@ cdef inline within step_record(
         for c in range(n):
             move = direction(rule, slot + c, others + c, n, x * gradient[c], gain[0], gain[1], plain, &metric)
             if products:
-                w[c] = stepped_product(w[c], steps[c] * move, metric, slot[c])
+                w[c] = stepped_product(w[c], steps[c] * move, metric, slot[c], largest)
                 continue
             if Rule is not SGDRule:
                 move /= metric
@@ -226,7 +241,7 @@ cdef inline within step_columns(
 ) noexcept nogil:
     cdef floating* steps = <floating*> u.steps
     cdef Py_ssize_t stride = u.gradient_stride, n_slots = u.n_slots
-    cdef floating weight = <floating> u.n_averaged
+    cdef floating weight = <floating> u.n_averaged, largest = largest_inverse(rule, weight)
     cdef Rule own_rule = rule[0]
     cdef floating gain[2]
     cdef floating* slot
@@ -239,7 +254,7 @@ cdef inline within step_columns(
             last = slot + (n_slots - 1) * n_columns
         step_record(
             &own_rule, slot, slot + n_columns, slot + 2 * n_columns, last, <floating*> gradient, steps, x[k], gain,
-            weight, n_columns, plain, products,
+            largest, weight, n_columns, plain, products,
         )
         gradient += stride
     return 0
@@ -298,13 +313,12 @@ cdef inline within catch_up_lanes(
             of_l1 *= own[k]
             of_l2 *= own[k] * own[k]
         d = scale * (lanes[FEW + k] + epsilon)
-        w = lanes[k] * d
         if products:
-            w = w if lanes[clock + k] < 0 else lanes[k]
-        w = shrink(w, l1 * of_l1, l2 * of_l2, d, has_l1)
-        if products:
+            w = lanes[k] * d if lanes[clock + k] < 0 else lanes[k]
+            w /= d + l2 * of_l2
             lanes[k] = lanes[k] if lanes[FEW + k] == 0 else w
         else:
+            w = shrink(lanes[k], l1 * of_l1, l2 * of_l2, d, has_l1)
             lanes[k] = lanes[k] if (lanes[FEW + k] == 0) | (missed[k] == 0) else w
     for k in range(FEW):
         lanes[clock + k] = stamp
@@ -316,16 +330,18 @@ cdef cloned catch_up_few(
 ) noexcept nogil:
     cdef Py_ssize_t n_fields = u.record_size
     # With constants, the compiler drops branches.
-    if u.units:
-        catch_up_lanes(u, features, now, stamp, lanes, n_fields, u.products, True, True)
-    elif u.has_l1:
-        catch_up_lanes(u, features, now, stamp, lanes, n_fields, u.products, True, False)
-    elif not u.products:
-        catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, False, False)
-    elif n_fields == 4:
+    if u.products and u.units:
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, True, False, True)
+    elif u.products and n_fields == 4:
         catch_up_lanes(u, features, now, stamp, lanes, 4, True, False, False)
-    else:
+    elif u.products:
         catch_up_lanes(u, features, now, stamp, lanes, 8, True, False, False)
+    elif u.units:
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, True, True)
+    elif u.has_l1:
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, True, False)
+    else:
+        catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, False, False)
     return 0
 
 
@@ -372,7 +388,7 @@ cdef inline within put_back(
 cdef inline floating score_held(
     const floating* w, const floating* x, Py_ssize_t n, floating score, Py_ssize_t n_fields,
 ) noexcept nogil:
-    """Add the scores of the features that are held, in the order of `score_tile`."""
+    """Add the scores of the features that are held, in the order of `score_row`."""
     cdef Py_ssize_t k = 0, c
     while k + FEW <= n:
         score += (x[k] * w[0] + x[k + 1] * w[1]) + (x[k + 2] * w[2] + x[k + 3] * w[3])
@@ -428,7 +444,7 @@ cdef inline within step_lanes(
     cdef Rule own_rule = rule[0]
     cdef floating gain[2 * FEW]
     cdef floating g[FEW]
-    cdef floating move, metric = 1
+    cdef floating move, metric = 1, largest = largest_inverse(rule, step)
     for k in range(FEW):
         g[k] = x[k] * gradient[k * stride]
     gains(&own_rule, lanes + u.n_slots * FEW, FEW, FEW, gain)
@@ -437,7 +453,7 @@ cdef inline within step_lanes(
             &own_rule, lanes + FEW + k, lanes + 2 * FEW + k, FEW, g[k], gain[k], gain[FEW + k], True, &metric,
         )
         if products:
-            lanes[k] = stepped_product(lanes[k], step * move, metric, lanes[FEW + k])
+            lanes[k] = stepped_product(lanes[k], step * move, metric, lanes[FEW + k], largest)
         else:
             lanes[k] -= step * (move / metric)
     store_records(<floating*> u.state, features, n_fields, lanes)
@@ -689,7 +705,7 @@ cdef inline void fold(Update u, floating* inverse) noexcept nogil:
 cdef inline within catch_up_record(
     own_numbers w, own_numbers root, own_numbers average, own_numbers l1, own_numbers l2, floating epsilon,
     floating scale, floating of_l1, floating of_l2, floating weight, Py_ssize_t n, bint adaptive, bint waits,
-    bint products, bint has_l1,
+    bint products, bint is_product, bint has_l1,
 ) noexcept nogil:
     """Bring a feature up to date in `n` columns; `average` is NULL, or points to the last slot."""
     cdef floating d = scale, v
@@ -698,7 +714,10 @@ cdef inline within catch_up_record(
         for c in range(n):
             if adaptive:
                 d = scale * (root[c] + epsilon)
-            v = shrink(w[c] if products else w[c] * d, l1[c] * of_l1, l2[c] * of_l2, d, has_l1)
+            if products:
+                v = (w[c] if is_product else w[c] * d) / (d + l2[c] * of_l2)
+            else:
+                v = shrink(w[c], l1[c] * of_l1, l2[c] * of_l2, d, has_l1)
             if waits and root[c] == 0:
                 # No gradient has come yet, so there is no metric; given weights are not to vanish for that.
                 v = w[c]
@@ -736,7 +755,7 @@ cdef inline within catch_up_columns(
             last = slot + (n_slots - 1) * n_columns
         catch_up_record(
             slot, slot + n_columns, last, l1, l2, epsilon, scale, of_l1, of_l2, weight, n_columns, adaptive,
-            products or u.waits, products and since >= 0, has_l1,
+            products or u.waits, products, since >= 0, has_l1,
         )
     return 0
 
@@ -750,12 +769,12 @@ cdef inline within catch_up(
     if not u.lazy:
         return 0
     # With constants, the compiler drops loops and branches.
-    if u.has_l1 or u.average or u.units:
+    if u.products:
+        catch_up_columns(u, features, n, now, stamp, m, record, True, True, False, False, u.units != NULL)
+    elif u.has_l1 or u.average or u.units:
         catch_up_columns(
-            u, features, n, now, stamp, m, record, u.adaptive, u.products, u.has_l1, u.average, u.units != NULL,
+            u, features, n, now, stamp, m, record, u.adaptive, False, u.has_l1, u.average, u.units != NULL,
         )
-    elif u.products:
-        catch_up_columns(u, features, n, now, stamp, m, record, True, True, False, False, False)
     else:
         catch_up_columns(u, features, n, now, stamp, m, record, True, False, False, False, False)
     return 0
@@ -912,18 +931,20 @@ cdef class Update:
             width = self.n_slots * self.n_columns + self.n_shared
             self._hold(zero_records(self.n_features + 1, width, dtype))
             self._start()
-            if self.adaptive:
-                self.record[:, self.n_slots * self.n_columns] = FRESH
         else:
             self._hold(record)
             self.n_shared = record.shape[1] - self.n_slots * self.n_columns
+        self.stale = self.clock > 0
+        if self.adaptive and not self.stale:
+            self.record[:, self.n_slots * self.n_columns] = FRESH
         usual = self.adaptive and self.plain and not self.average
         self.transposed = usual and self.n_columns == 1 and self.record_size in (4, 8)
         self._make_room(ROOM)
         self.set_columns(Penalty(0.0, 0.0), np.ones(self.n_columns))
 
     def __reduce__(self):
-        if self.scaled or self.products:
+        self._settle()
+        if self.scaled:
             self.flush()
         clocks = self.clock, self.n_rows_seen, self.n_averaged
         return _rebuild, (
@@ -936,6 +957,7 @@ cdef class Update:
 
         The strengths of the penalty are numbers, or arrays of shape (n_columns,).
         """
+        self._settle()
         l1, l2 = penalty.l1, penalty.l2
         self.has_l1 = bool(np.any(l1))
         penalised = self.has_l1 or bool(np.any(l2))
@@ -960,7 +982,7 @@ cdef class Update:
         self.growth = <double*> self._vector("growth", 1.0, np.float64)
 
     def _lay_out(self, n_shared):
-        """Widen or narrow the records, whose clocks are at zero."""
+        """Widen or narrow the records, between two epochs."""
         if n_shared != self.n_shared:
             width = self.n_slots * self.n_columns + n_shared
             record, kept = zero_records(self.n_features + 1, width, self.record.dtype), min(width, self.record.shape[1])
@@ -998,8 +1020,8 @@ cdef class Update:
         `longest` is the number of features of the longest row, if each row is stepped on as soon as it is read, else 0.
         """
         self.keeps = longest > 0
-        products = self.keeps and self.lazy and self.adaptive and self.plain and not self.average
-        if self.stale and products != self.products:
+        products = self.keeps and self.lazy and self.adaptive and self.plain and not (self.average or self.has_l1)
+        if products != self.products:
             self.flush()
         self.products, self.stale = products, True
         self._make_room(longest)
@@ -1010,6 +1032,7 @@ cdef class Update:
 
     def load(self, weights):
         """Go on from other weights, with the moments as they are and no average."""
+        self._settle()
         self.slot(0)[:] = weights
         self.n_averaged = 0
         if self.average:
@@ -1021,6 +1044,7 @@ cdef class Update:
         Weights are divided by it, the intercepts move by `drift` times the old weights, and a slot of the degree k in
         the gradient is multiplied by its k-th power.
         """
+        self._settle()
         for number in [0, self.n_slots - 1] if self.average else [0]:
             weights = self.slot(number)
             weights[-1] += drift @ weights[:-1]
@@ -1030,6 +1054,7 @@ cdef class Update:
 
     def take(self, columns):
         """The update of some of the columns, between two epochs."""
+        self._settle()
         fields = np.arange(self.n_slots * self.n_columns).reshape(self.n_slots, -1)[:, columns].ravel()
         shared = np.arange(self.n_slots * self.n_columns, self.record.shape[1])
         kept = np.append(fields, shared)
@@ -1049,6 +1074,11 @@ cdef class Update:
         if not self.n_averaged:
             return self.slot(0)
         return self.slot(0) - self.slot(self.n_slots - 1) / self.record.dtype.type(self.n_averaged)
+
+    def _settle(self):
+        """Turn products into weights, where something else than steps comes next."""
+        if self.products:
+            self.flush()
 
     def release(self):
         """Let go of the data of a fit; nothing is kept of them here."""

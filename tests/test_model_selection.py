@@ -468,6 +468,20 @@ def test_scores_that_ask_for_probabilities(scoring):
     assert_finds_the_same(make_model("two classes"), ALPHAS, *make_data("two classes"), scoring=scoring)
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+@pytest.mark.parametrize(
+    "convert",
+    [lambda y: y[:, np.newaxis], lambda y: pd.DataFrame({"y": y}), list, lambda y: pd.Series(y.astype(str))],
+    ids=["column", "frame", "list", "strings"],
+)
+def test_the_default_score_is_the_accuracy_for_targets_of_any_form(convert):
+    X, y = make_data("classes")
+    y = convert(y)
+    model = SGDClassifierPlus(max_iter=5, tol=None, random_state=0)
+    searches = [cls(model, ALPHAS, cv=3).fit(X, y) for cls in (OnePassGridSearchCV, GridSearchCV)]
+    assert_array_equal(*(search.cv_results_["mean_test_score"] for search in searches))
+
+
 def test_a_function_as_score():
     def score(model, X, y):
         assert model.n_features_in_ == X.shape[1]

@@ -30,6 +30,7 @@ VARIANTS = {
     "adam": Adam(),
     "adam-fast": Adam(beta_1=0.6, beta_2=0.7, epsilon=1e-3),
     "adam-memoryless": Adam(beta_1=0.0, beta_2=0.0, epsilon=0.1),
+    "adam-no-second": Adam(beta_1=0.8, beta_2=0.0, epsilon=0.1),
     "adam-amsgrad": Adam(beta_1=0.6, beta_2=0.7, amsgrad=True),
     "rmsprop": RMSProp(),
     "rmsprop-momentum": RMSProp(rho=0.8, momentum=0.5, epsilon=1e-3),
@@ -504,6 +505,9 @@ def test_a_step_that_overflows_is_tried_at_lower_rates(overflow, dtype):
 def test_records_begin_with_lines_of_cache(optimizer, n_columns, dtype):
     update = optimizer._update(optimizer, None, (50, n_columns), dtype)
     update.record[...] = np.arange(update.record.size).reshape(update.record.shape)
+    if update.n_shared:
+        # The clock, as after a flush.
+        update.record[:, update.n_slots * n_columns] = -1
     fewer = update.take(np.arange(n_columns // 2 + 1))
     assert_array_equal(fewer.slot(0), update.slot(0)[:, : n_columns // 2 + 1])
     for one in (update, fewer, pickle.loads(pickle.dumps(update))):
@@ -898,7 +902,7 @@ def test_a_flush_turns_products_into_weights_once(optimizer, n_columns):
 @pytest.mark.parametrize("n_columns", [1, 2, 20])
 def test_a_pickle_within_an_epoch_holds_weights(optimizer, n_columns):
     rng = np.random.default_rng(0)
-    setup = Setup(optimizer, sparse_matrix(rng, (11, 6)), signs(rng, (11, n_columns)), l1=0.001, l2=0.05)
+    setup = Setup(optimizer, sparse_matrix(rng, (11, 6)), signs(rng, (11, n_columns)), l2=0.05)
     update = setup.update()
     epoch_of(setup, update)
     loaded = pickle.loads(pickle.dumps(update))
@@ -948,6 +952,30 @@ def test_weights_wait_for_the_first_gradient(optimizer, n_columns):
         setup.run(update, np.arange(3), np.full(3, 0.1))
         update.flush()
     assert_array_equal(update.weights()[:3], 2.0)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 20])
+@pytest.mark.parametrize("optimizer", [Adam(beta_1=0.8, beta_2=0.0, epsilon=0.1), RMSProp(rho=0.0)], ids=str)
+def test_a_metric_that_is_forgotten(optimizer, n_columns):
+    """Where the hinge's margin is met, gradients are 0, and so is then a second moment without a memory."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array(np.array([[1.0, 2.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]]))
+    t = np.tile([[-1.0], [1.0], [1.0], [1.0]], n_columns) * rng.choice([-1.0, 1.0], n_columns)
+    assert_same_training(Setup(optimizer, X, t, loss="hinge", l2=1e-9), n_epochs=8)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 20])
+@pytest.mark.parametrize("strengths", [{"l1": 1e-3}, {"l2": 1e-3}, {"l1": 1e-3, "l2": 1e-3}], ids=str)
+def test_a_second_moment_that_overflows_is_seen(strengths, n_columns):
+    rng = np.random.default_rng(0)
+    X = sparse_matrix(rng, (20, 3), dtype=np.float32)
+    X *= np.float32(1e25)
+    setup = Setup(AdaGrad(), X, signs(rng, (20, n_columns)), **strengths)
+    update = setup.update()
+    for _ in range(2):
+        epoch_of(setup, update)
+        update.flush()
+    assert not np.isfinite(update.penalty()).any()
 
 
 # ------------------------------------------------------------------------------------------------------ the shuffle
