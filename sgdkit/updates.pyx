@@ -6,9 +6,10 @@ Everything known of a feature stands in one record, so that it shares a cache li
 
     state[feature, slot, column] for every slot and column, then what the columns share: the penalty's clock, ...
 
-Slot 0 is the weight, or what is said of it below. Slot 1 of an adaptive optimizer is the root of its second moment, so that its denominator is
-`d = metric_scale * (slot 1 + epsilon)`; that of the others is the constant `metric_scale`. The last slot is the
-running correction of the average, if there is one. The last record is the intercept's.
+Slot 0 is the weight, or a multiple of it, as said below. Slot 1 of an adaptive optimizer is the root of its second
+moment, so that its denominator is `d = metric_scale * (slot 1 + epsilon)`; that of the others is the constant
+`metric_scale`. The last slot is the running correction of the average, if there is one. The last record is the
+intercept's.
 
 A row is read, which brings its features up to date and scores it, and then stepped on. Of a single column of an
 adaptive optimizer, records of four features at a time are transposed on the way, so that features stand where columns
@@ -25,7 +26,7 @@ Invariants:
   not divide. A clock below zero (no step since the last flush) says that the weight itself stands there, as it does
   wherever nothing but `read` and `step` has to do with it.
 - A coordinate of an adaptive optimizer that no gradient has reached has no metric; its weight is left alone.
-- `direction` settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
+- `direction` by its metric settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
 
 To add an optimizer: a struct for its numbers, its formula in `direction`, a class that names its slots, and its
 hyper-parameters in `sgdkit/optimizers.py`.
