@@ -26,7 +26,8 @@ Invariants:
   not divide. A clock below zero (no step since the last flush) says that the weight itself stands there, as it does
   wherever nothing but `read` and `step` has to do with it.
 - A coordinate of an adaptive optimizer that no gradient has reached has no metric; its weight is left alone.
-- `direction` by its metric settles at `gradient / d` where the gradient is constant; otherwise the penalty would be weighed wrongly.
+- `direction` by its metric settles at `gradient / d` where the gradient is constant; otherwise the penalty would be
+  weighed wrongly.
 
 To add an optimizer: a struct for its numbers, its formula in `direction`, a class that names its slots, and its
 hyper-parameters in `sgdkit/optimizers.py`.
