@@ -9,13 +9,18 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from sgdkit.compiler cimport LINE, SGDKIT_PREFETCH, cloned, fetch_lines, within
 from sgdkit.losses cimport Loss
-from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets
+from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets, regular
 from sgdkit.updates cimport Update
+
+from sgdkit.rows import Irregular
 
 # How many rows ahead of its turn a row's indices and values are fetched, and the weights that they point at.
 cdef enum:
     FETCH_ROW = 8
     FETCH_WEIGHTS = 3
+    # Rows whose indices and values are looked at together, if nobody has done so; they are fetched so much earlier.
+    TOGETHER = 32
+    FETCH_MOST = FETCH_ROW + TOGETHER
     # Bytes of state from which on its weights are worth asking for; less stays near the processor anyway.
     LARGE_STATE = 1 << 19
     # Rows between two looks ahead.
@@ -49,6 +54,7 @@ cdef class Pass:
     cdef const int64_t[::1] long_order
     cdef Py_ssize_t n_visits
     cdef bint long_numbers
+    cdef bint irregular
     cdef const double[::1] weights
     cdef const double[:, ::1] class_weights
     cdef const double[::1] column_weights
@@ -56,8 +62,8 @@ cdef class Pass:
     cdef Py_ssize_t batch_size
     cdef double[::1] sums
     # Where the coming rows begin and end.
-    cdef Py_ssize_t begins[STRETCH + FETCH_ROW]
-    cdef Py_ssize_t ends[STRETCH + FETCH_ROW]
+    cdef Py_ssize_t begins[STRETCH + FETCH_MOST]
+    cdef Py_ssize_t ends[STRETCH + FETCH_MOST]
     # Of a row: its non-zeros; of its columns, the scores, the targets, the loss and its derivative.
     cdef void* values
     cdef int32_t* indices
@@ -114,7 +120,15 @@ cdef class Pass:
         -------
         sums : ndarray of float64 of shape (n_columns,)
             The weighted sum of the losses met, each before the step that its row is part of.
+
+        Raises
+        ------
+        Irregular
+            In the middle of the pass, where nobody had looked at the rows before.
         """
+        if self.batch_size > 1:
+            self.rows.check()
+        self.irregular = False
         cdef bint single = self.rows.dtype == np.float32
         self.n_visits, self.long_numbers = len(order), order.dtype == np.int64
         if self.long_numbers:
@@ -129,6 +143,8 @@ cdef class Pass:
                 visit(self, <float*> self.values)
             else:
                 visit(self, <double*> self.values)
+        if self.irregular:
+            raise Irregular
         return self._sums.copy()
 
     def visit_epochs(self, orders, rates):
@@ -168,14 +184,27 @@ cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:
 
     These are reads all over memory that do not wait for one another, as they would between the rows.
     """
-    cdef Py_ssize_t last = min(first + STRETCH + FETCH_ROW, p.n_visits), row, i
+    cdef Py_ssize_t last = min(first + STRETCH + FETCH_MOST, p.n_visits), row, i
     for i in range(first, last):
         row = row_at(p, i)
         p.begins[i - first] = begin(p.rows, row)
         p.ends[i - first] = begin(p.rows, row + 1)
         fetch_targets(p.targets, row)
-    for i in range(last - first, STRETCH + FETCH_ROW):
+    for i in range(last - first, STRETCH + FETCH_MOST):
         p.begins[i] = p.ends[i] = 0
+
+
+cdef bint look_closely(Pass p, Py_ssize_t i) noexcept nogil:
+    """Whether the row to visit at `i`, and some after it, are regular; neighbours are looked at together."""
+    cdef Py_ssize_t last = min(i + TOGETHER, p.n_visits), first, n
+    while i < last:
+        first, n = row_at(p, i), 1
+        while i + n < last and row_at(p, i + n) == first + n:
+            n += 1
+        if not regular(p.rows, first, first + n):
+            return False
+        i += n
+    return True
 
 
 cdef inline void fetch_targets(Targets targets, Py_ssize_t row) noexcept nogil:
@@ -185,13 +214,13 @@ cdef inline void fetch_targets(Targets targets, Py_ssize_t row) noexcept nogil:
         SGDKIT_PREFETCH(targets.outputs + row * targets.n_outputs)
 
 
-cdef inline void fetch(Pass p, Py_ssize_t i, floating* unused) noexcept nogil:
-    """Ask for the weights of a row that is soon to come, and for the indices and values of a later one.
+cdef inline void fetch(Pass p, Py_ssize_t i, Py_ssize_t ahead, floating* unused) noexcept nogil:
+    """Ask for the weights of a row that is soon to come, and for the indices and values of the one `ahead` rows later.
 
     `i` is the place of the row at hand in the stretch.
     """
     cdef Py_ssize_t size = sizeof(floating), width = 8 if p.rows.wide else 4, record = p.update.record_size * size
-    cdef Py_ssize_t first = p.begins[i + FETCH_ROW], n = p.ends[i + FETCH_ROW] - first, k
+    cdef Py_ssize_t first = p.begins[i + ahead], n = p.ends[i + ahead] - first, k
     cdef const char* state = <const char*> p.update.state
     cdef const int32_t* features
     fetch_lines(<const char*> p.rows.values + first * size, n * size)
@@ -265,12 +294,17 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
     cdef const int32_t* features
     cdef Py_ssize_t i, n, row
     cdef bint by_class = p.class_weights.shape[0] > 0, alone = update.n_columns == 1 and not by_class
+    cdef bint looks = not p.rows.checked
+    cdef Py_ssize_t ahead = FETCH_MOST if looks else FETCH_ROW
     update.gradient = update.intercept_gradient = p.derivative
     update.gradient_stride = 0
     for i in range(p.n_visits):
         if i % STRETCH == 0:
             look_ahead(p, i)
-        fetch(p, i % STRETCH, value_buffer)
+        if looks and i % TOGETHER == 0 and not look_closely(p, i):
+            p.irregular = True
+            return
+        fetch(p, i % STRETCH, ahead, value_buffer)
         row = row_at(p, i)
         n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
         read(update, features, x, n, <floating*> p.scores)

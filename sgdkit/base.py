@@ -34,7 +34,7 @@ from sgdkit.full_gradient import gathered
 from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, Parametrized, as_optimizer, suited_to
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.rates import choose_rates, column_factors
-from sgdkit.rows import Rows, Targets
+from sgdkit.rows import Irregular, Rows, Targets
 from sgdkit.scaling import Scaling, Standard
 from sgdkit.schedules import SCHEDULES
 from sgdkit.scores import score_rows
@@ -205,7 +205,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         """FIT"""
         self._check_parameters()
         X, y = self._validate_rows(X, y, reset=True)
-        rows = Rows(X)
+        # What does not read all of them in one pass first has them looked at now.
+        rows = Rows(X, check=self.early_stopping or self.warm_start)
         sample_weight = self._validate_weights(sample_weight, X)
         self._meet_targets(y)
         data = replace(self._data(X, y, sample_weight), rows=rows)
@@ -255,6 +256,9 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         while True:
             try:
                 return trainer, self._train(trainer, problem, score, history, **options)
+            except Irregular:
+                problem.rows.check()
+                trainer = self._new_trainer(problem, initial, trainer.first_rate, seed)
             except Diverged:
                 if not n_retreats:
                     raise

@@ -203,9 +203,11 @@ class _Scores:
 
     def __init__(self, problem, update):
         self.problem = problem
-        self.X, self.targets, self.weights = problem.rows.X, problem.targets, problem.weights
-        if problem.order is not None:
-            self.X, self.targets = self.X[problem.order], self.targets.take(problem.order)
+        self.targets, self.weights = problem.targets, problem.weights
+        if problem.order is None:
+            self.X = problem.rows.with_valid_indices()
+        else:
+            self.X, self.targets = problem.rows.X[problem.order], self.targets.take(problem.order)
             self.weights = None if self.weights is None else self.weights[problem.order]
         self.n_rows = self.X.shape[0]
         self.fit_intercept = update.fit_intercept
@@ -245,6 +247,9 @@ class _Scores:
         gradient[:-1] = self.X.T @ derivative
         gradient[-1] = np.add.reduce(derivative, axis=0) if self.fit_intercept else 0
         gradient /= self.n_rows
+        if not self.n_steps and not np.isfinite(gradient).all():
+            # Where a value is not finite, no gradient of its feature is.
+            self.problem.rows.check()
         return losses, gradient
 
     def objectives(self, losses, penalties):

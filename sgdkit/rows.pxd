@@ -4,15 +4,19 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 cdef class Rows:
     cdef readonly Py_ssize_t n_rows, n_features, longest
-    cdef readonly object X
     cdef readonly object dtype
-    cdef bint dense, wide
+    # Whether the indices and values have been looked at.
+    cdef public bint checked
+    cdef bint dense, wide, single
     # Of a dense matrix: whether no number in it is zero. Then `indices` serves every row.
     cdef bint full
     cdef const void* values
     cdef const void* indices
     cdef const void* indptr
-    cdef object _owners
+    cdef object _X, _owners
+
+
+cdef bint regular(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
 
 
 cdef class Targets:

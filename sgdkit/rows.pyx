@@ -27,6 +27,10 @@ cdef enum:
     STRETCH = 4096
 
 
+class Irregular(Exception):
+    """A pass has come upon a row that is not canonical, or not valid at all; `Rows.check` tells, or mends it."""
+
+
 cdef class Rows:
     """The rows of `X`, which is not copied if it is C-contiguous, or CSR in canonical format without stored zeros.
 
@@ -34,14 +38,12 @@ cdef class Rows:
     ----------
     X : ndarray or CSR matrix or array of shape (n_rows, n_features)
         Of dtype float32 or float64. A sparse one that holds what is not finite is an error.
-
-    Attributes
-    ----------
-    X : ndarray or csr_array
-        The same data; of a sparse `X`, in canonical format.
+    check : bool, default=True
+        Whether to look at the indices and values of a sparse `X` now, or on the way of the first pass over all rows,
+        which so is spared a pass of its own for it.
     """
 
-    def __init__(self, X):
+    def __init__(self, X, *, check=True):
         self.n_rows, self.n_features = X.shape
         if self.n_features >= 2**31 - 1:
             raise ValueError(
@@ -49,29 +51,67 @@ cdef class Rows:
                 "Hash them into fewer with sklearn.feature_extraction.FeatureHasher."
             )
         self.dtype = X.dtype
+        self.single = X.dtype == np.float32
         self.dense = not sparse.issparse(X)
         if self.dense:
-            self.X = np.ascontiguousarray(X)
+            self.checked = True
+            self._X = np.ascontiguousarray(X)
             self.longest = self.n_features
-            self.full = without_zeros(self.X)
-            self._owners = (self.X, np.arange(self.n_features, dtype=np.int32))
-            self.indices = address(self._owners[1])
+            self.full = without_zeros(self._X)
+            self._owners = (self._X, np.arange(self.n_features, dtype=np.int32))
+            self.indices, self.values = address(self._owners[1]), address(self._owners[0])
         else:
-            self.X = canonical_csr(X)
-            self._owners = (self.X.data, self.X.indices, self.X.indptr)
-            self.wide = self.X.indices.dtype.itemsize == 8
-            self.longest = int(np.diff(self.X.indptr).max()) if self.n_rows else 0
-            self.indices = address(self._owners[1])
-            self.indptr = address(self._owners[2])
-        self.values = address(self._owners[0])
+            self._hold(shared_csr(X))
+            if check or self.wide or not self._within():
+                self.check()
+
+    def _hold(self, X):
+        self._X, self._owners = X, (X.data, X.indices, X.indptr)
+        self.wide = X.indices.dtype.itemsize == 8
+        self.longest = int(np.diff(X.indptr).max()) if self.n_rows else 0
+        self.values, self.indices, self.indptr = address(X.data), address(X.indices), address(X.indptr)
+
+    def _within(self):
+        """Whether rows begin and end where there are values."""
+        begins, n = self._X.indptr, self.n_rows
+        n_stored = min(len(self._X.data), len(self._X.indices))
+        return begins[0] >= 0 and begins[n] <= n_stored and (begins[1:] >= begins[:n]).all()
+
+    @property
+    def X(self):
+        """The same data; of a sparse `X`, in canonical format."""
+        self.check()
+        return self._X
+
+    def check(self):
+        """Look at the indices and values of a sparse `X`, unless somebody has; bring it into canonical format."""
+        if not self.checked:
+            self._hold(canonical_csr(self._X))
+            self.checked = True
+
+    def with_valid_indices(self):
+        """The same data, which may hold what is not finite, as products with them tell, and zeros."""
+        if not self.checked:
+            X = self._X
+            rows_rise(X.indices, X.indptr, len(X.data), self.n_features)
+        return self._X
+
+    def first(self, order):
+        """The first row of an order (None stands for all rows) as an array of shape (n_features,)."""
+        row = 0 if order is None else order[0]
+        if not self.checked and not regular(self, row, row + 1):
+            self.check()
+        one = self._X[[row]]
+        return one[0].copy() if self.dense else one.toarray()[0]
 
     @property
     def mean_nonzeros(self):
         """The mean number of stored values a row."""
-        return (self.X.size if self.dense else self.X.nnz) / max(self.n_rows, 1)
+        return (self._X.size if self.dense else self._X.nnz) / max(self.n_rows, 1)
 
     def squared_norms(self):
         """``||x||^2`` of each row."""
+        self.check()
         norms = np.zeros(self.n_rows)
         cdef double* address = <double*> <size_t> norms.__array_interface__["data"][0]
         if self.dtype == np.float32:
@@ -148,6 +188,26 @@ cdef cloned count_falls(const index_t* indices, Py_ssize_t n, Py_ssize_t* falls)
     return 0
 
 
+cdef inline void look_at_indices(
+    const index_t* indices, const index_t* indptr, Py_ssize_t row, Py_ssize_t last, Py_ssize_t n_features,
+    Py_ssize_t* falls, bint* outside,
+) noexcept nogil:
+    """How often indices do not rise within rows, and whether some are known to be outside; all rows in one loop.
+
+    The bounds of the rows are valid.
+    """
+    cdef Py_ssize_t i, begin = max(<Py_ssize_t> indptr[row], <Py_ssize_t> indptr[0] + 1), end = indptr[last]
+    falls[0] = 0
+    if begin < end:
+        count_falls(indices + begin, end - begin, falls)
+    for i in range(row, last):
+        begin, end = indptr[i], indptr[i + 1]
+        if end > begin:
+            # The first and the last of a row speak for all where indices rise. From row to row, they may fall.
+            outside[0] |= indices[begin] < 0 or indices[end - 1] >= n_features
+            falls[0] -= begin > indptr[0] and indices[begin] <= indices[begin - 1]
+
+
 def rows_rise(
     const index_t[::1] indices, const index_t[::1] indptr, Py_ssize_t n_values, Py_ssize_t n_features,
 ):
@@ -155,50 +215,63 @@ def rows_rise(
 
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
-    cdef Py_ssize_t i, row = 0, begin = 0, end = 0, n_stored = min(n_values, indices.shape[0]), falls = 0, some
+    cdef Py_ssize_t i, row = 0, n_stored = min(n_values, indices.shape[0]), falls = 0, some
     cdef Py_ssize_t n_rows = indptr.shape[0] - 1, last
     cdef bint outside = False
     with nogil:
-        # Some rows at a time, all in one loop, because one for each would take its time for short ones.
+        # Some rows at a time, while where they begin is near.
         while row < n_rows and not outside:
             last = min(row + ROWS, n_rows)
             for i in range(row, last):
                 outside |= indptr[i] < 0 or indptr[i + 1] < indptr[i] or indptr[i + 1] > n_stored
-            if outside:
-                break
-            begin, end = max(<Py_ssize_t> indptr[row], indptr[0] + 1), indptr[last]
-            if begin < end:
-                count_falls(&indices[begin], end - begin, &some)
+            if not outside and n_stored:
+                look_at_indices(&indices[0], &indptr[0], row, last, n_features, &some, &outside)
                 falls += some
-            for i in range(row, last):
-                begin, end = indptr[i], indptr[i + 1]
-                if end > begin:
-                    # The first and the last of a row speak for all where indices rise. From row to row, they may fall.
-                    outside |= indices[begin] < 0 or indices[end - 1] >= n_features
-                    falls -= begin > indptr[0] and indices[begin] <= indices[begin - 1]
             row = last
     if falls and not outside:
         outside = np.min(indices) < 0 or np.max(indices) >= n_features
     if outside:
         raise ValueError("X is not a valid CSR matrix: its indptr or indices point outside of it.")
-    return not falls, end
+    return not falls, indptr[n_rows] if n_rows else 0
 
 
-def canonical_csr(X):
-    """Return `X` as a csr_array with sorted, unique, non-zero entries; the data are shared if they are so already."""
+cdef bint regular(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Whether neighbouring rows of 32-bit indices are in canonical format, without stored zeros, and finite."""
+    cdef const int32_t* indptr = <const int32_t*> rows.indptr
+    cdef Py_ssize_t begin = indptr[first], n = indptr[last] - begin, falls
+    cdef bint outside = False
+    cdef uint32_t zeros = 0, odd = 0
+    cdef uint64_t long_zeros = 0, long_odd = 0
+    look_at_indices(<const int32_t*> rows.indices, indptr, first, last, rows.n_features, &falls, &outside)
+    if rows.single:
+        look_at((<const uint32_t*> rows.values) + begin, n, <uint32_t> 0x7f800000, &zeros, &odd)
+    else:
+        look_at(
+            (<const uint64_t*> rows.values) + begin, n, <uint64_t> 0x7ff0000000000000, &long_zeros, &long_odd,
+        )
+    return not (falls or outside or zeros or odd or long_zeros or long_odd)
+
+
+def shared_csr(X):
+    """`X` as a csr_array that shares its data, but for indices of mixed types and strided ones."""
     dtype = X.indices.dtype if X.indices.dtype == X.indptr.dtype and X.indices.dtype == np.int32 else np.int64
     # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit.
     shared = sparse.csr_array(X.shape, dtype=X.dtype)
     shared.data = np.ascontiguousarray(X.data)
     shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
     shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
-    rise, n_stored = rows_rise(shared.indices, shared.indptr, len(shared.data), X.shape[1])
-    zeros, finite = look_at_values(shared.data[:n_stored])
+    return shared
+
+
+def canonical_csr(X):
+    """Return a csr_array with sorted, unique, non-zero entries: `X` if it is one, else a copy."""
+    rise, n_stored = rows_rise(X.indices, X.indptr, len(X.data), X.shape[1])
+    zeros, finite = look_at_values(X.data[:n_stored])
     if not finite:
-        assert_all_finite(shared.data, input_name="X")
+        assert_all_finite(X.data, input_name="X")
     if rise and not zeros:
-        return shared
-    own = shared.copy()
+        return X
+    own = X.copy()
     own.sum_duplicates()
     own.eliminate_zeros()
     return own
@@ -222,13 +295,20 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     moments : ndarray of shape (n_features, 6)
         They are increased by the number of non-zeros, the sum of their weights, their weighted sum and sum of squares;
         and by the weighted sums of the numbers of non-zeros in their rows, and of those times the squared values.
+
+    Raises
+    ------
+    Irregular
+        With the moments half done, where nobody had looked at the rows before.
     """
+    if order is not None:
+        rows.check()
     values = np.empty(max(rows.longest, 1), rows.dtype)
     indices = np.empty(max(rows.longest, 1), np.int32)
     cdef floating[::1] value_buffer = values
     cdef int32_t[::1] index_buffer = indices
     cdef const int64_t[::1] visited = np.empty(0, np.int64) if order is None else order
-    cdef bint everything = order is None
+    cdef bint everything = order is None, looks = not rows.checked, irregular = False
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t i, k, n, row, n_visits = rows.n_rows if everything else visited.shape[0]
@@ -236,6 +316,9 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     cdef double* moment
     with nogil:
         for i in range(n_visits):
+            if looks and i % ROWS == 0 and not regular(rows, i, min(i + ROWS, n_visits)):
+                irregular = True
+                break
             row = i if everything else visited[i]
             n = get_row(rows, row, &value_buffer[0], &index_buffer[0], &x, &features)
             if weights.shape[0]:
@@ -249,6 +332,9 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
                 moment[3] += weight * value * value
                 moment[4] += weight * n
                 moment[5] += weight * n * (<double> x[k]) * (<double> x[k])
+    if irregular:
+        raise Irregular
+    rows.checked = True
 
 
 cdef class Targets:

@@ -24,7 +24,7 @@ rounding error and for the factor of 10.
 import numpy as np
 from scipy import sparse
 
-from sgdkit.rows import N_MOMENTS, Rows, add_moments
+from sgdkit.rows import N_MOMENTS, Irregular, Rows, add_moments
 
 # Sparse features so much above or below their common scale have one of their own ...
 NEAR = 10.0
@@ -122,18 +122,21 @@ class Standard(Scaling):
         n_rows = rows.n_rows if order is None else len(order)
         order = None if order is None else order.astype(np.int64, copy=False)
         weights = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
-        first = 0 if order is None else order[0]
         if known is None:
             # About a value of its own, a feature that varies little is summed without loss.
-            one = rows.X[[first]]
-            origin = one.toarray()[0] if sparse.issparse(one) else one[0].copy()
-            self.origin, self.n_rows, self.total = origin, 0, 0.0
-            self.moments = np.zeros((rows.n_features, N_MOMENTS))
+            self.origin, self.n_rows, self.total = rows.first(order), 0, 0.0
         else:
             self.origin, self.n_rows, self.total = known.origin, known.n_rows, known.total
-            self.moments = known.moments.copy()
         self.n_rows += n_rows
         self.total += n_rows if not len(weights) else (weights if order is None else weights[order]).sum()
+        try:
+            self._add(rows, order, weights, known)
+        except Irregular:
+            rows.check()
+            self._add(rows, order, weights, known)
+
+    def _add(self, rows, order, weights, known):
+        self.moments = np.zeros((rows.n_features, N_MOMENTS)) if known is None else known.moments.copy()
         add_moments(rows, self.origin.astype(rows.dtype, copy=False), order, weights, self.moments)
 
     def _choose(self):

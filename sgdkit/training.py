@@ -13,10 +13,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from sgdkit._epoch import Pass, shuffle_stretch
+from sgdkit._epoch import Pass
+from sgdkit.order import run_length, shuffled
 from sgdkit.rows import Rows
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
@@ -89,6 +91,12 @@ class Problem:
             totals = np.bincount(self.targets.values[visited], weights, len(self.class_weights))
             return (totals @ self.class_weights) * self.column_weights
         return self.n_rows if weights is None else weights.sum(axis=0)
+
+    @cached_property
+    def run_length(self):
+        """How many neighbours are visited in a run."""
+        values = self.targets.values
+        return run_length(values if self.order is None else values[self.order])
 
     def on(self, rows):
         """The problem of some rows alone, copied."""
@@ -282,6 +290,7 @@ class Trainer:
         orders = self._orders(problem, n_epochs, shuffle)
         rates = self._rates(n_epochs * -(-problem.n_rows // problem.batch_size))
         (one,) = self._passes_of(problem)
+        problem.rows.check()
         return one.visit_epochs(orders, rates)
 
     def epoch(self, problem, *, shuffle=True):
@@ -296,11 +305,14 @@ class Trainer:
             return self.updates[0].epoch(
                 problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
+        if problem.order is not None:
+            problem.rows.check()
         passes = self._passes_of(problem)
         chunks = self._chunks(problem, self._orders(problem, 1, shuffle)[0])
         # A pool for one block would only cost time.
         with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
             sums = sum(self._visit(problem, chunk, passes, pool) for chunk in chunks)
+        problem.rows.checked = True
         for update in self.updates:
             update.flush()
         return sums
@@ -310,22 +322,12 @@ class Trainer:
 
         They have the shape (n_epochs, n_rows).
         """
-        short = problem.rows.n_rows < 2**31
-        dtype = np.int32 if short else np.int64
+        dtype = np.int32 if problem.rows.n_rows < 2**31 else np.int64
         everything = problem.order is None
         order = np.arange(problem.rows.n_rows, dtype=dtype) if everything else problem.order.astype(dtype)
-        orders = order[np.newaxis] if n_epochs == 1 else np.tile(order, (n_epochs, 1))
         if not shuffle or len(order) <= problem.batch_size:
-            return orders
-        if not short:
-            self.generator.permuted(orders, axis=1, out=orders)
-            return orders
-        # Several times as fast as NumPy's; a stretch at a time, to take little room.
-        for end in range(len(order), 0, -CHUNK_ROWS):
-            size = min(end, CHUNK_ROWS)
-            randoms = self.generator.bit_generator.random_raw(n_epochs * size).reshape(n_epochs, size)
-            shuffle_stretch(orders, randoms, end - 1)
-        return orders
+            return order[np.newaxis] if n_epochs == 1 else np.tile(order, (n_epochs, 1))
+        return shuffled(order, n_epochs, problem.run_length, self.generator)
 
     def _passes_of(self, problem):
         """A `Pass` for each block of columns, kept from epoch to epoch."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sgdkit._epoch import Pass, shuffle_stretch
+from sgdkit._epoch import Pass
 from sgdkit.backtracking import Tries
 from sgdkit.full_gradient import FullGradient, _Scores
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
@@ -407,27 +407,6 @@ def test_sparse_is_dense(optimizer, form, dtype, batch_size):
         setup.run(other, order, rates)
         other.flush()
     assert_array_equal(other.record, dense.record)
-
-
-@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
-def test_rows_leaves_its_matrix_alone(form):
-    X = form(sparse_matrix(np.random.default_rng(0), (5, 4)))
-    before = pickle.dumps(X)
-    Rows(X)
-    assert pickle.dumps(X) == before
-
-
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
-def test_rows_shares_what_is_canonical(dtype):
-    X = with_indices(sparse_matrix(np.random.default_rng(0), (5, 4)), dtype)
-    assert np.shares_memory(Rows(X).X.data, X.data)
-    assert np.shares_memory(Rows(X).X.indices, X.indices)
-    assert Rows(X).X.indices.dtype == dtype
-
-
-def test_too_many_features_are_refused():
-    with pytest.raises(ValueError, match="FeatureHasher"):
-        Rows(sparse.csr_array((1, 2**31 - 1)))
 
 
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.7])
@@ -976,25 +955,3 @@ def test_a_second_moment_that_overflows_is_seen(strengths, n_columns):
         epoch_of(setup, update)
         update.flush()
     assert not np.isfinite(update.penalty()).any()
-
-
-# ------------------------------------------------------------------------------------------------------ the shuffle
-
-
-@pytest.mark.parametrize("n", [1, 2, 5, 1000])
-def test_a_shuffle_is_a_permutation(n):
-    orders = np.tile(np.arange(n, dtype=np.int32), (2, 1))
-    shuffle_stretch(orders, np.random.PCG64(0).random_raw(2 * n).reshape(2, n), n - 1)
-    assert_array_equal(np.sort(orders), np.tile(np.arange(n), (2, 1)))
-
-
-def test_every_order_is_as_likely():
-    counts = {}
-    generator = np.random.PCG64(0)
-    for _ in range(6000):
-        order = np.arange(3, dtype=np.int32)
-        shuffle_stretch(order[np.newaxis], generator.random_raw(3)[np.newaxis], 2)
-        counts[tuple(order)] = counts.get(tuple(order), 0) + 1
-    assert len(counts) == 6
-    # Five standard deviations.
-    assert max(abs(count - 1000) for count in counts.values()) < 5 * np.sqrt(1000 * 5 / 6)

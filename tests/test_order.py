@@ -1,0 +1,132 @@
+"""The order of visits: random, by rows or by runs, and what decides between the two."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sgdkit._epoch import shuffle_stretch
+from sgdkit.order import MANY_ROWS, RUN, run_length, shuffled
+
+from sgdkit import SGDClassifierPlus
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 1000])
+def test_a_shuffle_is_a_permutation(n):
+    orders = np.tile(np.arange(n, dtype=np.int32), (2, 1))
+    shuffle_stretch(orders, np.random.PCG64(0).random_raw(2 * n).reshape(2, n), n - 1)
+    assert_array_equal(np.sort(orders), np.tile(np.arange(n), (2, 1)))
+
+
+def test_every_order_is_as_likely():
+    counts = {}
+    generator = np.random.PCG64(0)
+    for _ in range(6000):
+        order = np.arange(3, dtype=np.int32)
+        shuffle_stretch(order[np.newaxis], generator.random_raw(3)[np.newaxis], 2)
+        counts[tuple(order)] = counts.get(tuple(order), 0) + 1
+    assert len(counts) == 6
+    # Five standard deviations.
+    assert max(abs(count - 1000) for count in counts.values()) < 5 * np.sqrt(1000 * 5 / 6)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("run", [1, RUN])
+@pytest.mark.parametrize("n", [2, RUN - 1, RUN, 5 * RUN, 50_001])
+def test_each_epoch_visits_each_row_once_in_an_order_of_its_own(n, run, dtype):
+    rows = np.sort(np.random.default_rng(0).permutation(2 * n)[:n]).astype(dtype)
+    before = rows.copy()
+    orders = shuffled(rows, 3, run, np.random.default_rng(0))
+    assert orders.dtype == dtype
+    assert_array_equal(rows, before)
+    assert_array_equal(np.sort(orders, axis=1), np.tile(rows, (3, 1)))
+    if n > 5 * RUN:
+        assert (orders[0] != orders[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("n", [10 * RUN, 10 * RUN + 7])
+def test_runs_are_neighbours_as_they_stand(n):
+    rows = 3 * np.arange(n, dtype=np.int32)
+    (order,) = shuffled(rows, 1, RUN, np.random.default_rng(0))
+    # Rows that are not followed by their neighbour end a run.
+    assert np.count_nonzero(np.diff(order) != 3) <= 10
+    assert (order[:RUN] != rows[:RUN]).any()
+
+
+def test_the_short_run_comes_anywhere():
+    rows, places = np.arange(2 * RUN + 1, dtype=np.int32), set()
+    for seed in range(50):
+        (order,) = shuffled(rows, 1, RUN, np.random.default_rng(seed))
+        places.add(int(np.flatnonzero(order == 2 * RUN)[0]))
+    assert places == {0, RUN, 2 * RUN}
+
+
+def targets_of(kind, n):
+    rng = np.random.default_rng(0)
+    return {
+        "two classes": lambda: rng.integers(0, 2, n).astype(np.int32),
+        "many classes": lambda: rng.zipf(1.5, n).clip(max=1000).astype(np.int32) - 1,
+        "a rare class": lambda: (rng.random(n) < 0.01).astype(np.int32),
+        "numbers": lambda: 1e6 + rng.standard_normal((n, 1)),
+        "outputs": lambda: rng.standard_normal((n, 3)) * [1e-6, 1, 1e6],
+    }[kind]()
+
+
+KINDS = ["two classes", "many classes", "a rare class", "numbers", "outputs"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_rows_in_random_order_are_visited_in_runs(kind):
+    assert run_length(targets_of(kind, MANY_ROWS)) == RUN
+    assert run_length(targets_of(kind, MANY_ROWS - 1)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_sorted_are_shuffled_one_by_one(kind):
+    targets = targets_of(kind, MANY_ROWS + 5)
+    assert run_length(np.sort(targets, axis=0)) == 1
+    # In pairs that belong together.
+    assert run_length(np.repeat(targets, 2, axis=0)) == 1
+
+
+def test_one_sorted_output_among_others_is_enough():
+    targets = targets_of("outputs", MANY_ROWS)
+    targets[:, 1].sort()
+    assert run_length(targets) == 1
+
+
+def test_a_drift_is_seen():
+    """Rows in the order of time, of whose targets a fifth more are positive at the end."""
+    rng, n = np.random.default_rng(0), 2 * MANY_ROWS
+    targets = (rng.random(n) < 0.4 + 0.2 * np.arange(n) / n).astype(np.int32)
+    assert run_length(targets) == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e300])
+def test_constant_targets_have_an_order(value):
+    assert run_length(np.full((MANY_ROWS, 1), value)) in (1, RUN)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_runs_learn_as_much_as_rows_one_by_one(optimizer, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((MANY_ROWS, 5))
+    y = X @ rng.standard_normal(5) + rng.standard_normal(MANY_ROWS) > 0
+    options = {"optimizer": optimizer, "max_iter": 2, "tol": None, "alpha": 1e-4}
+
+    def objective(seed):
+        return SGDClassifierPlus(**options, random_state=seed).fit(X, y).loss_curve_[-1]
+
+    in_runs = [objective(seed) for seed in range(4)]
+    monkeypatch.setattr("sgdkit.order.RUN", 1)
+    one_by_one = [objective(seed) for seed in range(4)]
+    assert np.mean(in_runs) == pytest.approx(np.mean(one_by_one), rel=0.01)
+    assert in_runs != one_by_one
+
+
+def test_sorting_by_class_does_not_change_what_is_learnt():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((MANY_ROWS, 5))
+    y = X @ rng.standard_normal(5) + rng.standard_normal(MANY_ROWS) > 0
+    order = np.argsort(y, kind="stable")
+    model = SGDClassifierPlus(optimizer="sgd", max_iter=1, tol=None, random_state=0, eta0=0.01)
+    shuffled_score = model.fit(X, y).score(X, y)
+    assert model.fit(X[order], y[order]).score(X, y) == pytest.approx(shuffled_score, abs=0.01)

@@ -1,0 +1,258 @@
+"""The view of rows: what is shared, what is copied, and that a first pass looks as closely as a look of its own."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sgdkit._epoch import Pass
+from sgdkit.losses import LogLoss
+from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.order import RUN
+from sgdkit.penalties import Penalty
+from sgdkit.rows import Irregular, Rows, Targets
+
+from sgdkit import SGDClassifierPlus
+
+N_ROWS, N_FEATURES = 300, 20
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def canonical(dtype=np.float64, indices=np.int32):
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((N_ROWS, N_FEATURES), density=0.3, rng=rng, dtype=np.float64, format="csr")
+    X.data += 0.5
+    X = X.astype(dtype)
+    X.indices, X.indptr = X.indices.astype(indices), X.indptr.astype(indices)
+    X.sort_indices()
+    return X
+
+
+def targets():
+    return np.random.default_rng(1).integers(0, 2, N_ROWS).astype(np.int32)
+
+
+def rebuilt(X, row, indices, data):
+    """`X` with another row, which is not looked at."""
+    begin, end = X.indptr[row], X.indptr[row + 1]
+    indptr = X.indptr.copy()
+    indptr[row + 1 :] += len(indices) - (end - begin)
+    other = sparse.csr_array(X.shape, dtype=X.dtype)
+    other.data = np.concatenate([X.data[:begin], np.asarray(data, X.dtype), X.data[end:]])
+    other.indices = np.concatenate([X.indices[:begin], np.asarray(indices, X.indices.dtype), X.indices[end:]])
+    other.indptr = indptr
+    return other
+
+
+def row_of(X, row):
+    part = slice(X.indptr[row], X.indptr[row + 1])
+    return X.indices[part], X.data[part]
+
+
+def reverse(X, row):
+    indices, data = row_of(X, row)
+    return rebuilt(X, row, indices[::-1], data[::-1])
+
+
+def halve(X, row):
+    indices, data = row_of(X, row)
+    return rebuilt(X, row, np.repeat(indices, 2), np.repeat(data / 2, 2))
+
+
+def store_zero(X, row):
+    indices, data = row_of(X, row)
+    absent = np.setdiff1d(np.arange(N_FEATURES), indices)[0]
+    place = np.searchsorted(indices, absent)
+    return rebuilt(X, row, np.insert(indices, place, absent), np.insert(data, place, -0.0))
+
+
+def with_value(value):
+    def change(X, row):
+        other = X.copy()
+        other.data[other.indptr[row + 1] - 1] = value
+        return other
+
+    return change
+
+
+def with_index(place, index):
+    def change(X, row):
+        indices, data = row_of(X, row)
+        indices = indices.copy()
+        indices[place] = index
+        return rebuilt(X, row, indices, data)
+
+    return change
+
+
+def with_bound(value):
+    def change(X, row):
+        other = X.copy()
+        other.indptr[row + 1] = value
+        return other
+
+    return change
+
+
+SAME = {"reversed": reverse, "in halves": halve, "a stored zero": store_zero}
+WRONG = {
+    "nan": (with_value(np.nan), "Input X contains NaN"),
+    "infinity": (with_value(-np.inf), "Input X contains infinity"),
+    "an index too large": (with_index(-1, N_FEATURES), "not a valid CSR matrix"),
+    "an index far too large": (with_index(0, 2**31 - 2), "not a valid CSR matrix"),
+    "an index below zero": (with_index(0, -1), "not a valid CSR matrix"),
+    "a bound below zero": (with_bound(-5), "not a valid CSR matrix"),
+    "a bound too large": (with_bound(10**6), "not a valid CSR matrix"),
+}
+# The first of all, some in the middle, and the last.
+PLACES = pytest.mark.parametrize("row", [0, 2 * RUN - 1, 2 * RUN, N_ROWS - 1])
+CHANGES = pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+MISTAKES = pytest.mark.parametrize("change, message", WRONG.values(), ids=WRONG)
+
+
+def model(**options):
+    return SGDClassifierPlus(**{"eta0": 0.1, "alpha": 1e-3, "max_iter": 2, "tol": None, "random_state": 0, **options})
+
+
+FITS = {
+    f"{optimizer}, {batch}, standardize={standardize}": {
+        "optimizer": optimizer, "batch_size": batch, "standardize": standardize,
+    }
+    for optimizer in OPTIMIZERS
+    for batch, standardize in [(1, False), (1, True), (7, False)]
+}  # fmt: skip
+ALL_FITS = pytest.mark.parametrize("options", FITS.values(), ids=FITS)
+
+
+@PLACES
+@CHANGES
+@ALL_FITS
+def test_a_first_pass_mends_what_is_not_canonical(options, change, row):
+    X, y = canonical(), targets()
+    other = change(X, row)
+    before = pickle.dumps(other)
+    expected, own = model(**options).fit(X, y), model(**options).fit(other, y)
+    if options["optimizer"] == "gd" and not options["standardize"]:
+        # Products add up what is there, in the order in which it is.
+        np.testing.assert_allclose(own.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+    else:
+        assert_array_equal(own.coef_, expected.coef_)
+        assert own.loss_curve_ == expected.loss_curve_
+    assert pickle.dumps(other) == before
+
+
+@PLACES
+@MISTAKES
+@ALL_FITS
+def test_a_first_pass_sees_what_is_wrong(options, change, message, row):
+    X, y = canonical(), targets()
+    fitted = model(**options).fit(X, y)
+    before = fitted.coef_.copy()
+    for own in (model(**options), fitted):
+        with pytest.raises(ValueError, match=message):
+            own.fit(change(X, row), y)
+    assert_array_equal(fitted.coef_, before)
+
+
+@MISTAKES
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"early_stopping": True},
+        {"warm_start": True},
+        {"eta0": "auto", "standardize": False, "average": True},
+        {"alpha": "auto"},
+        {"optimizer": "auto", "eta0": "auto"},
+        {"class_weight": {0: 0.0, 1: 1.0}},
+        {"n_jobs": 2, "multi_class": "ovr"},
+    ],
+    ids=str,
+)
+@DTYPES
+def test_so_does_every_other_fit(dtype, options, change, message):
+    wrong = change(canonical(dtype), 100)
+    with pytest.raises(ValueError, match=message):
+        model(**{"optimizer": "adagrad", "batch_size": 1, **options}).fit(wrong, np.arange(N_ROWS) % 3 % 2)
+    with pytest.raises(ValueError, match=message):
+        model(batch_size=1).partial_fit(wrong, targets(), classes=[0, 1])
+
+
+def one_pass(X, order, check):
+    rows, optimizer = Rows(X, check=check), OPTIMIZERS["sgd"]()
+    update = optimizer._update(optimizer, None, (N_FEATURES, 1), rows.dtype)
+    update.set_columns(Penalty(0.0, 1e-3), np.ones(1))
+    Pass(rows, Targets(targets(), [1]), LogLoss(), update).visit(order, np.full(len(order), 0.1))
+    return update.record.copy(), rows
+
+
+def in_runs():
+    runs = np.random.default_rng(0).permutation(np.arange(N_ROWS, dtype=np.int32)[: 9 * RUN].reshape(9, RUN))
+    return np.concatenate([runs.ravel(), np.arange(9 * RUN, N_ROWS, dtype=np.int32)])
+
+
+ORDERS = {
+    "as they stand": lambda: np.arange(N_ROWS, dtype=np.int32),
+    "one by one": lambda: np.random.default_rng(0).permutation(N_ROWS).astype(np.int32),
+    "in runs": in_runs,
+    "in runs that are cut": lambda: np.roll(in_runs(), 5),
+    "backwards": lambda: np.arange(N_ROWS, dtype=np.int32)[::-1].copy(),
+}
+ALL_ORDERS = pytest.mark.parametrize("make", ORDERS.values(), ids=ORDERS)
+
+
+@ALL_ORDERS
+@DTYPES
+def test_looking_changes_nothing(dtype, make):
+    (expected, rows), (own, unseen) = (one_pass(canonical(dtype), make(), check) for check in (True, False))
+    assert rows.checked and not unseen.checked
+    assert_array_equal(own, expected)
+
+
+@PLACES
+@pytest.mark.parametrize("change", [*SAME.values(), *(change for change, _ in WRONG.values())][:-2])
+@ALL_ORDERS
+@DTYPES
+def test_a_pass_in_any_order_sees_it(dtype, make, change, row):
+    with pytest.raises(Irregular):
+        one_pass(change(canonical(dtype), row), make(), check=False)
+
+
+@CHANGES
+def test_who_asks_for_the_matrix_gets_it_in_canonical_format(change):
+    X = canonical()
+    rows = Rows(change(X, 3), check=False)
+    assert rows.X.has_canonical_format
+    assert_array_equal(rows.X.toarray(), X.toarray())
+    assert_array_equal(rows.X.data, X.data)
+    assert rows.checked
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("indices", [np.int32, np.int64])
+def test_what_is_canonical_is_shared(indices, check):
+    X = canonical(indices=indices)
+    rows = Rows(X, check=check)
+    assert np.shares_memory(rows.X.data, X.data)
+    assert np.shares_memory(rows.X.indices, X.indices)
+    assert rows.X.indices.dtype == indices
+
+
+@pytest.mark.parametrize("change", [*SAME.values(), lambda X, row: np.asfortranarray(X.toarray())])
+def test_rows_leaves_its_matrix_alone(change):
+    X = change(canonical(), 2)
+    before = pickle.dumps(X)
+    assert Rows(X).X.shape == X.shape
+    assert pickle.dumps(X) == before
+
+
+def test_no_rows_and_no_values():
+    for shape in ((0, 3), (3, 4)):
+        rows = Rows(sparse.csr_array(shape), check=False)
+        rows.check()
+        assert rows.X.nnz == 0
+
+
+def test_too_many_features_are_refused():
+    with pytest.raises(ValueError, match="FeatureHasher"):
+        Rows(sparse.csr_array((1, 2**31 - 1)))
