@@ -40,48 +40,61 @@ def run_length(targets):
     if len(targets) < MANY_ROWS:
         return 1
     # Of classes, the numbers will do: neighbours of one class, or of few, have sums of them far from the mean.
-    n_runs = len(targets) // RUN
+    dtype = np.float32 if targets.ndim == 1 else np.float64
+    targets = targets.reshape(len(targets), -1)
+    alone = together = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        numbers = targets[:, np.newaxis].astype(np.float32) if targets.ndim == 1 else targets - targets.mean(axis=0)
-        numbers = numbers[: n_runs * RUN]
-        mean = numbers.mean(axis=0)
-        sums = numbers.reshape(n_runs, RUN, -1).sum(axis=1) - RUN * mean
-        alone = np.einsum("ij,ij->j", numbers, numbers) - len(numbers) * mean**2
-        return RUN if (np.square(sums).sum(axis=0) <= (1 + MOST_ALIKE) * alone).all() else 1
+        mean = targets.mean(axis=0).astype(dtype)
+        # A stretch at a time, to take little room; the last run, which may be short, is left out.
+        for begin in range(0, len(targets) // RUN * RUN, STRETCH):
+            part = targets[begin : begin + STRETCH].astype(dtype) - mean
+            runs = part[: len(part) // RUN * RUN].reshape(-1, RUN, len(mean))
+            alone += np.einsum("ijk,ijk->k", runs, runs)
+            together += np.square(np.einsum("ijk->ik", runs)).sum(axis=0)
+        return RUN if (together <= (1 + MOST_ALIKE) * alone).all() else 1
 
 
-def shuffled(order, n_epochs, run, generator):
+def shuffled(n_rows, n_epochs, run, generator, dtype=np.int32):
     """The order of some epochs.
 
     Parameters
     ----------
-    order : ndarray of int32 or int64 of shape (n_rows,)
-        The rows to visit, as they stand.
+    n_rows : int
     n_epochs : int
     run : int
         How many neighbours stay together.
     generator : Generator
+    dtype : {numpy.int32, numpy.int64}
 
     Returns
     -------
     orders : ndarray of shape (n_epochs, n_rows)
+        In each row a permutation of the numbers below `n_rows`.
     """
+    orders = np.empty((n_epochs, n_rows), dtype)
     if run > 1:
-        return np.stack([_in_runs(order, run, generator) for _ in range(n_epochs)])
-    orders = np.tile(order, (n_epochs, 1))
-    if order.dtype == np.int64:
+        for order in orders:
+            _shuffle_runs(order, run, generator)
+        return orders
+    orders[:] = np.arange(n_rows, dtype=dtype)
+    if dtype == np.int64:
         generator.permuted(orders, axis=1, out=orders)
         return orders
     # Several times as fast as NumPy's; a stretch at a time, to take little room.
-    for end in range(len(order), 0, -STRETCH):
+    for end in range(n_rows, 0, -STRETCH):
         size = min(end, STRETCH)
         randoms = generator.bit_generator.random_raw(n_epochs * size).reshape(n_epochs, size)
         shuffle_stretch(orders, randoms, end - 1)
     return orders
 
 
-def _in_runs(order, run, generator):
-    n_whole = len(order) // run * run
-    runs = generator.permutation(order[:n_whole].reshape(-1, run))
-    # The last run is short, or empty.
-    return np.insert(runs.ravel(), generator.integers(len(runs) + 1) * run, order[n_whole:])
+def _shuffle_runs(order, run, generator):
+    """Fill an order with runs of neighbours."""
+    n_runs, n_rest = divmod(len(order), run)
+    begins = (generator.permutation(n_runs) * run).astype(order.dtype)[:, np.newaxis]
+    # The last run is short, or empty, and comes anywhere.
+    before = int(generator.integers(n_runs + 1))
+    first, rest, last = np.split(order, [before * run, before * run + n_rest])
+    np.add(begins[:before], np.arange(run, dtype=order.dtype), out=first.reshape(-1, run))
+    rest[:] = np.arange(n_runs * run, len(order))
+    np.add(begins[before:], np.arange(run, dtype=order.dtype), out=last.reshape(-1, run))

@@ -323,11 +323,11 @@ class Trainer:
         They have the shape (n_epochs, n_rows).
         """
         dtype = np.int32 if problem.rows.n_rows < 2**31 else np.int64
-        everything = problem.order is None
-        order = np.arange(problem.rows.n_rows, dtype=dtype) if everything else problem.order.astype(dtype)
-        if not shuffle or len(order) <= problem.batch_size:
-            return order[np.newaxis] if n_epochs == 1 else np.tile(order, (n_epochs, 1))
-        return shuffled(order, n_epochs, problem.run_length, self.generator)
+        if shuffle and problem.n_rows > problem.batch_size:
+            orders = shuffled(problem.n_rows, n_epochs, problem.run_length, self.generator, dtype)
+        else:
+            orders = np.tile(np.arange(problem.n_rows, dtype=dtype), (n_epochs, 1))
+        return orders if problem.order is None else problem.order.astype(dtype, copy=False)[orders]
 
     def _passes_of(self, problem):
         """A `Pass` for each block of columns, kept from epoch to epoch."""

@@ -35,7 +35,9 @@ print(perf_counter() - begin)
 def in_process(code, *arguments):
     """The last line that some code prints in a fresh interpreter, read as JSON."""
     command = [sys.executable, "-c", code, *map(json.dumps, arguments)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout
+    # With byte code, which pip makes of what it installs.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     return json.loads(output.splitlines()[-1])
 
 
