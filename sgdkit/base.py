@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from numbers import Integral, Real
-from threading import Lock
+from threading import Lock, local
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -50,6 +50,7 @@ _ALLOW_ZERO_WEIGHTS = {
     name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
 }
 _FILTERS = Lock()
+_GENERATORS = local()
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
 ONE_BATCH_ROWS = 256
 # With eta0="auto", how often a fit that overflows begins again, at a tenth of the rate.
@@ -376,7 +377,13 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
 
     def _draw_seeds(self):
         """Seeds of the validation split, of the pilot runs and of the shuffling."""
-        return check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
+        if isinstance(self.random_state, Integral):
+            # What check_random_state makes, without the tenth of a fit of iris that it takes to make it.
+            generator = _of_this_thread()
+            generator.seed(self.random_state)
+        else:
+            generator = check_random_state(self.random_state)
+        return generator.randint(np.iinfo(np.int32).max, size=3)
 
     def _scale(self, data, goes_on):
         """Learn the features' scale from the rows that count, and return the scaling that was known before."""
@@ -724,6 +731,13 @@ def warn_of_max_iter(max_iter, stacklevel):
         ConvergenceWarning,
         stacklevel=stacklevel,
     )
+
+
+def _of_this_thread():
+    """A generator that is made once for each thread; whoever takes it has to seed it."""
+    if not hasattr(_GENERATORS, "own"):
+        _GENERATORS.own = np.random.RandomState(0)
+    return _GENERATORS.own
 
 
 def _takes_sample_weight(scorer):

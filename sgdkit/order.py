@@ -16,10 +16,10 @@ import numpy as np
 from sgdkit._epoch import shuffle_stretch
 
 # Neighbours in a run, and rows from which on there are runs.
-RUN = 32
+RUN = 64
 MANY_ROWS = 1 << 15
 # The share by which the noise of a run's sum may be larger than that of as many rows drawn at random.
-MOST_ALIKE = 0.15
+MOST_ALIKE = 0.2
 # Numbers drawn at a time.
 STRETCH = 1 << 14
 

@@ -132,13 +132,13 @@ cdef inline void gains(
             gain[stride + k] = (one - beta_2) / shared[2 * stride + k]
 
 
-cdef inline floating direction(
+cdef inline within direction(
     const Rule* rule, floating* slot, floating* others, Py_ssize_t stride, floating g, floating gain_1,
-    floating gain_2, bint plain, floating* metric,
+    floating gain_2, bint plain, floating* metric, floating* move,
 ) noexcept nogil:
-    """Take the gradient `g` into the moments of one coordinate, and return what its weight moves by at rate 1.
+    """Take the gradient `g` into the moments of one coordinate, and write what its weight moves by at rate 1.
 
-    `slot` points to its slot 1, `others` to slot 2, from which on slots are `stride` numbers apart. What is returned is
+    `slot` points to its slot 1, `others` to slot 2, from which on slots are `stride` numbers apart. The `move` is
     still to be divided by the `metric`, which is written unless it is always 1. `plain` says that the rule's options
     are off, so that the compiler drops the branches.
     """
@@ -146,14 +146,15 @@ cdef inline floating direction(
     if Rule is SGDRule:
         momentum = <floating> rule.momentum
         if plain or momentum == 0:
-            return g
+            move[0] = g
+            return 0
         slot[0] = momentum * slot[0] + g
-        return g + momentum * slot[0] if rule.nesterov else slot[0]
+        move[0] = g + momentum * slot[0] if rule.nesterov else slot[0]
     elif Rule is AdaGradRule:
         root = _sqrt(slot[0] * slot[0] + g * g)
         slot[0] = root
         metric[0] = root + <floating> rule.epsilon
-        return g
+        move[0] = g
     elif Rule is AdamRule:
         epsilon = <floating> rule.epsilon
         root = slot[0]
@@ -168,7 +169,7 @@ cdef inline floating direction(
         slot[0] = root
         others[0] = mean
         metric[0] = root + epsilon
-        return mean
+        move[0] = mean
     elif Rule is RMSPropRule:
         rho = <floating> rule.rho
         momentum = <floating> rule.momentum
@@ -187,12 +188,14 @@ cdef inline floating direction(
         slot[0] = root
         metric[0] = root + epsilon
         if plain or momentum == 0:
-            return g
+            move[0] = g
+            return 0
         if rule.centered:
             others += 2 * stride
         others[0] = momentum * others[0] + g / metric[0]
         metric[0] = one
-        return others[0]
+        move[0] = others[0]
+    return 0
 
 
 cdef inline floating stepped_product(
@@ -220,11 +223,11 @@ cdef inline within step_record(
     bint products,
 ) noexcept nogil:
     """Step on a feature in `n` columns; `average` is NULL, or points to the last slot."""
-    cdef floating move, metric = 1
+    cdef floating move = 0, metric = 1
     cdef Py_ssize_t c
     if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
         for c in range(n):
-            move = direction(rule, slot + c, others + c, n, x * gradient[c], gain[0], gain[1], plain, &metric)
+            direction(rule, slot + c, others + c, n, x * gradient[c], gain[0], gain[1], plain, &metric, &move)
             if products:
                 w[c] = stepped_product(w[c], steps[c] * move, metric, slot[c], largest)
                 continue
@@ -446,13 +449,13 @@ cdef inline within step_lanes(
     cdef Rule own_rule = rule[0]
     cdef floating gain[2 * FEW]
     cdef floating g[FEW]
-    cdef floating move, metric = 1, largest = largest_inverse(rule, step)
+    cdef floating move = 0, metric = 1, largest = largest_inverse(rule, step)
     for k in range(FEW):
         g[k] = x[k] * gradient[k * stride]
     gains(&own_rule, lanes + u.n_slots * FEW, FEW, FEW, gain)
     for k in range(FEW):
-        move = direction(
-            &own_rule, lanes + FEW + k, lanes + 2 * FEW + k, FEW, g[k], gain[k], gain[FEW + k], True, &metric,
+        direction(
+            &own_rule, lanes + FEW + k, lanes + 2 * FEW + k, FEW, g[k], gain[k], gain[FEW + k], True, &metric, &move,
         )
         if products:
             lanes[k] = stepped_product(lanes[k], step * move, metric, lanes[FEW + k], largest)

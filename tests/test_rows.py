@@ -187,8 +187,9 @@ def one_pass(X, order, check):
 
 
 def in_runs():
-    runs = np.random.default_rng(0).permutation(np.arange(N_ROWS, dtype=np.int32)[: 9 * RUN].reshape(9, RUN))
-    return np.concatenate([runs.ravel(), np.arange(9 * RUN, N_ROWS, dtype=np.int32)])
+    whole = N_ROWS // RUN * RUN
+    runs = np.random.default_rng(0).permutation(np.arange(whole, dtype=np.int32).reshape(-1, RUN))
+    return np.concatenate([runs.ravel(), np.arange(whole, N_ROWS, dtype=np.int32)])
 
 
 ORDERS = {
