@@ -258,7 +258,6 @@ cdef inline within derive(
     cdef floating* value = <floating*> p.value
     cdef const double* of_class
     cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0, part = weight * share, own
-    get_targets(p.targets, row, <floating*> p.column_targets)
     if floating is float:
         p.loss.evaluate_f32(<float*> p.scores, <float*> p.column_targets, m, derivative, value)
     else:
@@ -307,6 +306,8 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
         fetch(p, i % STRETCH, ahead, value_buffer)
         row = row_at(p, i)
         n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
+        # Long before they are read: one by one here, as vectors there.
+        get_targets(p.targets, row, <floating*> p.column_targets)
         read(update, features, x, n, <floating*> p.scores)
         if alone:
             # With a constant, the compiler drops the loops over columns.
@@ -362,6 +363,7 @@ cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept 
             row = row_at(p, i)
             n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
+            get_targets(p.targets, row, <floating*> p.column_targets)
             read(update, features, x, n, <floating*> p.scores)
             derive(p, row, 1.0 / (last - first), update.n_columns, p.class_weights.shape[0] > 0, x)
             accumulate(p, features, x, n)

@@ -209,12 +209,12 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         # What does not read all of them in one pass first has them looked at now.
         rows = Rows(X, check=self.early_stopping or self.warm_start)
         sample_weight = self._validate_weights(sample_weight, X)
-        self._meet_targets(y)
-        data = replace(self._data(X, y, sample_weight), rows=rows)
-        if not data.n_visited:
-            raise ValueError(ALL_ZERO)
-        validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
         with self._unchanged_by_errors():
+            self._meet_targets(y)
+            data = replace(self._data(X, y, sample_weight), rows=rows)
+            if not data.n_visited:
+                raise ValueError(ALL_ZERO)
+            validation = self._validate_validation(X, X_val, y_val, sample_weight_val)
             return self._fit(data, validation, coef_init, intercept_init)
 
     def _fit(self, data, validation, coef_init, intercept_init):
@@ -268,7 +268,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
 
     def _train(self, trainer, problem, score, history=None, **options):
         """Train a model, and return its `History`."""
-        self._trainer = None  # unless training comes to its end
+        if trainer is getattr(self, "_trainer", None):
+            self._trainer = None  # until training comes to its end
         course = self._new_course(score, history, **options)
         try:
             train(trainer, problem, [course], **self._training_options())
@@ -277,9 +278,9 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
                 if score is None:
                     # Of epochs that were one call, weights are known after the last.
                     del course.history.loss_curve[course.history.best_iter :]
-                # The optimizer stands in the middle of an epoch, so a later fit begins with the weights alone.
                 self._publish(trainer, course.history)
-                self._trainer = None
+            # The optimizer stands in the middle of an epoch, so a later fit begins with the weights alone.
+            self._trainer = None
             raise
         if course.error is not None:
             raise course.error

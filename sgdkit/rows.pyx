@@ -27,6 +27,9 @@ cdef enum:
     STRETCH = 4096
 
 
+NOT_VALID = "X is not a valid CSR matrix: its indptr or indices point outside of it."
+
+
 class Irregular(Exception):
     """A pass has come upon a row that is not canonical, or not valid at all; `Rows.check` tells, or mends it."""
 
@@ -231,7 +234,7 @@ def rows_rise(
     if falls and not outside:
         outside = np.min(indices) < 0 or np.max(indices) >= n_features
     if outside:
-        raise ValueError("X is not a valid CSR matrix: its indptr or indices point outside of it.")
+        raise ValueError(NOT_VALID)
     return not falls, indptr[n_rows] if n_rows else 0
 
 
@@ -254,6 +257,8 @@ cdef bint regular(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
 
 def shared_csr(X):
     """`X` as a csr_array that shares its data, but for indices of mixed types and strided ones."""
+    if len(X.indptr) != X.shape[0] + 1:
+        raise ValueError(NOT_VALID)
     dtype = X.indices.dtype if X.indices.dtype == X.indptr.dtype and X.indices.dtype == np.int32 else np.int64
     # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit.
     shared = sparse.csr_array(X.shape, dtype=X.dtype)
@@ -266,7 +271,7 @@ def shared_csr(X):
 def canonical_csr(X):
     """Return a csr_array with sorted, unique, non-zero entries: `X` if it is one, else a copy."""
     rise, n_stored = rows_rise(X.indices, X.indptr, len(X.data), X.shape[1])
-    zeros, finite = look_at_values(X.data[:n_stored])
+    zeros, finite = look_at_values(X.data[X.indptr[0]:n_stored])
     if not finite:
         assert_all_finite(X.data, input_name="X")
     if rise and not zeros:

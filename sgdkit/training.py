@@ -305,7 +305,8 @@ class Trainer:
             return self.updates[0].epoch(
                 problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
-        if problem.order is not None:
+        if problem.order is not None or problem.batch_size > 1:
+            # Before threads share them. Otherwise this pass looks at the rows on its way.
             problem.rows.check()
         passes = self._passes_of(problem)
         chunks = self._chunks(problem, self._orders(problem, 1, shuffle)[0])

@@ -563,16 +563,42 @@ cdef inline void move_features(
         weights[features[k]] -= x[k] * move
 
 
+cdef inline within moves_of(
+    own_numbers moves, own_numbers gradient, own_numbers scale, own_doubles growth, own_doubles rates, Py_ssize_t n,
+    bint own_rates, bint together, floating unused,
+) noexcept nogil:
+    """Write what weights move by in `n` columns, where they are stored times `growth`."""
+    cdef floating step
+    cdef Py_ssize_t c
+    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+        for c in range(n):
+            step = <floating> rates[c if own_rates else 0] * scale[c]
+            moves[c] = step * <floating> growth[0 if together else c] * gradient[c]
+    return 0
+
+
 cdef inline within move(
     Update u, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
 ) noexcept nogil:
     """Step along a gradient that is `x[k]` times the same for all features."""
     cdef floating* state = <floating*> u.state
-    cdef const floating* gradient = <const floating*> u.gradient
+    cdef floating* gradient = <floating*> u.gradient
     cdef floating* moves = <floating*> u.steps
-    cdef Py_ssize_t k, c
-    for c in range(n_columns):
-        moves[c] *= gradient[c]
+    cdef floating* scale = <floating*> u.scale
+    cdef double* rates = <double*> u.rates
+    cdef floating unused = 0
+    cdef double one = 1
+    cdef Py_ssize_t k
+    if u.fit_intercept:
+        moves_of(moves, gradient, scale, &one, rates, n_columns, u.rate_stride, True, unused)
+        subtract(state + u.n_features * u.record_size, moves, 1, n_columns)
+    # With constants, the compiler drops branches.
+    if u.together:
+        moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, True, unused)
+    elif u.rate_stride:
+        moves_of(moves, gradient, scale, u.growth, rates, n_columns, True, False, unused)
+    else:
+        moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, False, unused)
     if n_columns == 1 and u.record_size == 1:
         move_features(state, features, x, n, moves[0])
         return 0
@@ -591,6 +617,10 @@ cdef inline within step_of(
     cdef const floating* scale = <const floating*> u.scale
     cdef const floating* gradient = <const floating*> u.gradient
     cdef Py_ssize_t c
+    if Rule is SGDRule and u.plain and u.gradient_stride == 0 and not u.average:
+        move(u, features, x, n, m)
+        turn(u, one, m)
+        return 0
     if u.rate_stride:
         for c in range(m):
             steps[c] = <floating> u.rates[c] * scale[c]
@@ -611,8 +641,6 @@ cdef inline within step_of(
     # With constants, the compiler drops loops and branches.
     if u.average or not u.plain:
         step_columns(u, rule, features, x, n, gradient, m, u.record_size, u.average, False, False)
-    elif Rule is SGDRule and u.gradient_stride == 0:
-        move(u, features, x, n, m)
     elif m == 1 and u.transposed:
         step_transposed(u, rule, features, x, n, gradient)
     elif Rule is not SGDRule and u.products:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sgdkit._epoch import shuffle_stretch
-from sgdkit.order import MANY_ROWS, RUN, run_length, shuffled
 
 from sgdkit import SGDClassifierPlus
+from sgdkit._epoch import shuffle_stretch
+from sgdkit.order import MANY_ROWS, RUN, run_length, shuffled
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 1000])
@@ -59,14 +59,26 @@ def targets_of(kind, n):
     rng = np.random.default_rng(0)
     return {
         "two classes": lambda: rng.integers(0, 2, n).astype(np.int32),
+        "five classes": lambda: rng.integers(0, 5, n).astype(np.int32),
         "many classes": lambda: rng.zipf(1.5, n).clip(max=1000).astype(np.int32) - 1,
         "a rare class": lambda: (rng.random(n) < 0.01).astype(np.int32),
         "numbers": lambda: 1e6 + rng.standard_normal((n, 1)),
-        "outputs": lambda: rng.standard_normal((n, 3)) * [1e-6, 1, 1e6],
+        "numbers with outliers": lambda: rng.standard_cauchy((n, 1)) ** 3,
+        "counts": lambda: rng.poisson(1.0, (n, 1)).astype(float),
+        "outputs": lambda: rng.standard_normal((n, 3)) * [1e-6, 1, 1e300],
     }[kind]()
 
 
-KINDS = ["two classes", "many classes", "a rare class", "numbers", "outputs"]
+KINDS = [
+    "two classes",
+    "five classes",
+    "many classes",
+    "a rare class",
+    "numbers",
+    "numbers with outliers",
+    "counts",
+    "outputs",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,6 +99,26 @@ def test_one_sorted_output_among_others_is_enough():
     targets = targets_of("outputs", MANY_ROWS)
     targets[:, 1].sort()
     assert run_length(targets) == 1
+
+
+@pytest.mark.parametrize("apart", range(3))
+def test_one_class_may_stand_apart_whatever_its_number(apart):
+    """Blocks of a class, of which the others have none."""
+    targets = np.random.default_rng(0).integers(0, 3, MANY_ROWS).astype(np.int32)
+    assert run_length(np.concatenate([targets[targets != apart], targets[targets == apart]])) == 1
+
+
+def test_so_may_a_rare_one():
+    targets = np.random.default_rng(0).integers(0, 10, MANY_ROWS).astype(np.int32)
+    targets[:40] = 10
+    assert run_length(targets) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_chance_is_not_taken_for_order(seed):
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(45, 0.3))
+    assert run_length(rng.choice(45, MANY_ROWS, p=shares).astype(np.int32)) == RUN
 
 
 def test_a_drift_is_seen():

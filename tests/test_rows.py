@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
+
+from sgdkit import SGDClassifierPlus
 from sgdkit._epoch import Pass
 from sgdkit.losses import LogLoss
 from sgdkit.optimizers import OPTIMIZERS
@@ -13,19 +15,15 @@ from sgdkit.order import RUN
 from sgdkit.penalties import Penalty
 from sgdkit.rows import Irregular, Rows, Targets
 
-from sgdkit import SGDClassifierPlus
-
 N_ROWS, N_FEATURES = 300, 20
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def canonical(dtype=np.float64, indices=np.int32):
     rng = np.random.default_rng(0)
-    X = sparse.random_array((N_ROWS, N_FEATURES), density=0.3, rng=rng, dtype=np.float64, format="csr")
-    X.data += 0.5
-    X = X.astype(dtype)
+    shape = N_ROWS, N_FEATURES
+    X = sparse.csr_array(np.where(rng.random(shape) < 0.3, 0.5 + rng.random(shape), 0.0).astype(dtype))
     X.indices, X.indptr = X.indices.astype(indices), X.indptr.astype(indices)
-    X.sort_indices()
     return X
 
 
@@ -95,6 +93,15 @@ def with_bound(value):
     return change
 
 
+def with_bounds(places):
+    def change(X, row):
+        other = X.copy()
+        other.indptr = other.indptr[places]
+        return other
+
+    return change
+
+
 SAME = {"reversed": reverse, "in halves": halve, "a stored zero": store_zero}
 WRONG = {
     "nan": (with_value(np.nan), "Input X contains NaN"),
@@ -104,24 +111,36 @@ WRONG = {
     "an index below zero": (with_index(0, -1), "not a valid CSR matrix"),
     "a bound below zero": (with_bound(-5), "not a valid CSR matrix"),
     "a bound too large": (with_bound(10**6), "not a valid CSR matrix"),
+    "too few bounds": (with_bounds(slice(-3)), "not a valid CSR matrix"),
+    "too many bounds": (
+        with_bounds(np.append(np.arange(N_ROWS + 1), [N_ROWS] * 2)),
+        "not a valid CSR matrix",
+    ),
 }
 # The first of all, some in the middle, and the last.
 PLACES = pytest.mark.parametrize("row", [0, 2 * RUN - 1, 2 * RUN, N_ROWS - 1])
 CHANGES = pytest.mark.parametrize("change", SAME.values(), ids=SAME)
-MISTAKES = pytest.mark.parametrize("change, message", WRONG.values(), ids=WRONG)
+MISTAKES = pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
 
 
 def model(**options):
-    return SGDClassifierPlus(**{"eta0": 0.1, "alpha": 1e-3, "max_iter": 2, "tol": None, "random_state": 0, **options})
+    return SGDClassifierPlus(
+        **{"eta0": 0.1, "alpha": 1e-3, "max_iter": 2, "tol": None, "random_state": 0, **options}
+    )
 
 
+# One epoch is what looks at rows on its way, or the moments of features, for `standardize`.
+CASES = {
+    "rows": {"batch_size": 1, "standardize": False, "max_iter": 1},
+    "moments": {"batch_size": 1, "standardize": True, "max_iter": 1},
+    "batches": {"batch_size": 7, "standardize": False, "max_iter": 1},
+    "epochs": {"batch_size": 1, "standardize": False, "max_iter": 2},
+}
 FITS = {
-    f"{optimizer}, {batch}, standardize={standardize}": {
-        "optimizer": optimizer, "batch_size": batch, "standardize": standardize,
-    }
+    f"{optimizer}, {case}": {"optimizer": optimizer, **CASES[case]}
     for optimizer in OPTIMIZERS
-    for batch, standardize in [(1, False), (1, True), (7, False)]
-}  # fmt: skip
+    for case in CASES
+}
 ALL_FITS = pytest.mark.parametrize("options", FITS.values(), ids=FITS)
 
 
@@ -165,7 +184,6 @@ def test_a_first_pass_sees_what_is_wrong(options, change, message, row):
         {"alpha": "auto"},
         {"optimizer": "auto", "eta0": "auto"},
         {"class_weight": {0: 0.0, 1: 1.0}},
-        {"n_jobs": 2, "multi_class": "ovr"},
     ],
     ids=str,
 )
@@ -176,6 +194,42 @@ def test_so_does_every_other_fit(dtype, options, change, message):
         model(**{"optimizer": "adagrad", "batch_size": 1, **options}).fit(wrong, np.arange(N_ROWS) % 3 % 2)
     with pytest.raises(ValueError, match=message):
         model(batch_size=1).partial_fit(wrong, targets(), classes=[0, 1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_threads_share_one_look(n_jobs, batch_size):
+    """Several rounds, since threads meet by chance."""
+    X, y = canonical(), np.arange(N_ROWS) % 4
+    options = {"batch_size": batch_size, "multi_class": "ovr", "standardize": False, "max_iter": 1}
+    expected = model(optimizer="sgd", **options).fit(X, y)
+    for _ in range(5):
+        for change in SAME.values():
+            own = model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
+            assert_array_equal(own.coef_, expected.coef_)
+        for change, message in WRONG.values():
+            with pytest.raises(ValueError, match=message):
+                model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
+
+
+@pytest.mark.parametrize("fault", ["X", "weights", "validation"])
+@ALL_FITS
+def test_a_fit_that_fails_leaves_everything_as_it_was(options, fault):
+    X, y = canonical(), targets()
+    options = {**options, "early_stopping": fault == "validation"}
+    fitted, other = (model(**options).fit(X, y) for _ in range(2))
+    before = pickle.dumps(fitted)
+    arguments = {
+        "X": (with_value(np.nan)(X, 7), {}, "NaN"),
+        "weights": (X, {"sample_weight": np.zeros(N_ROWS)}, "non-zero"),
+        "validation": (X, {"X_val": X}, "y_val"),
+    }
+    wrong, parameters, message = arguments[fault]
+    with pytest.raises(ValueError, match=message):
+        fitted.fit(wrong, np.arange(N_ROWS) % 3 + 10, **parameters)
+    assert pickle.dumps(fitted) == before
+    if fault == "X":
+        assert_array_equal(fitted.partial_fit(X, y).coef_, other.partial_fit(X, y).coef_)
 
 
 def one_pass(X, order, check):
@@ -206,12 +260,13 @@ ALL_ORDERS = pytest.mark.parametrize("make", ORDERS.values(), ids=ORDERS)
 @DTYPES
 def test_looking_changes_nothing(dtype, make):
     (expected, rows), (own, unseen) = (one_pass(canonical(dtype), make(), check) for check in (True, False))
-    assert rows.checked and not unseen.checked
+    assert rows.checked
+    assert not unseen.checked
     assert_array_equal(own, expected)
 
 
 @PLACES
-@pytest.mark.parametrize("change", [*SAME.values(), *(change for change, _ in WRONG.values())][:-2])
+@pytest.mark.parametrize("change", [*SAME.values(), *(change for change, _ in WRONG.values())][:-4])
 @ALL_ORDERS
 @DTYPES
 def test_a_pass_in_any_order_sees_it(dtype, make, change, row):
