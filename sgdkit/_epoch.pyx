@@ -126,25 +126,13 @@ cdef class Pass:
         Irregular
             In the middle of the pass, where nobody had looked at the rows before.
         """
-        if self.batch_size > 1:
-            self.rows.check()
-        self.irregular = False
-        cdef bint single = self.rows.dtype == np.float32
         self.n_visits, self.long_numbers = len(order), order.dtype == np.int64
         if self.long_numbers:
             self.long_order = order
         else:
             self.order = order
         self.rates = rates if rates.ndim == 2 else rates[:, np.newaxis]
-        self.update.prepare(self.rates.shape[1], self.rows.longest if self.batch_size == 1 else 0)
-        self._sums.fill(0)
-        with nogil:
-            if single:
-                visit(self, <float*> self.values)
-            else:
-                visit(self, <double*> self.values)
-        if self.irregular:
-            raise Irregular
+        self.run()
         return self._sums.copy()
 
     def visit_epochs(self, orders, rates):
@@ -161,13 +149,44 @@ cdef class Pass:
         sums, penalties : ndarray of float64 of shape (n_epochs, n_columns)
             The sums of losses of each epoch, as of `visit`, and the penalty after it.
         """
-        n_epochs, n_steps = len(orders), len(rates) // len(orders)
+        cdef Py_ssize_t n_epochs = len(orders), n_steps = len(rates) // n_epochs, epoch
+        cdef const int32_t[:, ::1] short_orders
+        cdef const int64_t[:, ::1] long_orders
+        cdef const double[:, ::1] all_rates = rates if rates.ndim == 2 else rates[:, np.newaxis]
         sums, penalties = np.empty((n_epochs, self.update.n_columns)), np.empty((n_epochs, self.update.n_columns))
+        cdef double[:, ::1] sums_view = sums, penalties_view = penalties
+        self.n_visits, self.long_numbers = orders.shape[1], orders.dtype == np.int64
+        if self.long_numbers:
+            long_orders = orders
+        else:
+            short_orders = orders
+        # Views are cut here in no time, where arrays would take longer than an epoch of few rows.
         for epoch in range(n_epochs):
-            sums[epoch] = self.visit(orders[epoch], rates[epoch * n_steps:(epoch + 1) * n_steps])
+            if self.long_numbers:
+                self.long_order = long_orders[epoch]
+            else:
+                self.order = short_orders[epoch]
+            self.rates = all_rates[epoch * n_steps:(epoch + 1) * n_steps]
+            self.run()
+            sums_view[epoch, :] = self.sums
             self.update.flush()
-            penalties[epoch] = self.update.penalty()
+            self.update.write_penalty(&penalties_view[epoch, 0])
         return sums, penalties
+
+    cdef run(self):
+        """Visit the rows of the order that has been set, at the rates that have been."""
+        if self.batch_size > 1:
+            self.rows.check()
+        self.irregular = False
+        self.update.prepare(self.rates.shape[1], self.rows.longest if self.batch_size == 1 else 0)
+        self.sums[:] = 0
+        with nogil:
+            if self.rows.single:
+                visit(self, <float*> self.values)
+            else:
+                visit(self, <double*> self.values)
+        if self.irregular:
+            raise Irregular
 
     cdef void* allocate(self, size, dtype, fill=None) except? NULL:
         array = np.empty(size, dtype) if fill is None else np.full(size, fill, dtype)

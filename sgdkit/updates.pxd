@@ -4,6 +4,8 @@ from libc.stdint cimport int32_t
 cdef class Update:
     cdef readonly Py_ssize_t n_features, n_columns, n_slots, n_shared
     cdef readonly bint fit_intercept, average
+    # Whether the state is of float32.
+    cdef bint single
     cdef readonly object record, optimizer, degrees
     # Of the step to come: its rates (`rate_stride` is 1 where each column has its own), the derivatives that multiply
     # the features' values (`gradient_stride` is 0 where all features have the same), and the rows behind it.
@@ -52,6 +54,7 @@ cdef class Update:
     cdef void* held
     cdef object _held
 
+    cdef void write_penalty(self, double* values)
     cdef void* _vector(self, name, values, dtype=*) except NULL
     cdef void read_f32(self, const int32_t* features, const float* x, Py_ssize_t n, float* scores) noexcept nogil
     cdef void read_f64(self, const int32_t* features, const double* x, Py_ssize_t n, double* scores) noexcept nogil

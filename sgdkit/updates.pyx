@@ -901,6 +901,8 @@ cdef inline double penalty_of(Update u, double w, Py_ssize_t c) noexcept nogil:
 cdef void penalty(Update u, const floating* state, double* values) noexcept nogil:
     cdef const floating* units = <const floating*> u.units
     cdef Py_ssize_t m = u.n_columns, record = u.record_size, j = 0, c
+    for c in range(m):
+        values[c] = 0
     while units and j < u.n_features:
         for c in range(m):
             values[c] += penalty_of(u, <double> units[j] * state[c], c)
@@ -1033,6 +1035,7 @@ cdef class Update:
             self.record = zero_records(*record.shape, record.dtype.newbyteorder("="))
             self.record[...] = record
         self.state = <void*> <size_t> address(self.record)
+        self.single = self.record.dtype == np.float32
 
     cdef void* _vector(self, name, values, dtype=None) except NULL:
         """Keep an array of a number for each column, and return its address."""
@@ -1080,10 +1083,10 @@ cdef class Update:
         self._settle()
         for number in [0, self.n_slots - 1] if self.average else [0]:
             weights = self.slot(number)
-            weights[-1] += drift @ weights[:-1]
-            weights[:-1] /= ratio[:, np.newaxis]
+            weights[self.n_features] += drift @ weights[:self.n_features]
+            weights[:self.n_features] /= ratio[:, np.newaxis]
         for number, degree in enumerate(self.degrees, start=1):
-            self.slot(number)[:-1] *= ratio[:, np.newaxis] ** degree
+            self.slot(number)[:self.n_features] *= ratio[:, np.newaxis] ** degree
 
     def take(self, columns):
         """The update of some of the columns, between two epochs."""
@@ -1118,7 +1121,7 @@ cdef class Update:
 
     def flush(self):
         """Apply to every feature the penalty that it has missed, and turn the clock back to zero."""
-        if self.record.dtype == np.float32:
+        if self.single:
             flush(self, <float*> self.state)
         else:
             flush(self, <double*> self.state)
@@ -1127,13 +1130,15 @@ cdef class Update:
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
-        values = np.zeros(self.n_columns)
-        cdef double* address = <double*> <size_t> values.__array_interface__["data"][0]
-        if self.record.dtype == np.float32:
-            penalty(self, <const float*> self.state, address)
-        else:
-            penalty(self, <const double*> self.state, address)
+        values = np.empty(self.n_columns)
+        self.write_penalty(<double*> <size_t> address(values))
         return values
+
+    cdef void write_penalty(self, double* values):
+        if self.single:
+            penalty(self, <const float*> self.state, values)
+        else:
+            penalty(self, <const double*> self.state, values)
 
     def _configure(self, optimizer):
         """Read the hyper-parameters, set the degree of each slot but the weight in the gradient, and return how many.
