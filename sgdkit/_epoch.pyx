@@ -251,6 +251,11 @@ cdef inline void fetch(Pass p, Py_ssize_t i, Py_ssize_t ahead, floating* unused)
         if record <= LINE:
             for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
                 SGDKIT_PREFETCH(state + features[k] * record)
+        elif p.update.asks:
+            # While this row is read; here, for what it has too few features for.
+            p.update.coming, p.update.n_coming = features + p.begins[i + 1], p.ends[i + 1] - p.begins[i + 1]
+            for k in range(p.begins[i + 1] + p.ends[i] - p.begins[i], p.ends[i + 1]):
+                fetch_lines(state + features[k] * record, record)
         else:
             for k in range(p.begins[i + 2], p.ends[i + 2]):
                 fetch_lines(state + features[k] * record, record)
@@ -321,7 +326,7 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
             look_ahead(p, i)
         if looks and i % TOGETHER == 0 and not look_closely(p, i):
             p.irregular = True
-            return
+            break
         fetch(p, i % STRETCH, ahead, value_buffer)
         row = row_at(p, i)
         n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
@@ -334,6 +339,7 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
         else:
             derive(p, row, 1.0, update.n_columns, by_class, x)
         step(update, features, x, n, 1, &p.rates[i, 0])
+    update.n_coming = 0
 
 
 cdef inline Py_ssize_t gather(

@@ -27,6 +27,11 @@ cdef extern from *:
     #define SGDKIT_APART int
     #define SGDKIT_RESTRICT
     #endif
+    /* Of `m` numbers taken as `n_vectors` vectors, that of the number c. The last one ends where they do; what it
+       shares with the one before is worked on twice, which is less work than a few numbers one by one. */
+    #define SGDKIT_PART(vector, numbers, c) (*(vector *) ( \\
+        (numbers) + ((c) < n_vectors - 1 ? (c) * (Py_ssize_t) (sizeof(vector) / sizeof(*(numbers))) \\
+                                         : m - (Py_ssize_t) (sizeof(vector) / sizeof(*(numbers))))))
     typedef float *SGDKIT_RESTRICT sgdkit_own_floats;
     typedef double *SGDKIT_RESTRICT sgdkit_own_doubles;
     #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)

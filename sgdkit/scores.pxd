@@ -16,81 +16,81 @@ ctypedef fused index_t:
 
 cdef extern from *:
     """
-    #include <string.h>
-    /* The scores of `n_large` (at most 4) and `n_small` (at most 1) vectors of columns, whose sums stay in registers.
-       The weights of a feature stand together, those of the next one `record` numbers on. Features are taken four at a
-       time, because each addition to a score waits for the one before; and one by one where there is a single column,
-       else the compiler shuffles indices and values for longer than it multiplies. */
-    #define SGDKIT_SCORE_TILE(name, number, index, large, small)                                                \\
+    /* The scores of `m` columns, taken as `n_vectors` (a constant, so that loops over them are unrolled) vectors, whose
+       sums stay in registers. The weights of a feature stand together, those of the next one `record` numbers on.
+       Features are taken four at a time, because each addition to a score waits for the one before; and one by one
+       where there is a single column, else the compiler shuffles indices and values for longer than it multiplies. */
+    #define SGDKIT_SCORE_TILE(name, number, index, vector)                                                      \\
         static inline SGDKIT_ALWAYS void name(                                                                  \\
             const number *weights, const index *features, const number *x, Py_ssize_t n, number *scores,        \\
-            Py_ssize_t n_large, Py_ssize_t n_small, Py_ssize_t record                                           \\
+            Py_ssize_t n_vectors, Py_ssize_t m, Py_ssize_t record                                               \\
         ) {                                                                                                     \\
-            large sums[4];                                                                                      \\
-            small rest;                                                                                         \\
+            static const vector zero;                                                                           \\
+            vector sums[4];                                                                                     \\
             Py_ssize_t k = 0, c;                                                                                \\
-            memset(sums, 0, sizeof(sums));                                                                      \\
-            memset(&rest, 0, sizeof(rest));                                                                     \\
+            for (c = 0; c < n_vectors; c++)                                                                     \\
+                sums[c] = zero;                                                                                 \\
             for (; k + 4 <= n; k += 4) {                                                                        \\
-                if (sizeof(large) == sizeof(number) && n_large == 1) SGDKIT_ONE_BY_ONE(k);                      \\
-                const large *w0 = (const large *) (weights + features[k] * record);                             \\
-                const large *w1 = (const large *) (weights + features[k + 1] * record);                         \\
-                const large *w2 = (const large *) (weights + features[k + 2] * record);                         \\
-                const large *w3 = (const large *) (weights + features[k + 3] * record);                         \\
-                for (c = 0; c < n_large; c++)                                                                   \\
-                    sums[c] += (x[k] * w0[c] + x[k + 1] * w1[c]) + (x[k + 2] * w2[c] + x[k + 3] * w3[c]);       \\
-                if (n_small) {                                                                                  \\
-                    const small *v0 = (const small *) (w0 + n_large), *v1 = (const small *) (w1 + n_large);     \\
-                    const small *v2 = (const small *) (w2 + n_large), *v3 = (const small *) (w3 + n_large);     \\
-                    rest += (x[k] * *v0 + x[k + 1] * *v1) + (x[k + 2] * *v2 + x[k + 3] * *v3);                  \\
-                }                                                                                               \\
+                if (sizeof(vector) == sizeof(number) && n_vectors == 1) SGDKIT_ONE_BY_ONE(k);                   \\
+                const number *w0 = weights + features[k] * record, *w1 = weights + features[k + 1] * record;    \\
+                const number *w2 = weights + features[k + 2] * record;                                          \\
+                const number *w3 = weights + features[k + 3] * record;                                          \\
+                for (c = 0; c < n_vectors; c++)                                                                 \\
+                    sums[c] += (                                                                                \\
+                        x[k] * SGDKIT_PART(const vector, w0, c)                                                 \\
+                        + x[k + 1] * SGDKIT_PART(const vector, w1, c)                                           \\
+                    ) + (                                                                                       \\
+                        x[k + 2] * SGDKIT_PART(const vector, w2, c)                                             \\
+                        + x[k + 3] * SGDKIT_PART(const vector, w3, c)                                           \\
+                    );                                                                                          \\
             }                                                                                                   \\
             for (; k < n; k++) {                                                                                \\
-                if (sizeof(large) == sizeof(number) && n_large == 1) SGDKIT_ONE_BY_ONE(k);                      \\
-                const large *w = (const large *) (weights + features[k] * record);                              \\
-                for (c = 0; c < n_large; c++)                                                                   \\
-                    sums[c] += x[k] * w[c];                                                                     \\
-                if (n_small)                                                                                    \\
-                    rest += x[k] * *(const small *) (w + n_large);                                              \\
+                if (sizeof(vector) == sizeof(number) && n_vectors == 1) SGDKIT_ONE_BY_ONE(k);                   \\
+                const number *w = weights + features[k] * record;                                               \\
+                for (c = 0; c < n_vectors; c++)                                                                 \\
+                    sums[c] += x[k] * SGDKIT_PART(const vector, w, c);                                          \\
             }                                                                                                   \\
-            for (c = 0; c < n_large; c++)                                                                       \\
-                ((large *) scores)[c] = sums[c];                                                                \\
-            if (n_small)                                                                                        \\
-                *(small *) ((large *) scores + n_large) = rest;                                                 \\
+            for (c = 0; c < n_vectors; c++)                                                                     \\
+                SGDKIT_PART(vector, scores, c) = sums[c];                                                       \\
         }
-    /* Of `m` columns. Numbers of vectors are constants, so that loops over them are unrolled. */
-    #define SGDKIT_CASE(count, name, n_large, n_small)                                                          \\
-        case count:                                                                                             \\
-            name(weights, features, x, n, scores, n_large, n_small, record);                                    \\
+    #define SGDKIT_SCORE_CASE(name, n_vectors)                                                                  \\
+        case n_vectors:                                                                                         \\
+            name(weights, features, x, n, scores, n_vectors, m, record);                                        \\
             break;
+    /* After tiles of as many columns as there are registers for, the last vector begins among columns of the tile
+       before, whose scores are written again. */
     #define SGDKIT_SCORE(number, index, large, small)                                                           \\
-        SGDKIT_SCORE_TILE(sgdkit_score_one_##number##_##index, number, index, number, number)                   \\
-        SGDKIT_SCORE_TILE(sgdkit_score_tile_##number##_##index, number, index, large, small)                    \\
+        SGDKIT_SCORE_TILE(sgdkit_score_one_##number##_##index, number, index, number)                           \\
+        SGDKIT_SCORE_TILE(sgdkit_score_small_##number##_##index, number, index, small)                          \\
+        SGDKIT_SCORE_TILE(sgdkit_score_large_##number##_##index, number, index, large)                          \\
         static inline SGDKIT_ALWAYS void sgdkit_score_##number##_##index(                                       \\
             const number *weights, const index *features, const number *x, Py_ssize_t n, number *scores,        \\
             Py_ssize_t m, Py_ssize_t record                                                                     \\
         ) {                                                                                                     \\
             const Py_ssize_t width = sizeof(large) / sizeof(number), half = sizeof(small) / sizeof(number);     \\
-            for (; m >= 4 * width; m -= 4 * width, weights += 4 * width, scores += 4 * width)                   \\
-                sgdkit_score_tile_##number##_##index(weights, features, x, n, scores, 4, 0, record);            \\
-            if (half < width) {                                                                                 \\
-                switch (m / half) {                                                                             \\
-                    SGDKIT_CASE(1, sgdkit_score_tile_##number##_##index, 0, 1)                                  \\
-                    SGDKIT_CASE(2, sgdkit_score_tile_##number##_##index, 1, 0)                                  \\
-                    SGDKIT_CASE(3, sgdkit_score_tile_##number##_##index, 1, 1)                                  \\
-                    SGDKIT_CASE(4, sgdkit_score_tile_##number##_##index, 2, 0)                                  \\
-                    SGDKIT_CASE(5, sgdkit_score_tile_##number##_##index, 2, 1)                                  \\
-                    SGDKIT_CASE(6, sgdkit_score_tile_##number##_##index, 3, 0)                                  \\
-                    SGDKIT_CASE(7, sgdkit_score_tile_##number##_##index, 3, 1)                                  \\
+            const Py_ssize_t tile = 4 * width;                                                                  \\
+            if (m < half) {                                                                                     \\
+                switch (m) {                                                                                    \\
+                    SGDKIT_SCORE_CASE(sgdkit_score_one_##number##_##index, 1)                                   \\
+                    SGDKIT_SCORE_CASE(sgdkit_score_one_##number##_##index, 2)                                   \\
+                    SGDKIT_SCORE_CASE(sgdkit_score_one_##number##_##index, 3)                                   \\
                 }                                                                                               \\
-                weights += m / half * half;                                                                     \\
-                scores += m / half * half;                                                                      \\
-                m %= half;                                                                                      \\
+                return;                                                                                         \\
             }                                                                                                   \\
-            switch (m) {                                                                                        \\
-                SGDKIT_CASE(1, sgdkit_score_one_##number##_##index, 1, 0)                                       \\
-                SGDKIT_CASE(2, sgdkit_score_one_##number##_##index, 2, 0)                                       \\
-                SGDKIT_CASE(3, sgdkit_score_one_##number##_##index, 3, 0)                                       \\
+            if (m < width) {                                                                                    \\
+                switch ((m + half - 1) / half) {                                                                \\
+                    SGDKIT_SCORE_CASE(sgdkit_score_small_##number##_##index, 1)                                 \\
+                    SGDKIT_SCORE_CASE(sgdkit_score_small_##number##_##index, 2)                                 \\
+                }                                                                                               \\
+                return;                                                                                         \\
+            }                                                                                                   \\
+            for (; m > tile; m -= tile, weights += tile, scores += tile)                                        \\
+                sgdkit_score_large_##number##_##index(weights, features, x, n, scores, 4, tile, record);        \\
+            switch ((m + width - 1) / width) {                                                                  \\
+                SGDKIT_SCORE_CASE(sgdkit_score_large_##number##_##index, 1)                                     \\
+                SGDKIT_SCORE_CASE(sgdkit_score_large_##number##_##index, 2)                                     \\
+                SGDKIT_SCORE_CASE(sgdkit_score_large_##number##_##index, 3)                                     \\
+                SGDKIT_SCORE_CASE(sgdkit_score_large_##number##_##index, 4)                                     \\
             }                                                                                                   \\
         }
     SGDKIT_SCORE(float, int32_t, sgdkit_floats8, sgdkit_floats4)

@@ -53,6 +53,10 @@ cdef class Update:
     cdef Py_ssize_t room
     cdef void* held
     cdef object _held
+    # The features of the row to come, and whether their records are asked for one by one while a row is read.
+    cdef const int32_t* coming
+    cdef Py_ssize_t n_coming
+    cdef bint asks
 
     cdef void write_penalty(self, double* values)
     cdef void* _vector(self, name, values, dtype=*) except NULL

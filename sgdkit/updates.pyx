@@ -39,7 +39,9 @@ from cython cimport floating
 from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t
 
-from sgdkit.compiler cimport LINE, SGDKIT_ONE_BY_ONE, apart, cloned, own_doubles, own_floats, own_numbers, within
+from sgdkit.compiler cimport (
+    LINE, SGDKIT_ONE_BY_ONE, apart, cloned, fetch_lines, own_doubles, own_floats, own_numbers, within,
+)
 from sgdkit.penalties cimport shrink
 from sgdkit.scores cimport score_row
 from sgdkit.transposition cimport transpose
@@ -57,27 +59,77 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* Left to the compiler, it would look, record by record, whether what is read and what is written overlap. */
-    #define SGDKIT_SUBTRACT(number, large, small)                                                               \\
-        static inline SGDKIT_ALWAYS void sgdkit_subtract_##number(                                              \\
-            number *w, const number *moves, number x, Py_ssize_t n                                              \\
+    /* Left to the compiler, it would look, record by record, whether what is read and what is written overlap. What
+       columns move by stays in registers; `n_vectors` is a constant. */
+    #define SGDKIT_MOVE_TILE(name, number, vector)                                                              \\
+        static inline SGDKIT_ALWAYS void name(                                                                  \\
+            number *weights, const int32_t *features, const number *x, Py_ssize_t n, const number *moves,       \\
+            Py_ssize_t n_vectors, Py_ssize_t m, Py_ssize_t record                                               \\
+        ) {                                                                                                     \\
+            vector own[6];                                                                                      \\
+            Py_ssize_t k, c;                                                                                    \\
+            for (c = 0; c < n_vectors; c++)                                                                     \\
+                own[c] = SGDKIT_PART(const vector, moves, c);                                                   \\
+            for (k = 0; k < n; k++) {                                                                           \\
+                number *w = weights + features[k] * record;                                                     \\
+                /* Read before the others are written, with which it may share columns. */                      \\
+                vector last = SGDKIT_PART(const vector, w, n_vectors - 1) - x[k] * own[n_vectors - 1];          \\
+                for (c = 0; c < n_vectors - 1; c++)                                                             \\
+                    SGDKIT_PART(vector, w, c) -= x[k] * own[c];                                                 \\
+                SGDKIT_PART(vector, w, n_vectors - 1) = last;                                                   \\
+            }                                                                                                   \\
+        }
+    #define SGDKIT_MOVE_CASE(name, n_vectors)                                                                   \\
+        case n_vectors:                                                                                         \\
+            name(weights, features, x, n, moves, n_vectors, m, record);                                         \\
+            break;
+    #define SGDKIT_MOVE(number, large, small)                                                                   \\
+        SGDKIT_MOVE_TILE(sgdkit_move_one_##number, number, number)                                              \\
+        SGDKIT_MOVE_TILE(sgdkit_move_small_##number, number, small)                                             \\
+        SGDKIT_MOVE_TILE(sgdkit_move_large_##number, number, large)                                             \\
+        static inline SGDKIT_ALWAYS void sgdkit_move_##number(                                                  \\
+            number *weights, const int32_t *features, const number *x, Py_ssize_t n, const number *moves,       \\
+            Py_ssize_t m, Py_ssize_t record                                                                     \\
         ) {                                                                                                     \\
             const Py_ssize_t width = sizeof(large) / sizeof(number), half = sizeof(small) / sizeof(number);     \\
-            Py_ssize_t c = 0;                                                                                   \\
-            for (; c + width <= n; c += width)                                                                  \\
-                *(large *) (w + c) -= x * *(const large *) (moves + c);                                         \\
-            for (; c + half <= n; c += half)                                                                    \\
-                *(small *) (w + c) -= x * *(const small *) (moves + c);                                         \\
-            /* At most three; no loop, which would be vectorised. */                                            \\
-            if (c < n) { w[c] -= x * moves[c]; c++; }                                                           \\
-            if (c < n) { w[c] -= x * moves[c]; c++; }                                                           \\
-            if (c < n) w[c] -= x * moves[c];                                                                    \\
+            if (m < half) {                                                                                     \\
+                switch (m) {                                                                                    \\
+                    SGDKIT_MOVE_CASE(sgdkit_move_one_##number, 1)                                               \\
+                    SGDKIT_MOVE_CASE(sgdkit_move_one_##number, 2)                                               \\
+                    SGDKIT_MOVE_CASE(sgdkit_move_one_##number, 3)                                               \\
+                }                                                                                               \\
+                return;                                                                                         \\
+            }                                                                                                   \\
+            if (m < width) {                                                                                    \\
+                switch ((m + half - 1) / half) {                                                                \\
+                    SGDKIT_MOVE_CASE(sgdkit_move_small_##number, 1)                                             \\
+                    SGDKIT_MOVE_CASE(sgdkit_move_small_##number, 2)                                             \\
+                }                                                                                               \\
+                return;                                                                                         \\
+            }                                                                                                   \\
+            /* Tiles of three vectors leave those that the last one shares columns with in its own tile. */     \\
+            for (; m > 6 * width; m -= 3 * width, weights += 3 * width, moves += 3 * width)                     \\
+                sgdkit_move_large_##number(weights, features, x, n, moves, 3, 3 * width, record);               \\
+            switch ((m + width - 1) / width) {                                                                  \\
+                SGDKIT_MOVE_CASE(sgdkit_move_large_##number, 1)                                                 \\
+                SGDKIT_MOVE_CASE(sgdkit_move_large_##number, 2)                                                 \\
+                SGDKIT_MOVE_CASE(sgdkit_move_large_##number, 3)                                                 \\
+                SGDKIT_MOVE_CASE(sgdkit_move_large_##number, 4)                                                 \\
+                SGDKIT_MOVE_CASE(sgdkit_move_large_##number, 5)                                                 \\
+                SGDKIT_MOVE_CASE(sgdkit_move_large_##number, 6)                                                 \\
+            }                                                                                                   \\
         }
-    SGDKIT_SUBTRACT(float, sgdkit_floats8, sgdkit_floats4)
-    SGDKIT_SUBTRACT(double, sgdkit_doubles4, sgdkit_doubles2)
+    SGDKIT_MOVE(float, sgdkit_floats8, sgdkit_floats4)
+    SGDKIT_MOVE(double, sgdkit_doubles4, sgdkit_doubles2)
     """
-    void sgdkit_subtract_float(float* w, const float* moves, float x, Py_ssize_t n) noexcept nogil
-    void sgdkit_subtract_double(double* w, const double* moves, double x, Py_ssize_t n) noexcept nogil
+    void sgdkit_move_float(
+        float* weights, const int32_t* features, const float* x, Py_ssize_t n, const float* moves, Py_ssize_t m,
+        Py_ssize_t record
+    ) noexcept nogil
+    void sgdkit_move_double(
+        double* weights, const int32_t* features, const double* x, Py_ssize_t n, const double* moves, Py_ssize_t m,
+        Py_ssize_t record
+    ) noexcept nogil
 
 
 ctypedef struct SGDRule:
@@ -540,12 +592,16 @@ cdef inline void refresh(
     put_back(u, features, n, held, u.record_size)
 
 
-cdef inline void subtract(floating* w, const floating* moves, floating x, Py_ssize_t n) noexcept nogil:
-    """Take `x` times `moves` from `w`."""
+cdef inline within move_columns(
+    floating* weights, const int32_t* features, const floating* x, Py_ssize_t n, const floating* moves, Py_ssize_t m,
+    Py_ssize_t record,
+) noexcept nogil:
+    """Take `x` times `moves` from the weights of features in `m` columns."""
     if floating is float:
-        sgdkit_subtract_float(w, moves, x, n)
+        sgdkit_move_float(weights, features, x, n, moves, m, record)
     else:
-        sgdkit_subtract_double(w, moves, x, n)
+        sgdkit_move_double(weights, features, x, n, moves, m, record)
+    return 0
 
 
 cdef inline void move_features(
@@ -586,24 +642,23 @@ cdef inline within move(
     cdef floating* moves = <floating*> u.steps
     cdef floating* scale = <floating*> u.scale
     cdef double* rates = <double*> u.rates
-    cdef floating unused = 0
+    cdef floating once = 1
     cdef double one = 1
-    cdef Py_ssize_t k
+    cdef int32_t intercept = <int32_t> u.n_features
     if u.fit_intercept:
-        moves_of(moves, gradient, scale, &one, rates, n_columns, u.rate_stride, True, unused)
-        subtract(state + u.n_features * u.record_size, moves, 1, n_columns)
+        moves_of(moves, gradient, scale, &one, rates, n_columns, u.rate_stride, True, once)
+        move_columns(state, &intercept, &once, 1, moves, n_columns, u.record_size)
     # With constants, the compiler drops branches.
     if u.together:
-        moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, True, unused)
+        moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, True, once)
     elif u.rate_stride:
-        moves_of(moves, gradient, scale, u.growth, rates, n_columns, True, False, unused)
+        moves_of(moves, gradient, scale, u.growth, rates, n_columns, True, False, once)
     else:
-        moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, False, unused)
+        moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, False, once)
     if n_columns == 1 and u.record_size == 1:
         move_features(state, features, x, n, moves[0])
         return 0
-    for k in range(n):
-        subtract(state + features[k] * u.record_size, moves, x[k], n_columns)
+    move_columns(state, features, x, n, moves, n_columns, u.record_size)
     return 0
 
 
@@ -772,8 +827,14 @@ cdef inline within catch_up_columns(
     cdef floating* slot
     cdef floating* last = NULL
     cdef floating since, of_l1, of_l2, unit, zero = 0
-    cdef Py_ssize_t k
+    cdef Py_ssize_t n_coming = u.n_coming, k
+    if products:
+        # As it is without options; so the compiler drops a multiplication.
+        scale = 1
     for k in range(n):
+        # One by one: asked for all at once, they would wait for one another, and drive out those of this row.
+        if k < n_coming:
+            fetch_lines(<const char*> (<const floating*> u.state + u.coming[k] * record), record * sizeof(floating))
         slot = <floating*> u.state + features[k] * record
         since = slot[n_slots * n_columns]
         slot[n_slots * n_columns] = stamp
@@ -1063,6 +1124,7 @@ cdef class Update:
         self._make_room(longest)
         if n_rates > 1 and self.lazy:
             raise ValueError("Columns with rates of their own need a penalty of l2 only, and a constant metric.")
+        self.asks = self.lazy and not self.transposed and self.record_size * self.record.itemsize > LINE
         self.rate_stride = n_rates > 1
         self.together = self.uniform and n_rates == 1
 

@@ -831,11 +831,13 @@ def test_a_penalty_that_waits_takes_no_rates_a_column():
         setup.run(setup.update(), np.arange(N_ROWS), np.full((N_ROWS, N_COLUMNS), 0.1))
 
 
-@pytest.mark.parametrize("n_columns", [1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 31, 45])
+@pytest.mark.parametrize(
+    "n_columns", [1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 24, 25, 31, 32, 33, 45, 48, 49, 57, 100]
+)
 @ALL_DTYPES
 @ALL_OPTIMIZERS
 def test_any_number_of_columns(optimizer, dtype, n_columns):
-    """Columns are worked on as vectors of several; what is left over has its own way through."""
+    """Columns are worked on as vectors of several, the last of which may share columns with the one before."""
     rng = np.random.default_rng(0)
     X = sparse_matrix(rng, (20, 9), dtype=dtype)
     assert_same_training(Setup(optimizer, X, signs(rng, (20, n_columns)), l2=0.05), n_epochs=2)
@@ -850,6 +852,21 @@ def test_any_number_of_features_in_a_row(optimizer, n_nonzeros):
     for row in X:
         row[rng.permutation(12)[:n_nonzeros]] = rng.standard_normal(n_nonzeros)
     assert_same_training(Setup(optimizer, X, signs(rng, (30, 1)), l2=0.05), n_epochs=2)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.05])
+@ALL_DTYPES
+@pytest.mark.parametrize("optimizer", [SGD(), AdaGrad(), Adam(), RMSProp()], ids=str)
+def test_rows_of_all_lengths_next_to_one_another(optimizer, dtype, alpha):
+    """Records of a row to come are asked for while a row is read, if they are not all near anyway."""
+    rng = np.random.default_rng(0)
+    n_nonzeros, n_features, n_columns = np.array([3, 0, 17, 1, 40, 0, 0, 5]), 12_000, 12
+    X = np.zeros((len(n_nonzeros), n_features), dtype)
+    for row, n in zip(X, n_nonzeros, strict=True):
+        row[rng.permutation(n_features)[:n]] = rng.standard_normal(n)
+    setup = Setup(optimizer, sparse.csr_array(X), signs(rng, (len(X), n_columns)), l2=alpha)
+    assert setup.update().record.nbytes > 1 << 19
+    assert_same_training(setup, n_epochs=3)
 
 
 # ----------------------------------------------------------------------- weights that are stored times their metric
