@@ -230,7 +230,7 @@ scoring : str, callable, list, tuple, dict or None, default=None
 
 n_jobs : int or None, default=None
     Threads over the folds, and over candidates where there are fewer folds than threads; -1 stands for all
-    processors. The result does not depend on it.
+    processors. Where folds cannot be dealt out evenly, the last ones take turns. The result does not depend on it.
 
 refit : bool, str or callable, default=True
     Whether to fit the best candidate to all rows; of several scores, the name of the one that decides.

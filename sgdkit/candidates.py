@@ -186,8 +186,10 @@ def _alike(candidates, name):
     return parts.values()
 
 
-def fit_group(group, fold, report=None):
+def fit_group(group, fold, *, report=None, pause=None):
     """Fit the candidates of a group to the training rows of a fold.
+
+    `report` and `pause` are those of `train`.
 
     Returns
     -------
@@ -197,6 +199,7 @@ def fit_group(group, fold, report=None):
     # What the loss asks of targets, it asks of those to train on.
     group.estimator._validate_targets(fold.y[fold.train])
     seeds, known, waiting = group.estimator._draw_seeds(), {}, []
+    options = {"seed": seeds[2], "report": report, "pause": pause}
     everyone = [Candidate(*own) for own in enumerate(group.parameters)]
     for candidates in _alike(everyone, "class_weight"):
         try:
@@ -209,8 +212,8 @@ def fit_group(group, fold, report=None):
             waiting += candidates
         else:
             # Scaled rows are a copy, which is not to be kept any longer.
-            _train(candidates, seed=seeds[2], report=report)
-    _train(waiting, seed=seeds[2], report=report)
+            _train(candidates, **options)
+    _train(waiting, **options)
     return [(None if one.error is not None else one.estimator, one.error) for one in everyone]
 
 
@@ -342,7 +345,7 @@ def _clock(candidate):
     return order, candidate.rate, schedule.alpha
 
 
-def _train(candidates, *, seed, report):
+def _train(candidates, **options):
     """Make models of candidates, again at lower rates of those that overflow at rates of our own choice."""
     pending, n_retreats = candidates, RETREATS
     while pending:
@@ -350,7 +353,7 @@ def _train(candidates, *, seed, report):
         for candidate in pending:
             parts.setdefault(_clock(candidate), []).append(candidate)
         for together in parts.values():
-            _train_together(together, seed=seed, report=report)
+            _train_together(together, **options)
         pending = [one for one in pending if n_retreats and one.may_retreat]
         for candidate in pending:
             candidate.rate /= 10
@@ -362,7 +365,7 @@ def _train(candidates, *, seed, report):
         warn_of_max_iter(max(unfinished), stacklevel=3)
 
 
-def _train_together(candidates, *, seed, report):
+def _train_together(candidates, *, seed, report, pause):
     """Train candidates in the same passes."""
     one, problem = candidates[0].estimator, _joined(candidates)
     schedule, scale = _schedule(candidates, problem.loss)
@@ -376,4 +379,4 @@ def _train_together(candidates, *, seed, report):
     for candidate in candidates:
         candidate.course = candidate.estimator._new_course(candidate.score, keeps_last=False)
     courses = [candidate.course for candidate in candidates]
-    train(trainer, problem, courses, shuffle=one.shuffle, report=report)
+    train(trainer, problem, courses, shuffle=one.shuffle, report=report, pause=pause)

@@ -7,7 +7,6 @@ import copy
 import time
 import traceback
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Real
 
@@ -41,6 +40,7 @@ from sgdkit.candidates import Fold, Group, fit_group, hashed, own_parameters, sh
 from sgdkit.optimizers import numbers_together
 from sgdkit.rows import Rows
 from sgdkit.scores import score_rows
+from sgdkit.turns import n_under_way, run_in_turns
 
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
@@ -136,7 +136,8 @@ class Evaluation:
         else:
             whole = self._validated(estimator, self.X, self.y, self._split_fit_params(pipeline)[0])
             prepare = partial(self._plain_fold, whole)
-            tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups, k)]
+            tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
+        self.n_under_way = n_under_way(len(tasks), self.n_jobs)
         # Configuration belongs to a thread.
         options = {"prepare": prepare, "pipeline": pipeline, "results": results, "config": get_config()}
         run = partial(self._run_fold, **options)
@@ -145,15 +146,14 @@ class Evaluation:
                 run(task)
             return
         # Functions of scikit-learn set the filters of warnings for all threads, and may bring back one another's.
-        with warnings.catch_warnings(), ThreadPoolExecutor(self.n_jobs) as pool:
-            list(pool.map(run, tasks))
+        with warnings.catch_warnings():
+            run_in_turns(run, tasks, self.n_jobs)
 
-    def _parts(self, groups, k):
-        """The groups of a fold, shared out where there are too few folds left for all threads."""
-        n_left = len(self.splits) % self.n_jobs
-        if k < len(self.splits) - n_left:
+    def _parts(self, groups):
+        """The groups of a fold, shared out where there are fewer folds than threads."""
+        n_parts = -(-self.n_jobs // len(self.splits))
+        if n_parts == 1:
             return [groups]
-        n_parts = -(-self.n_jobs // n_left)
         parts = [[] for _ in range(n_parts)]
         for group in groups:
             size = -(-len(group.numbers) // n_parts)
@@ -186,7 +186,7 @@ class Evaluation:
     def _blocks(self, groups, fold):
         """Groups of as many candidates as the working memory has room for, on all threads."""
         working_memory = self.search.working_memory or get_config()["working_memory"]
-        numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self.n_jobs
+        numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self.n_under_way
         for group in groups:
             n_columns = 1 if fold.y.ndim == 1 else fold.y.shape[1]
             if is_classifier(group.estimator) and fold.y.ndim == 1:
@@ -266,13 +266,13 @@ class Evaluation:
             return error, like[:0]
         return X, _as_rows(X, like)
 
-    def _run_fold(self, task, *, prepare, pipeline, results, config):
+    def _run_fold(self, task, turns=None, *, prepare, pipeline, results, config):
         """Train and score candidates on a fold."""
         k, groups = task
         with config_context(**config):
-            self._run_groups(k, groups, prepare, pipeline, results)
+            self._run_groups(k, groups, turns, prepare, pipeline, results)
 
-    def _run_groups(self, k, groups, prepare, pipeline, results):
+    def _run_groups(self, k, groups, turns, prepare, pipeline, results):
         begin = time.perf_counter()
         try:
             validated, fold, sets, steps = prepare(k)
@@ -290,13 +290,15 @@ class Evaluation:
         preparation = time.perf_counter() - begin
         n_candidates = sum(len(group.numbers) for group in groups)
         for group in self._blocks(groups, fold):
-            begin = time.perf_counter()
+            begin, waits = time.perf_counter(), []
+            pause = None if turns is None else lambda waits=waits: waits.append(turns.pass_on())
             vars(group.estimator).update(known)
             try:
-                fitted = fit_group(group, fold, self._report(k))
+                fitted = fit_group(group, fold, report=self._report(k), pause=pause)
             except Exception as error:
                 fitted = [(None, error)] * len(group.numbers)
-            seconds = (time.perf_counter() - begin) / len(group.numbers) + preparation / n_candidates
+            seconds = time.perf_counter() - begin - sum(waits)
+            seconds = seconds / len(group.numbers) + preparation / n_candidates
             models = [model for model, _ in fitted if model is not None]
             scored = self._score_models(models, sets, steps, pipeline)
             for number, (model, failure) in zip(group.numbers, fitted, strict=True):

@@ -486,7 +486,7 @@ class Course:
         self.error, self.over = error, True
 
 
-def train(trainer, problem, courses, *, shuffle=True, report=None):
+def train(trainer, problem, courses, *, shuffle=True, report=None, pause=None):
     """Run epochs until the course of every model is over; models that are done leave the pass.
 
     Parameters
@@ -499,6 +499,8 @@ def train(trainer, problem, courses, *, shuffle=True, report=None):
     shuffle : bool, default=True
     report : callable, default=None
         Called after each epoch with the courses of the pass, the trainer and the seconds that it took.
+    pause : callable, default=None
+        Called between epochs.
     """
     trainer.set_penalty(problem.penalty)
     # Where training has just begun, the first objective tells what a hopeless one is; at a minimum, it may be nothing.
@@ -528,6 +530,8 @@ def train(trainer, problem, courses, *, shuffle=True, report=None):
                 problem, active = problem.take(going_on), [active[model] for model in going_on]
                 columns, total_weight = columns[: len(active)], problem.total_weight
                 trainer.set_penalty(problem.penalty)
+            if pause is not None:
+                pause()
     finally:
         trainer.release()
 

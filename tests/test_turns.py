@@ -1,0 +1,113 @@
+"""Tasks that take turns."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import sgdkit.turns
+from sgdkit import SGDClassifierPlus
+from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.turns import Turns, n_under_way, run_in_turns
+
+
+@pytest.fixture
+def short_turns(monkeypatch):
+    monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("n_tasks", "n_jobs", "n"),
+    [(1, 1, 1), (5, 1, 1), (1, 2, 1), (2, 2, 2), (4, 2, 2), (5, 2, 3), (5, 3, 5), (10, 4, 6)],
+)
+def test_tasks_that_are_not_under_way_are_dealt_out_evenly(n_tasks, n_jobs, n):
+    assert n_under_way(n_tasks, n_jobs) == n
+    assert n_tasks <= n_jobs or (n_tasks - n) % n_jobs == 0
+
+
+@pytest.mark.parametrize(("n_tasks", "n_jobs"), [(1, 1), (5, 2), (7, 3), (2, 4)])
+def test_at_most_so_many_run_at_once(short_turns, n_tasks, n_jobs):
+    running, most, done, lock = [], [], [], threading.Lock()
+
+    def run(task, turns):
+        for _ in range(20):
+            with lock:
+                running.append(task)
+                most.append(len(running))
+            time.sleep(1e-4)
+            with lock:
+                running.remove(task)
+            assert turns.pass_on() >= 0
+        done.append(task)
+
+    run_in_turns(run, list(range(n_tasks)), n_jobs)
+    assert sorted(done) == list(range(n_tasks))
+    assert max(most) <= n_jobs
+
+
+def test_who_waits_longest_is_next(short_turns):
+    turns, events = Turns(1, 3), []
+    first_runs, all_came = threading.Event(), threading.Event()
+
+    def run(name):
+        with turns:
+            first_runs.set()
+            assert all_came.wait(10)
+            for part in range(3):
+                events.append(f"{name}{part}")
+                turns.pass_on()
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "abc"]
+    for n_waiting, thread in enumerate(threads):
+        thread.start()
+        assert first_runs.wait(10)
+        while len(turns._waiting) < n_waiting:
+            time.sleep(1e-4)
+    all_came.set()
+    for thread in threads:
+        thread.join(10)
+    assert events == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+def test_nobody_makes_room_before_all_have_come_nor_after_a_moment(monkeypatch):
+    turns = Turns(1, 2)
+    monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
+    with turns:
+        assert turns.pass_on() == 0
+        thread = threading.Thread(target=lambda: turns.__enter__().__exit__())
+        thread.start()
+        while not turns._waiting:
+            time.sleep(1e-4)
+        monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 1e3)
+        assert turns.pass_on() == 0
+        monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
+        assert turns.pass_on() > 0
+    thread.join(10)
+
+
+def test_an_error_is_raised_and_gives_the_turn_away():
+    def run(task, turns):
+        if task == 0:
+            raise ValueError("no such task")
+
+    with pytest.raises(ValueError, match="no such task"):
+        run_in_turns(run, list(range(5)), 2)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_folds_that_change_places_are_what_they_are_alone(short_turns, n_jobs):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 8)), rng.integers(0, 3, 200)
+    model = SGDClassifierPlus(optimizer="adagrad", max_iter=7, tol=None, batch_size=1, random_state=0)
+    alone, in_turns = (
+        OnePassGridSearchCV(model, {"alpha": [1e-4, 1e-2], "loss": ["log_loss", "hinge"]}, cv=5, n_jobs=n)
+        for n in (1, n_jobs)
+    )
+    alone.fit(X, y)
+    in_turns.fit(X, y)
+    for name, values in alone.cv_results_.items():
+        if "score" in name and "time" not in name:
+            np.testing.assert_array_equal(values, in_turns.cv_results_[name])
+    np.testing.assert_array_equal(alone.best_estimator_.coef_, in_turns.best_estimator_.coef_)
+    assert (in_turns.cv_results_["mean_fit_time"] > 0).all()
