@@ -141,7 +141,7 @@ class Evaluation:
         # Configuration belongs to a thread.
         options = {"prepare": prepare, "pipeline": pipeline, "results": results, "config": get_config()}
         run = partial(self._run_fold, **options)
-        if self.n_jobs == 1 or len(tasks) == 1:
+        if self.n_jobs == 1 or len(tasks) <= 1:
             for task in tasks:
                 run(task)
             return

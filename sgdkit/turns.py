@@ -9,8 +9,9 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-# Seconds that a task runs at least before another takes its place, and has to bring its own data near the processor.
-SHORTEST_TURN = 0.1
+# Seconds that a task runs, and that another waits, before they change places: the other has to bring its own data near
+# the processor.
+SHORTEST_TURN = 0.25
 
 
 class Turns:
@@ -40,28 +41,32 @@ class Turns:
     def __exit__(self, *_):
         with self._lock:
             if self._waiting:
-                self._waiting.popleft().release()
+                self._release_first()
             else:
                 self._n_free += 1
 
     def pass_on(self):
         """Change places with the task that has waited longest, if there is one; return the seconds of waiting."""
-        begin = time.perf_counter()
-        if begin - self._own.begin < SHORTEST_TURN:
-            return 0.0
         with self._lock:
+            now = time.perf_counter()
             if self._n_to_come or not self._waiting:
                 return 0.0
-            self._waiting.popleft().release()
+            if now - max(self._own.begin, self._waiting[0][1]) < SHORTEST_TURN:
+                return 0.0
+            self._release_first()
             turn = self._line_up()
         self._wait(turn)
-        return self._own.begin - begin
+        return self._own.begin - now
+
+    def _release_first(self):
+        turn, _ = self._waiting.popleft()
+        turn.release()
 
     def _line_up(self):
         """A lock that is released when it is this thread's turn."""
         turn = threading.Lock()
         turn.acquire()
-        self._waiting.append(turn)
+        self._waiting.append((turn, time.perf_counter()))
         return turn
 
     def _wait(self, turn):
@@ -78,13 +83,18 @@ def n_under_way(n_tasks, n_jobs):
 def run_in_turns(function, tasks, n_jobs):
     """Call ``function(task, turns)`` for each task, at most `n_jobs` at once.
 
-    The error of the first task that has one is raised here, when all that have begun are done.
+    The error of the first task that has one is raised here, when all that run are done; no other begins.
     """
-    turns = Turns(n_jobs, len(tasks))
+    turns, stopped = Turns(n_jobs, len(tasks)), threading.Event()
 
     def run(task):
         with turns:
-            function(task, turns)
+            if not stopped.is_set():
+                function(task, turns)
 
     with ThreadPoolExecutor(n_under_way(len(tasks), n_jobs)) as pool:
-        list(pool.map(run, tasks))
+        try:
+            list(pool.map(run, tasks))
+        except BaseException:
+            stopped.set()
+            raise

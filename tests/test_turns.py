@@ -17,6 +17,13 @@ def short_turns(monkeypatch):
     monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
 
 
+def wait_until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(1e-4)
+
+
 @pytest.mark.parametrize(
     ("n_tasks", "n_jobs", "n"),
     [(1, 1, 1), (5, 1, 1), (1, 2, 1), (2, 2, 2), (4, 2, 2), (5, 2, 3), (5, 3, 5), (10, 4, 6)],
@@ -62,8 +69,7 @@ def test_who_waits_longest_is_next(short_turns):
     for n_waiting, thread in enumerate(threads):
         thread.start()
         assert first_runs.wait(10)
-        while len(turns._waiting) < n_waiting:
-            time.sleep(1e-4)
+        wait_until(lambda: len(turns._waiting) >= n_waiting)  # noqa: B023
     all_came.set()
     for thread in threads:
         thread.join(10)
@@ -77,8 +83,7 @@ def test_nobody_makes_room_before_all_have_come_nor_after_a_moment(monkeypatch):
         assert turns.pass_on() == 0
         thread = threading.Thread(target=lambda: turns.__enter__().__exit__())
         thread.start()
-        while not turns._waiting:
-            time.sleep(1e-4)
+        wait_until(lambda: turns._waiting)
         monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 1e3)
         assert turns.pass_on() == 0
         monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
@@ -95,19 +100,54 @@ def test_an_error_is_raised_and_gives_the_turn_away():
         run_in_turns(run, list(range(5)), 2)
 
 
+def test_after_an_error_no_other_begins():
+    begun, failed = [], threading.Event()
+
+    def run(task, turns):
+        begun.append(task)
+        if task == 0:
+            failed.set()
+            raise ValueError("no such task")
+        assert failed.wait(10)
+        time.sleep(0.2)
+
+    with pytest.raises(ValueError, match="no such task"):
+        run_in_turns(run, list(range(9)), 3)
+    assert len(begun) <= 5
+
+
 @pytest.mark.parametrize("n_jobs", [2, 3])
-def test_folds_that_change_places_are_what_they_are_alone(short_turns, n_jobs):
+def test_folds_that_change_places_are_what_they_are_alone(short_turns, monkeypatch, n_jobs):
+    waits, pass_on = [], Turns.pass_on
+
+    def noted(turns):
+        waits.append(pass_on(turns))
+        return waits[-1]
+
+    monkeypatch.setattr(Turns, "pass_on", noted)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((200, 8)), rng.integers(0, 3, 200)
-    model = SGDClassifierPlus(optimizer="adagrad", max_iter=7, tol=None, batch_size=1, random_state=0)
+    settings = {"max_iter": 30, "tol": None, "batch_size": 1, "random_state": 0}
+    # With a validation set, each epoch is a call of its own.
+    model = SGDClassifierPlus(optimizer="adagrad", early_stopping=True, n_iter_no_change=30, **settings)
     alone, in_turns = (
         OnePassGridSearchCV(model, {"alpha": [1e-4, 1e-2], "loss": ["log_loss", "hinge"]}, cv=5, n_jobs=n)
         for n in (1, n_jobs)
     )
     alone.fit(X, y)
+    assert not waits
     in_turns.fit(X, y)
+    assert max(waits) > 0
     for name, values in alone.cv_results_.items():
         if "score" in name and "time" not in name:
             np.testing.assert_array_equal(values, in_turns.cv_results_[name])
     np.testing.assert_array_equal(alone.best_estimator_.coef_, in_turns.best_estimator_.coef_)
     assert (in_turns.cv_results_["mean_fit_time"] > 0).all()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+def test_a_search_without_a_valid_candidate_fails_as_it_does_in_scikit_learn(n_jobs):
+    X, y = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
+    search = OnePassGridSearchCV(SGDClassifierPlus(), {"alpha": [-1.0, -2.0]}, cv=3, n_jobs=n_jobs)
+    with pytest.raises(ValueError, match="All the 6 fits failed"):
+        search.fit(X, y)
