@@ -16,9 +16,9 @@ import numpy as np
 from cython cimport floating
 from libc.math cimport exp, expf, fabs, fabsf, log, logf
 
-from sgdkit.compiler cimport cloned, within
-from sgdkit.exponential cimport exp_nonpositive, log1p_unit, step_at_zero
-from sgdkit.rows cimport Targets, get_block
+from sgdkit._kernels.compiler cimport cloned, within
+from sgdkit._kernels.exponential cimport exp_nonpositive, log1p_unit, step_at_zero
+from sgdkit._kernels.rows cimport Targets, get_block
 
 
 cdef inline floating _exp(floating x) noexcept nogil:

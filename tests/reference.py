@@ -262,7 +262,7 @@ OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop":
 
 
 def scales(X, weights=None, shifts=True):
-    """The shift, the scale and the common unit of the features of a dense array; see `sgdkit.scaling`."""
+    """The shift, the scale and the common unit of the features of a dense array; see `sgdkit.auto.scaling`."""
     n_features = X.shape[1]
     weights = np.ones(len(X)) if weights is None else weights
     X, weights = X[weights > 0].astype(np.float64), weights[weights > 0]

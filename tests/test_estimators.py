@@ -26,7 +26,7 @@ from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
-from sgdkit.training import Course
+from sgdkit.training.course import Course
 
 ignore_max_iter = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
 
+from sgdkit._kernels.rows import Targets
 from sgdkit.losses import (
     CLASSIFIER_LOSSES,
     MULTINOMIAL,
@@ -17,7 +18,6 @@ from sgdkit.losses import (
     Softmax,
     weighted_quantile,
 )
-from sgdkit.rows import Targets
 from tests import reference
 
 POINTWISE = {**CLASSIFIER_LOSSES, **REGRESSOR_LOSSES}

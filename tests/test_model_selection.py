@@ -32,12 +32,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.candidates import Fold, Group, fit_group, own_parameters, sharing_key
+from sgdkit._kernels.rows import Rows
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV
+from sgdkit.model_selection.candidates import Fold, Group, fit_group, own_parameters, sharing_key
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, Adam
 from sgdkit.penalties import PENALTIES
-from sgdkit.rows import Rows
 from sgdkit.schedules import SCHEDULES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -187,7 +187,8 @@ def test_a_validation_loss_is_that_of_the_own_number(scoring, monkeypatch):
 
 def widths_of_passes(monkeypatch):
     """A list to which each training of some models adds their number."""
-    from sgdkit import base, candidates
+    from sgdkit.estimators import base
+    from sgdkit.model_selection import candidates
 
     widths = []
     for module in (base, candidates):
@@ -384,7 +385,7 @@ def test_early_stopping_is_for_each_candidate(optimizer, scoring, dtype):
 
 def test_models_that_are_done_leave_the_pass(monkeypatch):
     widths = []
-    from sgdkit import training
+    from sgdkit.training import trainer as training
 
     original = training.Trainer.keep
     monkeypatch.setattr(training.Trainer, "keep", lambda own, c: (widths.append(len(c)), original(own, c))[1])

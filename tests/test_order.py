@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sgdkit import SGDClassifierPlus
-from sgdkit._epoch import shuffle_stretch
-from sgdkit.order import MANY_ROWS, RUN, run_length, shuffled
+from sgdkit._kernels.epoch import shuffle_stretch
+from sgdkit.training.order import MANY_ROWS, RUN, run_length, shuffled
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 1000])
@@ -144,7 +144,7 @@ def test_runs_learn_as_much_as_rows_one_by_one(optimizer, monkeypatch):
         return SGDClassifierPlus(**options, random_state=seed).fit(X, y).loss_curve_[-1]
 
     in_runs = [objective(seed) for seed in range(4)]
-    monkeypatch.setattr("sgdkit.order.RUN", 1)
+    monkeypatch.setattr("sgdkit.training.order.RUN", 1)
     one_by_one = [objective(seed) for seed in range(4)]
     assert np.mean(in_runs) == pytest.approx(np.mean(one_by_one), rel=0.01)
     assert in_runs != one_by_one

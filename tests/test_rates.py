@@ -10,16 +10,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-import sgdkit.base
+import sgdkit.estimators.base
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit._kernels.rows import Rows, Targets
+from sgdkit.auto.rate import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS, choose_rates
 from sgdkit.losses import LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS, RMSProp
 from sgdkit.penalties import Penalty
-from sgdkit.rates import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS, choose_rates
-from sgdkit.rows import Rows, Targets
 from sgdkit.schedules import Constant
-from sgdkit.training import Problem
+from sgdkit.training.problem import Problem
 
 RNG = np.random.default_rng(0)
 # Fewer rows than the sample has, so that it is all of them; more than make a single batch.
@@ -172,13 +172,13 @@ def test_a_few_long_rows_lower_the_rate(optimizer):
 @pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=["numbers", "labels"])
 def test_a_choice_that_overflows_is_lowered(target, monkeypatch):
     """By tens, until the weights stay finite."""
-    right, chosen = sgdkit.base.choose_rates, []
+    right, chosen = sgdkit.estimators.base.choose_rates, []
 
     def far_too_large(*args, **options):
         chosen.append(1e3 * right(*args, **options))
         return chosen[-1]
 
-    monkeypatch.setattr(sgdkit.base, "choose_rates", far_too_large)
+    monkeypatch.setattr(sgdkit.estimators.base, "choose_rates", far_too_large)
     options = {"optimizer": "sgd", "learning_rate": "constant", "batch_size": 1, "random_state": 0}
     model = SGDRegressorPlus(max_iter=50, **options).fit(X, target)
     assert np.isfinite(model.coef_).all()

@@ -8,12 +8,12 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from sgdkit import SGDClassifierPlus
-from sgdkit._epoch import Pass
+from sgdkit._kernels.epoch import Pass
+from sgdkit._kernels.rows import Irregular, Rows, Targets
 from sgdkit.losses import LogLoss
 from sgdkit.optimizers import OPTIMIZERS
-from sgdkit.order import RUN
 from sgdkit.penalties import Penalty
-from sgdkit.rows import Irregular, Rows, Targets
+from sgdkit.training.order import RUN
 
 N_ROWS, N_FEATURES = 300, 20
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -12,11 +12,11 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit._kernels.rows import Rows
+from sgdkit.auto.scaling import Scaling, Standard
+from sgdkit.auto.strength import CANDIDATES
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
-from sgdkit.rows import Rows
-from sgdkit.scaling import Scaling, Standard
-from sgdkit.strength import CANDIDATES
 from tests import reference
 
 N_ROWS = 300

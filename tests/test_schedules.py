@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sgdkit._kernels.rows import Rows, Targets
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import SGD
 from sgdkit.penalties import Penalty
-from sgdkit.rows import Rows, Targets
 from sgdkit.schedules import SCHEDULES, Adaptive, InvScaling, Optimal
-from sgdkit.training import Problem, Trainer
+from sgdkit.training.problem import Problem
+from sgdkit.training.trainer import Trainer
 
 ETA0, POWER_T, ALPHA = 0.3, 0.4, 1e-2
 # As scikit-learn documents them; its "optimal" is `1 / (alpha (t0 + t - 1))`, and t0 is what eta(1) = eta0 asks for.

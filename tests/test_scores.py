@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.scores import score_rows
+from sgdkit._kernels.scores import score_rows
 
 
 def random_rows(dtype, index_dtype, n_rows=40, n_features=60, density=0.3):

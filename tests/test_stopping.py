@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sgdkit.stopping import Patience
+from sgdkit.training.course import Patience
 
 
 def n_seen(patience, values):

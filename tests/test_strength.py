@@ -7,11 +7,12 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
-from sgdkit import SGDClassifierPlus, SGDRegressorPlus, strength
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.auto import strength
+from sgdkit.auto.strength import CANDIDATES, FEWEST_ROWS, _nearest
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
-from sgdkit.strength import CANDIDATES, FEWEST_ROWS, _nearest
 
 SHORT = {"max_iter": 1, "tol": None, "random_state": 0}
 IRIS = load_iris(return_X_y=True)

@@ -6,15 +6,15 @@ import time
 import numpy as np
 import pytest
 
-import sgdkit.turns
+import sgdkit.model_selection.turns
 from sgdkit import SGDClassifierPlus
 from sgdkit.model_selection import OnePassGridSearchCV
-from sgdkit.turns import Turns, n_under_way, run_in_turns
+from sgdkit.model_selection.turns import Turns, n_under_way, run_in_turns
 
 
 @pytest.fixture
 def short_turns(monkeypatch):
-    monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
+    monkeypatch.setattr(sgdkit.model_selection.turns, "SHORTEST_TURN", 0.0)
 
 
 def wait_until(condition):
@@ -78,15 +78,15 @@ def test_who_waits_longest_is_next(short_turns):
 
 def test_nobody_makes_room_before_all_have_come_nor_after_a_moment(monkeypatch):
     turns = Turns(1, 2)
-    monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
+    monkeypatch.setattr(sgdkit.model_selection.turns, "SHORTEST_TURN", 0.0)
     with turns:
         assert turns.pass_on() == 0
         thread = threading.Thread(target=lambda: turns.__enter__().__exit__())
         thread.start()
         wait_until(lambda: turns._waiting)
-        monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 1e3)
+        monkeypatch.setattr(sgdkit.model_selection.turns, "SHORTEST_TURN", 1e3)
         assert turns.pass_on() == 0
-        monkeypatch.setattr(sgdkit.turns, "SHORTEST_TURN", 0.0)
+        monkeypatch.setattr(sgdkit.model_selection.turns, "SHORTEST_TURN", 0.0)
         assert turns.pass_on() > 0
     thread.join(10)
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sgdkit._epoch import Pass
-from sgdkit.backtracking import Tries
-from sgdkit.full_gradient import FullGradient, _Scores
+from sgdkit._kernels.backtracking import Tries
+from sgdkit._kernels.epoch import Pass
+from sgdkit._kernels.rows import Rows, Targets
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
+from sgdkit.optimizers.gd import FullGradient, _Scores
 from sgdkit.penalties import PENALTIES, Penalty
-from sgdkit.rows import Rows, Targets
-from sgdkit.training import Problem
+from sgdkit.training.problem import Problem
 from tests import reference
 
 # Hyper-parameters away from their defaults, so that a few steps tell the variants apart.
@@ -539,7 +539,7 @@ def test_load_keeps_the_moments_and_drops_the_average(optimizer):
 
 
 def test_a_new_update_must_name_its_slots():
-    from sgdkit.updates import Update
+    from sgdkit._kernels.updates import Update
 
     with pytest.raises(NotImplementedError, match="_configure"):
         Update(SGD(), None, (3, 1), np.float64)

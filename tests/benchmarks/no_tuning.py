@@ -41,9 +41,9 @@ from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit import base as sgdkit_base
-from sgdkit.rows import Rows
-from sgdkit.scaling import Standard
+from sgdkit._kernels.rows import Rows
+from sgdkit.auto.scaling import Standard
+from sgdkit.estimators import base as sgdkit_base
 from tests.benchmarks import data, peers
 from tests.benchmarks.report import table
 from tests.benchmarks.tables import HELD_OUT, TABLES, load

@@ -12,8 +12,8 @@ from sklearn.utils import assert_all_finite
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from sgdkit.compiler cimport cloned
-from sgdkit.scores cimport index_t
+from sgdkit._kernels.compiler cimport cloned
+from sgdkit._kernels.scores cimport index_t
 
 
 ctypedef fused bits_t:

@@ -30,17 +30,21 @@ from sklearn.utils.validation import (
 )
 
 from sgdkit._docs import documented
-from sgdkit.full_gradient import gathered
-from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, Parametrized, as_optimizer, suited_to
+from sgdkit._kernels.rows import Irregular, Rows, Targets
+from sgdkit._kernels.scores import score_rows
+from sgdkit.auto.optimizer import suited_to
+from sgdkit.auto.rate import choose_rates, column_factors
+from sgdkit.auto.scaling import Scaling, Standard
+from sgdkit.auto.strength import choose_strength
+from sgdkit.optimizers import OPTIMIZERS, AdaGrad, Optimizer, as_optimizer
+from sgdkit.optimizers.base import Parametrized
+from sgdkit.optimizers.gd import gathered
 from sgdkit.penalties import PENALTIES, Penalty
-from sgdkit.rates import choose_rates, column_factors
-from sgdkit.rows import Irregular, Rows, Targets
-from sgdkit.scaling import Scaling, Standard
 from sgdkit.schedules import SCHEDULES
-from sgdkit.scores import score_rows
-from sgdkit.stopping import Patience
-from sgdkit.strength import choose_strength
-from sgdkit.training import Course, Diverged, History, Problem, Trainer, report_epoch, train
+from sgdkit.training.course import Course, Diverged, History, Patience
+from sgdkit.training.loop import report_epoch, train
+from sgdkit.training.problem import Problem
+from sgdkit.training.trainer import Trainer
 
 ALL_ZERO = (
     "Sample weights must contain at least one non-zero number; sample_weight, times class_weight, is all 0."

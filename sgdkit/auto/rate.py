@@ -17,9 +17,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit.rows import N_MOMENTS, Rows, add_moments
-from sgdkit.scores import score_rows
-from sgdkit.training import Trainer
+from sgdkit._kernels.rows import N_MOMENTS, Rows, add_moments
+from sgdkit._kernels.scores import score_rows
+from sgdkit.auto.sample import contents
+from sgdkit.training.trainer import Trainer
 
 # The size of scores: of classes, in units of the losses; of numbers, in standard deviations of the target. Measured on
 # 15 data sets, see docs/design.md.
@@ -91,26 +92,6 @@ def _rows(problem, optimizer, generator):
         norms = problem.rows.squared_norms()[visited]
         some = np.union1d(some, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
     return visited[np.sort(some)]
-
-
-def contents(problem, rows):
-    """Yield what each row holds: the target, the features and their values, to single precision.
-
-    Repeated rows and weighted ones are scaled by the same numbers but for their last bits.
-    """
-    X, targets = problem.rows.X, problem.targets.values
-    for row in rows:
-        if issparse(X):
-            own = slice(X.indptr[row], X.indptr[row + 1])
-            features, values = X.indices[own], X.data[own]
-        else:
-            features = np.flatnonzero(X[row])
-            values = X[row, features]
-        yield (
-            targets[row].tobytes(),
-            features.astype(np.int64).tobytes(),
-            values.astype(np.float32).tobytes(),
-        )
 
 
 def _has_many_rows(problem):

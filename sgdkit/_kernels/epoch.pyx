@@ -7,12 +7,12 @@ import numpy as np
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from sgdkit.compiler cimport LINE, SGDKIT_PREFETCH, cloned, fetch_lines, within
+from sgdkit._kernels.compiler cimport LINE, SGDKIT_PREFETCH, cloned, fetch_lines, within
 from sgdkit.losses cimport Loss
-from sgdkit.rows cimport Rows, Targets, begin, get_row, get_targets, regular
-from sgdkit.updates cimport Update
+from sgdkit._kernels.rows cimport Rows, Targets, begin, get_row, get_targets, regular
+from sgdkit._kernels.updates cimport Update
 
-from sgdkit.rows import Irregular
+from sgdkit._kernels.rows import Irregular
 
 # How many rows ahead of its turn a row's indices and values are fetched, and the weights that they point at.
 cdef enum:

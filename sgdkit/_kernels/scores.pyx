@@ -11,8 +11,8 @@ from scipy import sparse
 
 from cython cimport floating
 
-from sgdkit.compiler cimport LINE, cloned, fetch_lines
-from sgdkit.scores cimport index_t, score_row
+from sgdkit._kernels.compiler cimport LINE, cloned, fetch_lines
+from sgdkit._kernels.scores cimport index_t, score_row
 
 
 def score_rows(X, W):

@@ -24,7 +24,7 @@ rounding error and for the factor of 10.
 import numpy as np
 from scipy import sparse
 
-from sgdkit.rows import N_MOMENTS, Irregular, Rows, add_moments
+from sgdkit._kernels.rows import N_MOMENTS, Irregular, Rows, add_moments
 
 # Sparse features so much above or below their common scale have one of their own ...
 NEAR = 10.0

@@ -19,11 +19,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
-from sgdkit.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data, warn_of_max_iter
+from sgdkit._kernels.rows import Rows, Targets
+from sgdkit.auto.rate import choose_rates
+from sgdkit.estimators.base import ALL_ZERO, RETREATS, BaseSGDPlus, Data, warn_of_max_iter
 from sgdkit.penalties import Penalty
-from sgdkit.rates import choose_rates
-from sgdkit.rows import Rows, Targets
-from sgdkit.training import Course, Diverged, Problem, Trainer, train
+from sgdkit.training.course import Course, Diverged
+from sgdkit.training.loop import train
+from sgdkit.training.problem import Problem
+from sgdkit.training.trainer import Trainer
 
 # What each column of a pass may have for itself, with any loss.
 OF_A_COLUMN = ("alpha", "l1_ratio", "eta0", "max_iter", "tol", "n_iter_no_change")

@@ -6,7 +6,7 @@ Training and predictions share them, and so add up in the same order.
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t
 
-from sgdkit.compiler cimport within
+from sgdkit._kernels.compiler cimport within
 
 
 ctypedef fused index_t:

@@ -14,12 +14,14 @@ Invariants:
 
 import numpy as np
 
-from sgdkit.optimizers import suited_to
+from sgdkit._kernels.scores import score_rows
+from sgdkit.auto.optimizer import suited_to
+from sgdkit.auto.rate import choose_rates
+from sgdkit.auto.sample import contents
 from sgdkit.penalties import PENALTIES
-from sgdkit.rates import choose_rates, contents
 from sgdkit.schedules import Constant
-from sgdkit.scores import score_rows
-from sgdkit.training import FEWER, Trainer
+from sgdkit.training.loop import FEWER
+from sgdkit.training.trainer import Trainer
 
 # The nearer to 1, the earlier.
 CANDIDATES = np.array([1.0, 10.0, 0.1, 0.01])

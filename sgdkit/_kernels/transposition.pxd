@@ -5,7 +5,7 @@ It is done in registers: what is written number by number, and read as a vector 
 
 from cython cimport floating
 
-from sgdkit.compiler cimport within
+from sgdkit._kernels.compiler cimport within
 
 cdef extern from *:
     """

@@ -39,12 +39,12 @@ from cython cimport floating
 from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t
 
-from sgdkit.compiler cimport (
+from sgdkit._kernels.compiler cimport (
     LINE, SGDKIT_ONE_BY_ONE, apart, cloned, fetch_lines, own_doubles, own_floats, own_numbers, within,
 )
 from sgdkit.penalties cimport shrink
-from sgdkit.scores cimport score_row
-from sgdkit.transposition cimport transpose
+from sgdkit._kernels.scores cimport score_row
+from sgdkit._kernels.transposition cimport transpose
 
 from sgdkit.penalties import Penalty
 

@@ -1,10 +1,11 @@
-"""The full-gradient epoch. It is two matrix products, which SciPy and BLAS do best; so no compiled loop of ours."""
+"""Full gradients. An epoch is two matrix products, which SciPy and BLAS do best; so no compiled loop of ours."""
 
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit.backtracking import Tries, combine
-from sgdkit.scores import score_rows
+from sgdkit._kernels.backtracking import Tries, combine
+from sgdkit._kernels.scores import score_rows
+from sgdkit.optimizers.base import Optimizer
 
 # A rate grows by no more than the first at a time, the second in the first few steps, in which curvature changes most.
 GROW, GROW_EARLY, EARLY_STEPS = 1.5, 2.5, 10
@@ -258,6 +259,52 @@ class _Scores:
         if self.n_outputs == 1:
             return columns
         return np.add.reduce(columns.reshape(-1, self.n_outputs), axis=1).repeat(self.n_outputs)
+
+
+class GD(Optimizer):
+    """Proximal gradient descent on all rows, with backtracking and acceleration.
+
+    ``W <- prox(V - eta * grad F(V))``. With `eta0="auto"` and a smooth loss, eta is found by backtracking: it is
+    lowered until F lies below its quadratic model [1]_. Before each step it is raised to nearly the largest rate at
+    which that would have been true of the last step, but by no more than 1.5 (by 2.5 before the first ten). With
+    `nesterov` and a smooth loss, V is W plus its last move times ``(k - 1) / (k + 2)`` in step k; with backtracking, k
+    begins anew when the objective would rise [2]_. Else V is W. Columns with losses of their own have rates, and k, of
+    their own.
+
+    `batch_size` has no effect; an epoch is one step.
+
+    Parameters
+    ----------
+    nesterov : bool, default=True
+        Whether to accelerate, where the loss is smooth.
+
+    References
+    ----------
+    .. [1] A. Beck & M. Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",
+       SIAM J. Imaging Sciences, 2009.
+    .. [2] B. O'Donoghue & E. Candès, "Adaptive Restart for Accelerated Gradient Schemes", Found. Comput. Math., 2015.
+
+    Examples
+    --------
+    >>> from sgdkit.optimizers import GD
+    >>> GD(nesterov=False)
+    GD(nesterov=False)
+    """
+
+    _update = FullGradient
+    _full_batch = True
+    _scales_with_gradient = True
+    _tol = 1e-5
+    _parameter_constraints: dict = {"nesterov": ["boolean"]}
+
+    def __init__(self, *, nesterov=True):
+        self.nesterov = nesterov
+
+    def _schedule_for(self, loss):
+        return "constant" if loss.smooth else "invscaling"
+
+    def _backtracks(self, loss):
+        return loss.smooth
 
 
 def gathered(problem, weights, fit_intercept):

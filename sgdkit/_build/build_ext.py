@@ -1,0 +1,56 @@
+"""How modules are compiled: setuptools, with the flags of all of them, after a look whether there is a C compiler."""
+
+import tempfile
+from pathlib import Path
+
+from setuptools._distutils.sysconfig import get_python_inc
+from setuptools.build_meta import *  # noqa: F403
+from setuptools.command.build_ext import build_ext
+
+# Every module is compiled against the Limited API, so that one wheel serves every CPython from 3.11.
+MACROS = [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")]
+UNIX_FLAGS = [
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "--param=vect-max-version-for-alias-checks=64",
+    "-g0",
+]
+
+HELP = """
+sgdkit is compiled when it is installed, and {problem}.
+Install a C compiler and Python's headers, and try again:
+  Debian, Ubuntu:  apt-get install build-essential python3-dev
+  Fedora:          dnf install gcc python3-devel
+  macOS:           xcode-select --install
+  Windows:         the Build Tools for Visual Studio, with "Desktop development with C++"
+  conda:           conda install c-compiler
+"""
+
+
+class BuildExt(build_ext):
+    """Compile each module with the same flags; anew where any of our headers is newer than it."""
+
+    def build_extensions(self):
+        self._check_compiler()
+        headers = [str(path) for path in Path("sgdkit").rglob("*.px[di]")]
+        for extension in self.extensions:
+            extension.define_macros, extension.py_limited_api = MACROS, True
+            extension.extra_compile_args = UNIX_FLAGS if self.compiler.compiler_type == "unix" else []
+            extension.depends = [*headers, __file__]
+        super().build_extensions()
+
+    def _check_compiler(self):
+        """Compile three lines of C, or end with help."""
+        with tempfile.TemporaryDirectory() as folder:
+            for line, problem in (
+                ("int main(void) { return 0; }\n", "there is no working C compiler"),
+                ("#include <Python.h>\n", "the C compiler does not find Python.h"),
+            ):
+                source = Path(folder, "try_compiler.c")
+                source.write_text(line)
+                try:
+                    self.compiler.compile([str(source)], output_dir=folder, include_dirs=[get_python_inc()])
+                except Exception as error:
+                    raise SystemExit(HELP.format(problem=f"{problem} ({error})")) from None

@@ -1,0 +1,24 @@
+"""Rows that the choices look at."""
+
+import numpy as np
+from scipy.sparse import issparse
+
+
+def contents(problem, rows):
+    """Yield what each row holds: the target, the features and their values, to single precision.
+
+    Repeated rows and weighted ones are scaled by the same numbers but for their last bits.
+    """
+    X, targets = problem.rows.X, problem.targets.values
+    for row in rows:
+        if issparse(X):
+            own = slice(X.indptr[row], X.indptr[row + 1])
+            features, values = X.indices[own], X.data[own]
+        else:
+            features = np.flatnonzero(X[row])
+            values = X[row, features]
+        yield (
+            targets[row].tobytes(),
+            features.astype(np.int64).tobytes(),
+            values.astype(np.float32).tobytes(),
+        )

@@ -1,0 +1,250 @@
+"""Searches in scikit-learn's manner that train all candidates of a fold in the same passes over its rows."""
+
+import time
+from numbers import Real
+
+import numpy as np
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    check_cv,
+)
+from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
+from sklearn.utils import indexable
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+from sgdkit._docs import documented
+from sgdkit.model_selection.evaluation import Evaluation, final_estimator
+
+
+class _OnePassSearch:
+    """What the two searches add to scikit-learn's."""
+
+    _parameter_constraints_of_ours = {"working_memory": [Interval(Real, 0, None, closed="neither"), None]}
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, **params):
+        """Train all candidates on all folds, and fit the best to all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or what a pipeline's first step takes
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        **params : dict of str -> object
+            `sample_weight` of shape (n_samples,), and `groups` for the splitter; around a pipeline
+            `<last step>__sample_weight`, and parameters of the other steps. With metadata routing, what is requested.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If the estimator is not one of sgdkit's, the grid is empty, a parameter does not exist, or all fits failed.
+        TypeError
+            If a parameter of fit is not among those above.
+        """
+        final = final_estimator(self.estimator)
+        scorers, refit_metric = self._get_scorers()
+        X, y = indexable(X, y)
+        params = _check_method_params(X, params=params)
+        routed = self._get_routed_params_for_fit(params)
+        cv = check_cv(self.cv, y, classifier=is_classifier(final))
+        rows = np.arange(_num_samples(X))
+        # Masks and numbers from the end are as good as numbers of rows.
+        splits = [
+            tuple(rows[np.asarray(indices)] for indices in split)
+            for split in cv.split(X, y, **routed.splitter.split)
+        ]
+        self.n_splits_ = len(splits)
+        candidates = self._candidates()
+        if not candidates or not splits:
+            raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
+        if self.verbose > 0:
+            print(
+                f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, "
+                f"totalling {len(candidates) * len(splits)} fits"
+            )
+        results = Evaluation(self, X, y, splits, scorers, routed).run(candidates)
+        _warn_or_raise_about_fit_failures(results, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(results, self.error_score)
+        self.cv_results_ = self._format_results(candidates, len(splits), results)
+        self.multimetric_ = isinstance(results[0]["test_scores"], dict)
+        if callable(self.scoring) and self.multimetric_:
+            self._check_refit_for_multimetric(results[0]["test_scores"])
+            refit_metric = self.refit
+        self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
+        self._choose(refit_metric)
+        if self.refit:
+            self._refit(X, y, routed.estimator.fit)
+        return self
+
+    def _choose(self, metric):
+        if not self.refit and self.multimetric_:
+            return
+        self.best_index_ = self._select_best_index(self.refit, metric, self.cv_results_)
+        if not callable(self.refit):
+            self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+
+    def _refit(self, X, y, params):
+        self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+        begin = time.time()
+        self.best_estimator_.fit(X, y, **params)
+        self.refit_time_ = time.time() - begin
+        if hasattr(self.best_estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.best_estimator_.feature_names_in_
+
+
+@documented
+class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
+    """Grid search in which all candidates of a fold are trained in the same passes over its rows.
+
+    It has the parameters, attributes and conventions of :class:`sklearn.model_selection.GridSearchCV`, and finds the
+    same: each model is the one that the estimator alone would fit to the fold. Candidates that differ in `alpha`,
+    `l1_ratio`, `eta0`, `class_weight`, the loss's own `epsilon` or `quantile`, `max_iter`, `tol` or `n_iter_no_change`
+    are columns that one pass over the rows trains together; those that differ in anything else have passes of their
+    own. So have candidates of gd (which "auto" takes for dense features); those of sgd with a penalty other than l2, or
+    with averaging, that come to differ in `alpha` or `eta0`, with `learning_rate="optimal"` (its "auto"); and those of
+    another `class_weight` where features are scaled (`standardize=True`, and rows that are not text or one-hot), or
+    where it is 0 for a class.
+
+    Parameters
+    ----------
+    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline that ends with one of them
+        Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
+    param_grid : dict or list of dicts
+        Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
+
+    SEARCH_PARAMETERS
+
+    SEARCH_ATTRIBUTES
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
+    >>> from sgdkit import SGDClassifierPlus
+    >>> from sgdkit.model_selection import OnePassGridSearchCV
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = SGDClassifierPlus(max_iter=20, tol=None, random_state=0)
+    >>> search = OnePassGridSearchCV(model, {"alpha": np.geomspace(1e-6, 1e-1, 6)}, cv=3).fit(X, y)
+    >>> bool(search.best_score_ > 0.9)
+    True
+    """
+
+    _parameter_constraints = {
+        **{
+            name: value
+            for name, value in GridSearchCV._parameter_constraints.items()
+            if name != "pre_dispatch"
+        },
+        **_OnePassSearch._parameter_constraints_of_ours,
+    }
+
+    def __init__(
+        self,
+        estimator,
+        param_grid,
+        *,
+        scoring=None,
+        n_jobs=None,
+        refit=True,
+        cv=None,
+        verbose=0,
+        error_score=np.nan,
+        return_train_score=False,
+        working_memory=None,
+    ):
+        common = {"scoring": scoring, "n_jobs": n_jobs, "refit": refit, "cv": cv, "verbose": verbose}
+        super().__init__(
+            estimator, param_grid, error_score=error_score, return_train_score=return_train_score, **common
+        )
+        self.working_memory = working_memory
+
+    def _candidates(self):
+        return list(ParameterGrid(self.param_grid))
+
+
+@documented
+class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
+    """Randomised search in which all candidates of a fold are trained in the same passes over its rows.
+
+    It has the parameters, attributes and conventions of :class:`sklearn.model_selection.RandomizedSearchCV`; see
+    :class:`OnePassGridSearchCV` for what candidates share.
+
+    Parameters
+    ----------
+    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline that ends with one of them
+        Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
+    param_distributions : dict or list of dicts
+        Names of parameters, and lists of values or distributions with a method `rvs`.
+    n_iter : int, default=10
+        How many candidates are drawn.
+
+    SEARCH_PARAMETERS
+
+    random_state : int, RandomState instance or None, default=None
+        Of the drawing.
+
+    SEARCH_ATTRIBUTES
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> from sklearn.datasets import load_digits
+    >>> from sgdkit import SGDClassifierPlus
+    >>> from sgdkit.model_selection import OnePassRandomizedSearchCV
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = SGDClassifierPlus(max_iter=20, tol=None, random_state=0)
+    >>> search = OnePassRandomizedSearchCV(model, {"alpha": loguniform(1e-6, 1e-1)}, n_iter=8, cv=3, random_state=0)
+    >>> bool(search.fit(X, y).best_score_ > 0.9)
+    True
+    """
+
+    _parameter_constraints = {
+        **{
+            name: value
+            for name, value in RandomizedSearchCV._parameter_constraints.items()
+            if name != "pre_dispatch"
+        },
+        **_OnePassSearch._parameter_constraints_of_ours,
+    }
+
+    def __init__(
+        self,
+        estimator,
+        param_distributions,
+        *,
+        n_iter=10,
+        scoring=None,
+        n_jobs=None,
+        refit=True,
+        cv=None,
+        verbose=0,
+        random_state=None,
+        error_score=np.nan,
+        return_train_score=False,
+        working_memory=None,
+    ):
+        common = {"scoring": scoring, "n_jobs": n_jobs, "refit": refit, "cv": cv, "verbose": verbose}
+        super().__init__(
+            estimator,
+            param_distributions,
+            n_iter=n_iter,
+            random_state=random_state,
+            error_score=error_score,
+            return_train_score=return_train_score,
+            **common,
+        )
+        self.working_memory = working_memory
+
+    def _candidates(self):
+        return list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))

@@ -1,0 +1,42 @@
+"""Optimizers: their hyper-parameters and what they do.
+
+Notation: g is the gradient of a coordinate in a mini-batch, w its weight, eta the learning rate of the step; a product
+of vectors is taken coordinate by coordinate. A coordinate that no row of a mini-batch touches (all its values are zero)
+keeps its moments, and its own number of steps n. The penalty is a proximal step in the optimizer's metric d,
+``w <- prox(w - eta * direction)`` with ``prox(v) = argmin_u d/(2 eta) (u - v)^2 + alpha * R(u)``, so every optimizer
+has the same minimiser.
+
+To add an optimizer: a file here, and its entry in `OPTIMIZERS`.
+"""
+
+from sklearn.utils._param_validation import StrOptions
+
+from sgdkit.optimizers.base import Optimizer
+from sgdkit.optimizers.gd import GD
+from sgdkit.optimizers.stochastic import SGD, AdaGrad, Adam, RMSProp
+
+OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop": RMSProp}
+
+
+def as_optimizer(optimizer):
+    """Return the optimizer that a name or an object stands for, its parameters checked.
+
+    Raises
+    ------
+    ValueError
+        If it is a class, no optimizer, or has a parameter out of range.
+    """
+    if isinstance(optimizer, type):
+        raise ValueError(
+            f"optimizer must be a name or an object, got the class {optimizer.__name__}. "
+            f"Pass optimizer={optimizer.__name__}() instead."
+        )
+    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
+        return OPTIMIZERS[optimizer]()
+    if not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            f"The 'optimizer' parameter must be {StrOptions({'auto', *OPTIMIZERS})} or an object of "
+            f"sgdkit.optimizers, such as Adam(). Got {optimizer!r} instead."
+        )
+    optimizer._validate_params()
+    return optimizer

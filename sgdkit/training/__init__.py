@@ -1,0 +1,1 @@
+"""Training: `loop.py` runs the epochs, on a `Problem`, with a `Trainer`, along a `Course` for each model."""

@@ -1,0 +1,183 @@
+"""The course of a model's training: what happened epoch by epoch, and when it is over."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# A rise of the objective by this factor since the first epoch is no noise.
+HOPELESS = 1e3
+
+
+class Diverged(ValueError):
+    """The weights overflowed, or the objective is on its way there."""
+
+
+class Patience:
+    """Watches a value that should fall, and says when it has not fallen enough for some epochs in a row.
+
+    An epoch counts as progress if its value is below ``best - tol * scale``, where the scale is the absolute value of
+    the best (a relative tolerance, the same for targets of any size), or 1 (an absolute one).
+
+    Parameters
+    ----------
+    tol : float or None
+        None never runs out of patience.
+    n_iter_no_change : int
+    relative : bool
+
+    Attributes
+    ----------
+    best : float
+        The lowest value so far.
+    exhausted : bool
+    """
+
+    def __init__(self, tol, n_iter_no_change, *, relative):
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.relative = relative
+        self.best = np.inf
+        self.reset()
+
+    def reset(self):
+        self.n_idle = 0
+
+    @property
+    def exhausted(self):
+        return self.tol is not None and self.n_idle >= self.n_iter_no_change
+
+    @property
+    def left(self):
+        """After how many more epochs it may be exhausted."""
+        return np.inf if self.tol is None else self.n_iter_no_change - self.n_idle
+
+    def see(self, value):
+        """Take in the value of an epoch, and return whether it is the lowest so far."""
+        first = self.best == np.inf
+        scale = abs(self.best) if self.relative else 1.0
+        enough = first or self.tol is None or value < self.best - self.tol * scale
+        self.n_idle = 0 if enough else self.n_idle + 1
+        lowest = value < self.best
+        self.best = min(value, self.best)
+        return lowest
+
+
+@dataclass
+class History:
+    """What happened epoch by epoch, and the weights to return: of the best epoch if there is a score, else the last."""
+
+    loss_curve: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+    best_iter: int = 0
+    weights: np.ndarray | None = None
+    converged: bool = False
+
+    @property
+    def n_iter(self):
+        return len(self.loss_curve)
+
+    def add(self, objective, validation_score):
+        self.loss_curve.append(float(objective))
+        if validation_score is not None:
+            self.validation_scores.append(float(validation_score))
+
+    def keep(self, weights):
+        self.best_iter = self.n_iter
+        if self.weights is None:
+            self.weights = np.array(weights, order="C")
+        else:
+            np.copyto(self.weights, weights)
+
+
+class Course:
+    """The training of one model: what happened, and whether it is over.
+
+    Parameters
+    ----------
+    patience : Patience
+        With the training objective, or with minus the score.
+    max_iter : int
+    score : callable, default=None
+        Takes the weights of some models, and returns an array of their validation scores; higher is better.
+    history : History, default=None
+        To be continued.
+    keeps_last : bool, default=True
+        Whether the weights of every epoch are kept in case it should be the last, or only those of the last itself.
+
+    Attributes
+    ----------
+    error : Diverged or None
+    over : bool
+    first_rate : float
+        `eta0`, or what backtracking has come to; of a course that is over.
+    """
+
+    def __init__(self, patience, max_iter, *, score=None, history=None, keeps_last=True):
+        self.patience = patience
+        self.max_iter = max_iter
+        self.score = score
+        self.history = History() if history is None else history
+        self.keeps_last = keeps_last
+        self.n_epochs = 0
+        self.error = None
+        self.over = False
+
+    def check(self, objective, trainer, columns, ceiling):
+        """Fail if an epoch has led nowhere; `ceiling`, if any, is what no sensible objective is above."""
+        n_iter = self.history.n_iter + 1
+        first = self.history.loss_curve[0] if self.history.n_iter else math.inf
+        if not math.isfinite(objective):
+            self.fail(Diverged(f"Floating-point overflow in epoch {n_iter}, {_remedy(trainer, columns)}"))
+        elif ceiling is not None and objective > max(ceiling, HOPELESS * first):
+            self.fail(
+                Diverged(
+                    f"The objective has risen from {first:.3g} to {objective:.3g} in epoch {n_iter}, "
+                    f"{_remedy(trainer, columns)}"
+                )
+            )
+
+    @property
+    def n_sure(self):
+        """So many epochs are sure to come, unless one fails."""
+        return min(self.max_iter - self.n_epochs, self.patience.left)
+
+    def see(self, objective, score, *, weights, columns, trainer):
+        """Take in an epoch; `score` is a number, None, or why there is none.
+
+        The weights are None in an epoch that cannot be the last.
+        """
+        if isinstance(score, Exception):
+            self.fail(score)
+            return
+        if score is not None and not math.isfinite(score):
+            self.fail(
+                Diverged(
+                    f"The validation score of epoch {self.history.n_iter + 1} is {score}, "
+                    f"{_remedy(trainer, columns)} Or choose another scoring."
+                )
+            )
+            return
+        self.n_epochs += 1
+        lowest = self.patience.see(objective if score is None else -score)
+        self.history.add(objective, score)
+        if self.patience.exhausted:
+            if trainer.lower(columns):
+                self.patience.reset()
+            else:
+                self.history.converged = self.over = True
+        self.over = self.over or self.n_epochs == self.max_iter
+        if self.over:
+            self.first_rate = float(trainer.rates(1)[columns].max())
+        if weights is not None and (lowest if score is not None else self.keeps_last or self.over):
+            self.history.keep(weights if weights.shape[1] == len(columns) else weights[:, columns])
+
+    def fail(self, error):
+        self.error, self.over = error, True
+
+
+def _remedy(trainer, columns):
+    return (
+        f"at the learning rate eta0={trainer.rates(1)[columns].max():.3g}. Scale the features (and the targets of a "
+        "regression), for instance with sklearn.preprocessing.StandardScaler or MaxAbsScaler, or lower eta0."
+    )

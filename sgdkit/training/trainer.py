@@ -1,0 +1,259 @@
+"""Columns in training: a `Trainer` holds all that changes.
+
+Invariants:
+- A `Trainer` is all that a later fit needs to go on as if there had been no break; it can be pickled.
+- Columns in different blocks never meet, so their results do not depend on the number of threads.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+
+import numpy as np
+
+from sgdkit._kernels.epoch import Pass
+from sgdkit.training.order import shuffled
+from sgdkit.training.problem import of_columns
+
+# Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
+CHUNK_SECONDS = 0.2
+SECONDS_A_VALUE = 1e-8
+CHUNK_ROWS = 1 << 14
+
+
+class Trainer:
+    """Columns in training: their state, and where the schedule and the shuffling stand.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    schedule : Schedule
+    problem : Problem
+        It gives the shapes.
+    scale : ndarray of shape (n_columns,), default=None
+        By which each column multiplies the schedule's rates; None stands for 1.
+    fit_intercept : bool
+    average_from : int
+        0 for no average.
+    n_blocks : int
+        How many threads share the columns.
+    seed : int
+        Of the shuffling.
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        schedule,
+        problem,
+        *,
+        scale=None,
+        fit_intercept=True,
+        average_from=0,
+        n_blocks=1,
+        seed=0,
+    ):
+        self.optimizer = optimizer
+        self.dtype = problem.rows.dtype
+        self.fit_intercept = bool(fit_intercept)
+        self.average_from = average_from
+        self.generator = np.random.Generator(np.random.PCG64(seed))
+        self.n_steps = 0
+        self._passes = None
+        column = problem.targets.column
+        n_blocks = 1 if problem.loss.coupled or optimizer._full_batch else min(n_blocks, len(column))
+        self.columns = np.array_split(np.arange(len(column)), n_blocks)
+        self.follow(schedule, scale)
+        self.updates = [
+            optimizer._update(
+                optimizer,
+                None,
+                (problem.rows.n_features, len(block)),
+                problem.rows.dtype,
+                fit_intercept=fit_intercept,
+                average_from=average_from,
+            )
+            for block in self.columns
+        ]
+
+    def matches(self, settings, loss):
+        """Whether the state is of use with (optimizer, dtype, fit_intercept, average_from), and with a loss."""
+        mine = self.optimizer, self.dtype, self.fit_intercept, self.average_from
+        backtracks = self.schedule is None
+        return (
+            mine == settings
+            and (len(self.updates) == 1 or not loss.coupled)
+            and (not backtracks or self.optimizer._backtracks(loss))
+        )
+
+    def __getstate__(self):
+        return {**self.__dict__, "_passes": None}
+
+    def release(self):
+        """Let go of the data of a fit."""
+        self._passes = None
+        for update in self.updates:
+            update.release()
+
+    def follow(self, schedule, scale=None):
+        """Take the rates of a schedule from now on, and forget how they have been lowered."""
+        n_columns = sum(map(len, self.columns))
+        self.schedule = schedule
+        self.scale = np.ones(n_columns) if scale is None else scale
+        self.lowered = np.ones(n_columns)
+
+    def rates(self, n_steps):
+        """The rate of each column in a step; of backtracking, what it has come to."""
+        if self.schedule is None:
+            return np.asarray(self.updates[0].rate, dtype=np.float64)
+        rates = self.schedule.rates(np.array([max(n_steps, 1)], dtype=np.float64))[0]
+        return rates * self.scale * (self.lowered if n_steps > 1 else 1.0)
+
+    @property
+    def first_rate(self):
+        """`eta0`; of backtracking, the rate that it has come to."""
+        return float(self.rates(1).max())
+
+    def set_penalty(self, penalty):
+        self._penalty = penalty
+        for block, update in zip(self.columns, self.updates, strict=True):
+            update.set_columns(penalty.take(block), (self.scale * self.lowered)[block])
+
+    def lower(self, columns):
+        """Lower the rate of some columns, if the schedule does so, and return whether training is to go on."""
+        if self.schedule is None or not self.schedule.lowers:
+            return False
+        self.lowered[columns] /= 5
+        self.set_penalty(self._penalty)
+        return self.lowered[columns[0]] > 1e-6
+
+    def keep(self, columns):
+        """Go on with some of the columns alone, in a single block."""
+        self.updates = [update.take(columns) for update in self.updates]
+        self.columns = [np.arange(len(columns))]
+        self.schedule = None if self.schedule is None else self.schedule.take(columns)
+        self.scale, self.lowered = self.scale[columns], self.lowered[columns]
+        self._passes = None
+
+    def weights(self):
+        """The weights that the user is to get, of shape (n_features + 1, n_columns); the intercepts come last."""
+        if len(self.updates) == 1:
+            return self.updates[0].weights()
+        return np.concatenate([update.weights() for update in self.updates], axis=1)
+
+    def load(self, weights):
+        for block, update in zip(self.columns, self.updates, strict=True):
+            update.load(weights if len(self.updates) == 1 else weights[:, block])
+
+    def recall(self, squares):
+        """Begin as if squared gradients had been met: AdaGrad's sums, of the shape of the weights."""
+        for block, update in zip(self.columns, self.updates, strict=True):
+            update.slot(1)[...] = np.sqrt(squares[:, block])
+
+    def rescale(self, ratio, drift):
+        """Go on with features whose gradients are `ratio` times what they were; see `Scaling.since`."""
+        for update in self.updates:
+            update.rescale(ratio, drift)
+
+    def penalty(self):
+        """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
+        if len(self.updates) == 1:
+            return self.updates[0].penalty()
+        return np.concatenate([update.penalty() for update in self.updates])
+
+    def epochs(self, problem, n_most, *, shuffle=True):
+        """Pass over the rows up to `n_most` times, as often as is worth one call.
+
+        Returns
+        -------
+        losses, penalties : ndarray of float64 of shape (n_epochs, n_columns)
+            Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it.
+        """
+        n_epochs = 1
+        if not self.optimizer._full_batch:
+            n_epochs = min(n_most, min(self._chunk_rows(problem), CHUNK_ROWS) // max(problem.n_rows, 1))
+        if n_epochs < 2 or len(self.updates) > 1:
+            return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
+        orders = self._orders(problem, n_epochs, shuffle)
+        rates = self._rates(n_epochs * -(-problem.n_rows // problem.batch_size))
+        (one,) = self._passes_of(problem)
+        problem.rows.check()
+        return one.visit_epochs(orders, rates)
+
+    def epoch(self, problem, *, shuffle=True):
+        """Pass once over the rows, and return each column's weighted sum of losses.
+
+        It is the sum of the losses as they were met, each before the step that its row was part of; of a full-gradient
+        epoch, the sum after its one step.
+        """
+        if self.optimizer._full_batch:
+            self.n_steps += 1
+            steps = np.array([self.n_steps], dtype=np.float64)
+            return self.updates[0].epoch(
+                problem, None if self.schedule is None else self.schedule.rates(steps)[0]
+            )
+        if problem.order is not None or problem.batch_size > 1:
+            # Before threads share them. Otherwise this pass looks at the rows on its way.
+            problem.rows.check()
+        passes = self._passes_of(problem)
+        chunks = self._chunks(problem, self._orders(problem, 1, shuffle)[0])
+        # A pool for one block would only cost time.
+        with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
+            sums = sum(self._visit(problem, chunk, passes, pool) for chunk in chunks)
+        problem.rows.checked = True
+        for update in self.updates:
+            update.flush()
+        return sums
+
+    def _orders(self, problem, n_epochs, shuffle):
+        """The rows to visit in each epoch, as 32-bit numbers where these do; in a single batch the order is no matter.
+
+        They have the shape (n_epochs, n_rows).
+        """
+        dtype = np.int32 if problem.rows.n_rows < 2**31 else np.int64
+        if shuffle and problem.n_rows > problem.batch_size:
+            orders = shuffled(problem.n_rows, n_epochs, problem.run_length, self.generator, dtype)
+        else:
+            orders = np.tile(np.arange(problem.n_rows, dtype=dtype), (n_epochs, 1))
+        return orders if problem.order is None else problem.order.astype(dtype, copy=False)[orders]
+
+    def _passes_of(self, problem):
+        """A `Pass` for each block of columns, kept from epoch to epoch."""
+        if self._passes is None or self._passes[0] is not problem:
+            blocks = zip(self.columns, self.updates, strict=True)
+            self._passes = problem, [self._pass(problem, *block) for block in blocks]
+        return self._passes[1]
+
+    @staticmethod
+    def _pass(problem, block, update):
+        targets = problem.targets.with_columns(problem.targets.column[block])
+        weights = {
+            "weights": problem.weights,
+            "class_weights": of_columns(problem.class_weights, block),
+            "column_weights": of_columns(problem.column_weights, block),
+        }
+        loss, batch_size = problem.loss.take(block), problem.batch_size
+        return Pass(problem.rows, targets, loss, update, batch_size=batch_size, **weights)
+
+    def _chunk_rows(self, problem):
+        """How many rows take a fraction of a second, and rates that take little room."""
+        seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
+        return min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS // np.size(self.schedule.eta0))
+
+    def _chunks(self, problem, order):
+        """Cut the order, between mini-batches, into pieces of a fraction of a second."""
+        size = problem.batch_size * max(1, self._chunk_rows(problem) // problem.batch_size)
+        if len(order) <= size:
+            return [order]
+        return (order[begin : begin + size] for begin in range(0, len(order), size))
+
+    def _rates(self, n_steps):
+        """The rates of the steps to come, which are counted as taken."""
+        first = self.n_steps + 1
+        self.n_steps += n_steps
+        return self.schedule.rates(np.arange(first, first + n_steps, dtype=np.float64))
+
+    def _visit(self, problem, chunk, passes, pool):
+        rates = self._rates(-(-len(chunk) // problem.batch_size))
+        if len(passes) == 1:
+            return passes[0].visit(chunk, rates)
+        return np.concatenate(list(pool.map(lambda one: one.visit(chunk, rates), passes)))
