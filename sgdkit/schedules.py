@@ -8,8 +8,20 @@ import numpy as np
 from sgdkit._kernels.epoch import falling_rates
 
 
-class Constant:
-    """``eta(t) = eta0``.
+class Schedule:
+    """The learning rate of each step.
+
+    Parameters
+    ----------
+    eta0 : float, or ndarray of shape (n_columns,)
+        The rate of the first step.
+    power_t : float, default=0.5
+    alpha : float, or ndarray of shape (n_columns,), default=0.0
+        The least curvature of the objective, which is that of the penalty.
+    n_steps : int, default=None
+        The steps of the planned epochs; None where nobody knows the end.
+    first_step : int, default=1
+        The number t of the first of them, which is not 1 where training goes on.
 
     Attributes
     ----------
@@ -18,27 +30,34 @@ class Constant:
         own then take the rates of one schedule, each times its factor.
     lowers : bool
         Whether the rate is divided by 5 when training stands still, until it is below a millionth of what it was.
+    needs_end : bool
+        Whether it needs `n_steps`.
     """
 
     separable = True
     lowers = False
+    needs_end = False
 
-    def __init__(self, eta0, power_t, alpha):
+    def __init__(self, eta0, *, power_t=0.5, alpha=0.0, n_steps=None, first_step=1):
         self.eta0 = eta0
         self.power_t = power_t
         self.alpha = alpha
+        self.n_steps = n_steps
+        self.first_step = first_step
+
+    @property
+    def shape(self):
+        """What two schedules have in common whose rates fall in the same way."""
+        return (type(self),)
 
     @property
     def settings(self):
-        return type(self), self.eta0, self.power_t, self.alpha
-
-    def is_like(self, other):
-        """Whether the rates of another schedule fall in the same way."""
-        return type(self) is type(other) and self.power_t == other.power_t
+        """What is different for schedules of which one cannot go on where the other was."""
+        return self.shape, self.eta0, self.alpha
 
     def rates(self, t):
-        """The rates of the steps `t`, an array of float64."""
-        return np.full(len(t), self.eta0)
+        """The rates of the steps `t`, an array of float64; of shape (len(t),), or (len(t), n_columns)."""
+        raise NotImplementedError(f"{type(self).__name__} must define rates(t)")
 
     def take(self, columns):
         """The schedule of some columns."""
@@ -46,17 +65,28 @@ class Constant:
 
     def for_pilot(self):
         """The schedule of pilot runs, whose columns multiply its rates by candidates for `eta0`."""
-        return type(self)(1.0, self.power_t, self.alpha)
+        return type(self)(1.0, power_t=self.power_t, alpha=self.alpha)
 
 
-class InvScaling(Constant):
+class Constant(Schedule):
+    """``eta(t) = eta0``."""
+
+    def rates(self, t):
+        return np.full(len(t), self.eta0)
+
+
+class InvScaling(Schedule):
     """``eta(t) = eta0 / t ** power_t``."""
+
+    @property
+    def shape(self):
+        return type(self), self.power_t
 
     def rates(self, t):
         return self.eta0 / t**self.power_t
 
 
-class Optimal(Constant):
+class Optimal(Schedule):
     """``eta(t) = eta0 / (1 + alpha * eta0 * (t - 1))``, or ``1 / (alpha * (t0 + t - 1))`` with ``eta(1) = eta0``.
 
     `eta0` and `alpha` may be arrays of shape (n_columns,); then there is a rate for each step and column.
@@ -78,10 +108,10 @@ class Optimal(Constant):
         """The schedule of some columns."""
         if np.ndim(self.eta0) == 0:
             return self
-        return Optimal(self.eta0[columns], self.power_t, self.alpha[columns])
+        return Optimal(self.eta0[columns], alpha=self.alpha[columns])
 
     def for_pilot(self):
-        return Constant(1.0, self.power_t, self.alpha)
+        return Constant(1.0)
 
 
 class Adaptive(Constant):
@@ -90,9 +120,34 @@ class Adaptive(Constant):
     lowers = True
 
 
+class Linear(Schedule):
+    """``eta(t) = eta0 * (1 - (t - 1) / n_steps)``: a straight line that reaches 0 after the planned steps.
+
+    Where training goes on, t counts from the first step of this fit.
+
+    References
+    ----------
+    .. [1] A. Defazio, A. Cutkosky, H. Mehta & K. Mishchenko, "Optimal Linear Decay Learning Rate Schedules and Further
+       Refinements", 2023.
+    """
+
+    needs_end = True
+
+    @property
+    def shape(self):
+        return type(self), self.n_steps, self.first_step
+
+    def rates(self, t):
+        return self.eta0 * np.maximum(1 - (t - self.first_step) / self.n_steps, 0)
+
+    def for_pilot(self):
+        return Constant(1.0)
+
+
 SCHEDULES = {
     "constant": Constant,
     "invscaling": InvScaling,
     "optimal": Optimal,
     "adaptive": Adaptive,
+    "linear": Linear,
 }

@@ -20,6 +20,7 @@ from scipy.sparse import issparse
 from sgdkit._kernels.rows import N_MOMENTS, Rows, add_moments
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.sample import contents
+from sgdkit.training.problem import select
 from sgdkit.training.trainer import Trainer
 
 # The size of scores: of classes, in units of the losses; of numbers, in standard deviations of the target. Measured on
@@ -29,7 +30,7 @@ SIZE_OF_LABELS, SIZE_OF_NUMBERS = 1.8, 0.3
 FIRST_STEPS = 100
 # Candidate rates, in multiples of the scale that the data suggest; of one batch, and of these around the formula.
 CANDIDATES = 10.0 ** np.arange(-3, 2.01, 0.5)
-CANDIDATES_OF_ONE_BATCH = 10.0 ** np.arange(-3, 2.01, 0.25)
+CANDIDATES_OF_A_BATCH = 10.0 ** np.arange(-3, 2.01, 0.25)
 CANDIDATES_AROUND = 10.0 ** np.arange(-1, 1.01, 0.25)
 # A sample has rows at random, and those that have the largest norms of all: they are what makes a rate too large.
 SAMPLE_ROWS, LARGEST_ROWS = 2000, 20
@@ -37,11 +38,49 @@ SAMPLE_ROWS, LARGEST_ROWS = 2000, 20
 FEWEST_ROWS = 40
 SAMPLE_BATCHES = 20
 # Pilots of one batch make so many steps, and are compared after the first ones.
-STEPS_OF_ONE_BATCH, FIRST_OF_ONE_BATCH = 30, 3
+STEPS_OF_A_BATCH, FIRST_OF_A_BATCH = 30, 3
 # The best rate of a short run is too large for a long one.
-OF_THE_BEST = 0.7
+SHARE_OF_THE_BEST = 0.7
 # Floating-point numbers of state that a pilot may hold.
 STATE_NUMBERS = 1 << 24
+
+
+def rate_choice(settings):
+    """What the `eta0` of an estimator stands for."""
+    return ChosenRate() if settings.eta0 == "auto" else GivenRate(float(settings.eta0))
+
+
+class GivenRate:
+    """A first rate that the user gave."""
+
+    chosen = False
+    # How often a fit that overflows begins again, at a tenth of the rate.
+    n_retreats = 0
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def column_factors(self, problem, optimizer):
+        """By what each column multiplies the rate; None for 1."""
+
+
+class ChosenRate:
+    """A first rate that is chosen here, or left to backtracking."""
+
+    chosen = True
+    n_retreats = 6
+
+    def column_factors(self, problem, optimizer):
+        """By what each column multiplies the rate: the size of its target over that of the largest.
+
+        None where that makes no difference: for classes, for one output, and where steps have the gradient's scale.
+        """
+        targets = problem.targets
+        if targets.labels or targets.n_columns == 1 or optimizer._scales_with_gradient:
+            return None
+        y, row_weights = problem.select(targets.values), problem.select(problem.weights_or_ones)
+        spread = problem.loss.score_scale(y, row_weights)[targets.column]
+        return np.where(spread > 0, spread, spread.max()) / spread.max() if spread.max() > 0 else None
 
 
 def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
@@ -60,45 +99,44 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
         Of the sample, and of its shuffling.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    alone = problem.one_batch and _has_many_rows(problem)
-    sample, initial = _sample(problem, _rows(problem, optimizer, generator), initial)
+    varied_batch = problem.single_batch and _has_many_rows(problem)
+    sample, initial = _sample(problem, _sampled_indices(problem, optimizer, generator), initial)
     if not optimizer._scales_with_gradient:
         rate = _size(sample) / _row_size(problem) * (1 - optimizer._momentum)
         if not optimizer._decays:
             rate /= _falling(problem, schedule)
         # A rate that is not to fall has to suit the end of training, of which pilots see nothing.
         falls = optimizer._decays or np.diff(schedule.rates(np.array([1.0, 2.0])), axis=0).any()
-        pilots = alone and problem.n_rows <= SAMPLE_ROWS and falls
-        rates = rate * (CANDIDATES_AROUND if pilots else np.ones(1))
+        has_pilots = varied_batch and problem.n_rows <= SAMPLE_ROWS and falls
+        rates = rate * (CANDIDATES_AROUND if has_pilots else np.ones(1))
     else:
-        rates = _rate_scale(sample, initial) * (CANDIDATES_OF_ONE_BATCH if alone else CANDIDATES)
+        rates = _rate_scale(sample, initial) * (CANDIDATES_OF_A_BATCH if varied_batch else CANDIDATES)
     if len(rates) == 1 or problem.loss.homogeneous or sample.targets.constant:
         # A pilot would prefer the rate that moves least.
         return np.full(problem.n_models, rates[len(rates) // 2])
     options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
     losses = _pilot(sample, optimizer, schedule, rates=rates, initial=initial, **options)
     best = rates[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
-    return OF_THE_BEST * best if optimizer._scales_with_gradient and not optimizer._full_batch else best
+    return SHARE_OF_THE_BEST * best if optimizer._scales_with_gradient and not optimizer._full_batch else best
 
 
-def _rows(problem, optimizer, generator):
+def _sampled_indices(problem, optimizer, generator):
     """The rows to look at."""
-    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    indices = problem.indices
     n_sample = max(SAMPLE_ROWS, SAMPLE_BATCHES * problem.batch_size)
-    if len(visited) <= max(n_sample, problem.batch_size):
-        return visited
-    some = generator.choice(len(visited), n_sample, replace=False)
+    if len(indices) <= max(n_sample, problem.batch_size):
+        return indices
+    places = generator.choice(len(indices), n_sample, replace=False)
     if optimizer._scales_with_gradient:
-        norms = problem.rows.squared_norms()[visited]
-        some = np.union1d(some, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
-    return visited[np.sort(some)]
+        norms = problem.select(problem.rows.squared_norms())
+        places = np.union1d(places, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
+    return indices[np.sort(places)]
 
 
 def _has_many_rows(problem):
     """Whether there are as many different rows as it takes; equal ones are one row and its weight."""
-    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
     different = set()
-    for content in contents(problem, visited):
+    for content in contents(problem, problem.indices):
         different.add(content)
         if len(different) == FEWEST_ROWS:
             return True
@@ -108,17 +146,17 @@ def _has_many_rows(problem):
 def _pilot(sample, optimizer, schedule, *, rates, initial, **options):
     """The losses of pilot runs, of shape (n_rates, n_models)."""
     n_columns = sample.targets.n_columns
-    n_together = max(1, STATE_NUMBERS // (5 * (sample.rows.n_features + 1) * n_columns))
+    n_at_once = max(1, STATE_NUMBERS // (5 * (sample.rows.n_features + 1) * n_columns))
     losses = []
     with np.errstate(over="ignore", invalid="ignore"):
-        # Candidates that cannot be trained together meet the rows in the same order all the same.
-        for begin in range(0, len(rates), n_together):
-            together = rates[begin : begin + n_together]
-            repeated = sample.repeat(len(together))
-            scale = np.repeat(together, n_columns)
-            trainer = Trainer(optimizer, schedule.for_pilot(), repeated, scale=scale, **options)
-            trainer.load(np.tile(initial, len(together)))
-            losses.append(_losses(trainer, repeated).reshape(len(together), sample.n_models))
+        # Candidates that do not fit into one pass meet the rows in the same order all the same.
+        for begin in range(0, len(rates), n_at_once):
+            part = rates[begin : begin + n_at_once]
+            repeated = sample.repeat(len(part))
+            rate_factors = np.repeat(part, n_columns)
+            trainer = Trainer(optimizer, schedule.for_pilot(), repeated, rate_factors=rate_factors, **options)
+            trainer.load(np.tile(initial, len(part)))
+            losses.append(_losses(trainer, repeated).reshape(len(part), sample.n_models))
     return np.concatenate(losses)
 
 
@@ -128,7 +166,7 @@ def _falling(problem, schedule):
     Of the features, each non-zero counting once, it is the geometric mean of ``eta(T) * sqrt(p T)``.
     """
     n_steps = np.array([max(FIRST_STEPS, problem.n_rows / problem.batch_size)])
-    share = 1.0 if problem.n_rows <= problem.batch_size else _share_of_steps(problem)
+    share = 1.0 if problem.single_batch else _share_of_steps(problem)
     return float(schedule.rates(n_steps)[0] * np.sqrt(share * n_steps[0]))
 
 
@@ -136,8 +174,8 @@ def _share_of_steps(problem):
     """The share of the steps that touch a feature; the geometric mean over the non-zeros."""
     moments = np.zeros((problem.rows.n_features, N_MOMENTS))
     origin = np.zeros(problem.rows.n_features, problem.rows.dtype)
-    order = None if problem.order is None else problem.order.astype(np.int64, copy=False)
-    add_moments(problem.rows, origin, order, np.empty(0), moments)
+    indices = None if problem.row_indices is None else problem.row_indices.astype(np.int64, copy=False)
+    add_moments(problem.rows, origin, indices, np.empty(0), moments)
     hits = moments[:, 0]
     hits = hits[hits > 0]
     if not len(hits):
@@ -146,59 +184,42 @@ def _share_of_steps(problem):
     return np.exp(np.average(np.log(-np.expm1(problem.batch_size * absent)), weights=hits))
 
 
-def _sample(problem, rows, initial):
+def _sample(problem, indices, initial):
     """The problem on some of its rows, and on the features that they have."""
-    X, targets, penalty = problem.rows.X[rows], problem.targets.take(rows), problem.penalty
+    X, targets, penalty = problem.rows.X[indices], problem.targets.take(indices), problem.penalty
     if issparse(X):
         present = np.unique(X.indices)
         X, initial = X[:, present], initial[np.append(present, len(initial) - 1)]
         penalty = penalty.of_features(present)
-    weights = None if problem.weights is None else problem.weights[rows]
-    sample = replace(problem, rows=Rows(X), targets=targets, weights=weights, order=None, penalty=penalty)
-    return sample, initial
+    parts = {"row_weights": select(problem.row_weights, indices), "row_indices": None}
+    return replace(problem, rows=Rows(X), targets=targets, penalty=penalty, **parts), initial
 
 
 def _squared_norms(problem):
-    """``||x||^2`` of the rows that are visited, the intercept's 1 included, and their weights."""
-    visited = slice(None) if problem.order is None else problem.order
-    weights = np.ones(problem.rows.n_rows) if problem.weights is None else problem.weights
-    return 1.0 + problem.rows.squared_norms()[visited], weights[visited]
+    """``||x||^2`` of the rows that count, the intercept's 1 included, and their weights."""
+    norms = problem.select(problem.rows.squared_norms())
+    return 1.0 + norms, problem.select(problem.weights_or_ones)
 
 
 def _mean_square(problem):
     """The weighted mean of ``||x||^2``."""
-    norms, weights = _squared_norms(problem)
-    return np.average(norms, weights=weights)
+    norms, row_weights = _squared_norms(problem)
+    return np.average(norms, weights=row_weights)
 
 
 def _row_size(problem):
     """r, the size of a row."""
-    norms, weights = _squared_norms(problem)
-    return np.sqrt(np.average(norms, weights=norms * weights))
+    norms, row_weights = _squared_norms(problem)
+    return np.sqrt(np.average(norms, weights=norms * row_weights))
 
 
 def _size(problem):
     """The size of the scores to be reached."""
     if problem.targets.labels:
         return SIZE_OF_LABELS
-    weights = np.ones(problem.n_rows) if problem.weights is None else problem.weights
     # A constant target has no spread; then its size must do.
-    spread = problem.loss.score_scale(problem.targets.values, weights).max()
+    spread = problem.loss.score_scale(problem.targets.values, problem.weights_or_ones).max()
     return SIZE_OF_NUMBERS * (spread or problem.targets.size or 1.0)
-
-
-def column_factors(problem, optimizer):
-    """By what each column multiplies the rate that was chosen: the size of its target over that of the largest.
-
-    None where that makes no difference: for classes, for one output, and where steps have the gradient's scale.
-    """
-    targets = problem.targets
-    if targets.labels or targets.n_columns == 1 or optimizer._scales_with_gradient:
-        return None
-    rows = slice(None) if problem.order is None else problem.order
-    weights = np.ones(targets.n_rows) if problem.weights is None else problem.weights
-    spread = problem.loss.score_scale(targets.values[rows], weights[rows])[targets.column]
-    return np.where(spread > 0, spread, spread.max()) / spread.max() if spread.max() > 0 else None
 
 
 def _rate_scale(problem, initial):
@@ -207,26 +228,27 @@ def _rate_scale(problem, initial):
     That is ``s / (g r^2)``, with the size s, and g the root mean square of the loss's derivative at a distance of s
     from the beginning; not at the beginning itself, where it may be no more than rounding error.
     """
-    X, weights = problem.rows.X, problem.weights
+    X = problem.rows.X
     size = _size(problem) / (SIZE_OF_LABELS if problem.targets.labels else SIZE_OF_NUMBERS)
     scores = score_rows(X, initial[:-1]) + (initial[-1] + X.dtype.type(size))
     derivative = np.empty_like(scores)
     problem.loss.total(scores, problem.targets, None, derivative)
-    gradient = np.sqrt(np.average(np.square(derivative, dtype=np.float64).mean(axis=1), weights=weights))
+    squares = np.square(derivative, dtype=np.float64).mean(axis=1)
+    gradient = np.sqrt(np.average(squares, weights=problem.row_weights))
     return size / (max(gradient, np.finfo(np.float32).tiny) * _mean_square(problem))
 
 
 def _losses(trainer, problem):
     """The mean loss that each model meets on its way, and the penalty that it ends with.
 
-    Of one batch, it is the mean objective of all steps but the first few.
+    Of a single batch, it is the mean objective of all steps but the first few.
     """
     trainer.set_penalty(problem.penalty)
     total = problem.total_weight
-    if trainer.optimizer._full_batch or problem.one_batch:
-        steps = (trainer.epoch(problem) / total + trainer.penalty() for _ in range(STEPS_OF_ONE_BATCH))
+    if trainer.optimizer._full_batch or problem.single_batch:
+        steps = (trainer.epoch(problem) / total + trainer.penalty() for _ in range(STEPS_OF_A_BATCH))
         objectives = [step.reshape(problem.n_models, -1).sum(axis=1) for step in steps]
-        return np.mean(objectives[FIRST_OF_ONE_BATCH:], axis=0)
+        return np.mean(objectives[FIRST_OF_A_BATCH:], axis=0)
     n_epochs = -(-SAMPLE_ROWS // problem.n_rows)
     losses = sum(trainer.epoch(problem) for _ in range(n_epochs)) / n_epochs
     return (losses / total + trainer.penalty()).reshape(problem.n_models, -1).sum(axis=1)

@@ -4,16 +4,16 @@ import numpy as np
 from scipy.sparse import issparse
 
 
-def contents(problem, rows):
+def contents(problem, row_indices):
     """Yield what each row holds: the target, the features and their values, to single precision.
 
     Repeated rows and weighted ones are scaled by the same numbers but for their last bits.
     """
     X, targets = problem.rows.X, problem.targets.values
-    for row in rows:
+    for row in row_indices:
         if issparse(X):
-            own = slice(X.indptr[row], X.indptr[row + 1])
-            features, values = X.indices[own], X.data[own]
+            stored = slice(X.indptr[row], X.indptr[row + 1])
+            features, values = X.indices[stored], X.data[stored]
         else:
             features = np.flatnonzero(X[row])
             values = X[row, features]

@@ -25,6 +25,8 @@ import numpy as np
 from scipy import sparse
 
 from sgdkit._kernels.rows import N_MOMENTS, Irregular, Rows, add_moments
+from sgdkit.auto.rate import rate_choice
+from sgdkit.training.problem import select
 
 # Sparse features so much above or below their common scale have one of their own ...
 NEAR = 10.0
@@ -41,6 +43,16 @@ LENGTH = 10.0
 STRETCH = 1 << 16
 
 
+def choose_scaling(settings, data, earlier=None):
+    """The scaling of the rows that count, and of those that an `earlier` scaling has seen."""
+    if not settings.standardize and (not rate_choice(settings).chosen or settings.average):
+        # A rate that is given is one for the features as they are; and an average takes in weights before the
+        # penalty's part of their step, which is nothing much only where the penalty is weak.
+        return Scaling()
+    options = {"shifts": bool(settings.fit_intercept), "exact": settings.standardize, "earlier": earlier}
+    return Standard(data.rows, data.row_indices, data.row_weights, **options)
+
+
 class Scaling:
     """What has been seen of the features' scales, and how features are shifted and scaled for it.
 
@@ -50,14 +62,18 @@ class Scaling:
         Of the dtype of the rows; None stands for 0 and 1.
     unit : float
         The scale that features are brought to.
+    moments : ndarray of shape (n_features, N_MOMENTS), or None
+        The sums over rows that it was learnt from.
     """
+
+    moments = None
 
     def __init__(self):
         self.shift = self.factor = None
         self.unit = 1.0
 
     def since(self, old):
-        """What gradients have been multiplied by since another scaling, and how far an intercept moves a weight.
+        """What gradients have been multiplied by since an old scaling, and how far an intercept moves a weight.
 
         Both are of shape (n_features,), or None where nothing has changed: ``g <- ratio * g``, ``w <- w / ratio``,
         ``b <- b + drift @ w`` with the old weights w.
@@ -92,52 +108,60 @@ class Standard(Scaling):
     Parameters
     ----------
     rows : Rows
-    order : ndarray of int, or None
-        The rows to take; None stands for all.
-    weights : ndarray of float64 of shape (n_rows,), or None
+    row_indices : ndarray of int, or None
+        The rows that count; None stands for all.
+    row_weights : ndarray of float64 of shape (n_rows,), or None
     shifts : bool
         Whether an intercept can take up a shift.
     exact : bool
         Whether features are brought to one scale to the last digit, as a penalty of their weights needs it; else those
         that are not far from it are left as they are, which is good enough for optimizers.
-    known : Standard, default=None
+    earlier : Scaling, default=None
         What has been seen before. Features that were there are scaled as they were, unless that is off by a factor of
         2, or shifted by more than a standard deviation.
     """
 
-    def __init__(self, rows, order, weights, *, shifts, exact=True, known=None):
+    def __init__(self, rows, row_indices, row_weights, *, shifts, exact=True, earlier=None):
         super().__init__()
         self.shifts = shifts
         self.exact = exact
-        if known is not None and (known.shifts != shifts or len(known.scale) != rows.n_features):
-            known = None
-        self._see(rows, order, weights, known)
+        if earlier is not None and not self._continues(earlier, rows):
+            earlier = None
+        self._see(rows, row_indices, row_weights, earlier)
         self._choose()
-        if known is not None:
-            self._stay_near(known)
+        if earlier is not None:
+            self._stay_near(earlier)
         self._set(rows.dtype)
 
-    def _see(self, rows, order, weights, known):
-        """Add the moments of rows to those known."""
-        n_rows = rows.n_rows if order is None else len(order)
-        order = None if order is None else order.astype(np.int64, copy=False)
-        weights = np.empty(0) if weights is None else np.ascontiguousarray(weights, dtype=np.float64)
-        if known is None:
+    def _continues(self, earlier, rows):
+        """Whether the moments of an earlier scaling can be added to."""
+        return (
+            earlier.moments is not None
+            and earlier.shifts == self.shifts
+            and len(earlier.scale) == rows.n_features
+        )
+
+    def _see(self, rows, row_indices, row_weights, earlier):
+        """Add the moments of rows to earlier ones."""
+        n_rows = rows.n_rows if row_indices is None else len(row_indices)
+        indices = None if row_indices is None else row_indices.astype(np.int64, copy=False)
+        weights = np.empty(0) if row_weights is None else np.ascontiguousarray(row_weights, dtype=np.float64)
+        if earlier is None:
             # About a value of its own, a feature that varies little is summed without loss.
-            self.origin, self.n_rows, self.total = rows.first(order), 0, 0.0
+            self.origin, self.n_rows, self.total = rows.first(indices), 0, 0.0
         else:
-            self.origin, self.n_rows, self.total = known.origin, known.n_rows, known.total
+            self.origin, self.n_rows, self.total = earlier.origin, earlier.n_rows, earlier.total
         self.n_rows += n_rows
-        self.total += n_rows if not len(weights) else (weights if order is None else weights[order]).sum()
+        self.total += select(weights, indices).sum() if len(weights) else n_rows
         try:
-            self._add(rows, order, weights, known)
+            self._add(rows, indices, weights, earlier)
         except Irregular:
             rows.check()
-            self._add(rows, order, weights, known)
+            self._add(rows, indices, weights, earlier)
 
-    def _add(self, rows, order, weights, known):
-        self.moments = np.zeros((rows.n_features, N_MOMENTS)) if known is None else known.moments.copy()
-        add_moments(rows, self.origin.astype(rows.dtype, copy=False), order, weights, self.moments)
+    def _add(self, rows, indices, weights, earlier):
+        self.moments = np.zeros((rows.n_features, N_MOMENTS)) if earlier is None else earlier.moments.copy()
+        add_moments(rows, self.origin.astype(rows.dtype, copy=False), indices, weights, self.moments)
 
     def _choose(self):
         """Choose the shift and the scale of each feature, and the unit."""
@@ -160,8 +184,9 @@ class Standard(Scaling):
         if few and not self.near.any():
             ratios = products[among] / (counts[among] * mean_square[among])
             if np.average(ratios, weights=mass[among]) < OF_ONE_LENGTH:
-                own = np.sqrt(products[among] / mass[among]) / (1 + np.log(self.total / mass[among]))
-                scale[among] = own * np.sqrt(np.average(mean_square[among] / own**2, weights=mass[among]))
+                telling = np.sqrt(products[among] / mass[among]) / (1 + np.log(self.total / mass[among]))
+                level = np.sqrt(np.average(mean_square[among] / telling**2, weights=mass[among]))
+                scale[among] = telling * level
         self.shared, self.unit = 1.0, 1.0
         if self.near.any():
             square = mass[self.near] @ np.square(scale[self.near])
@@ -172,17 +197,17 @@ class Standard(Scaling):
         scale[nothing] = self.unit
         self.mean, self.scale = shift, scale
 
-    def _stay_near(self, known):
-        """Leave what is known as it is, where it is not too far off; the unit always, since rates depend on it."""
-        seen, old = self.moments[:, 0] > 0, known.moments[:, 0] > 0
-        self.unit = known.unit
-        if known.near.any() and abs(np.log(self.shared / known.shared)) <= np.log(DRIFT):
-            self.shared = known.shared
+    def _stay_near(self, earlier):
+        """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""
+        seen, seen_before = self.moments[:, 0] > 0, earlier.moments[:, 0] > 0
+        self.unit = earlier.unit
+        if earlier.near.any() and abs(np.log(self.shared / earlier.shared)) <= np.log(DRIFT):
+            self.shared = earlier.shared
             self.scale[self.near] = self.shared
-        stays = old & (np.abs(np.log(self.scale / known.scale)) <= np.log(DRIFT))
-        self.scale = np.where(stays, known.scale, np.where(seen, self.scale, self.unit))
-        stays = old & (np.abs(self.mean - known.mean) <= self.scale) & (self.full | ~known.full)
-        self.mean = np.where(stays, known.mean, self.mean)
+        stays = seen_before & (np.abs(np.log(self.scale / earlier.scale)) <= np.log(DRIFT))
+        self.scale = np.where(stays, earlier.scale, np.where(seen, self.scale, self.unit))
+        stays = seen_before & (np.abs(self.mean - earlier.mean) <= self.scale) & (self.full | ~earlier.full)
+        self.mean = np.where(stays, earlier.mean, self.mean)
 
     def _set(self, dtype):
         if not self.exact:

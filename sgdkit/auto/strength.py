@@ -20,7 +20,7 @@ from sgdkit.auto.rate import choose_rates
 from sgdkit.auto.sample import contents
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import Constant
-from sgdkit.training.loop import FEWER
+from sgdkit.training.loop import SHARE_GOING_ON
 from sgdkit.training.trainer import Trainer
 
 # The nearer to 1, the earlier.
@@ -44,6 +44,30 @@ VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
 STEPS_OF_A_STAGE, MOST_STAGES = 20, 12
 
 
+def choose_alpha(settings, data, problem, initial, *, units, seed):
+    """The strength of the penalty of a fit, and the c of ``c / n`` if it was chosen, else None.
+
+    `units` is what the penalty multiplies the weights by, a number or one for each feature.
+    """
+    if settings.alpha != "auto":
+        return float(settings.alpha), None
+    options = {"penalty": settings.penalty, "l1_ratio": settings.l1_ratio, "units": units, "seed": seed}
+    row_weight = data.total_weight / data.n_rows
+    options |= {"row_weight": row_weight, "fit_intercept": settings.fit_intercept}
+    multiple = choose_strength(problem, initial, **options)
+    return alpha_of(multiple, data.total_weight), multiple
+
+
+def alpha_of(multiple, total_weight):
+    """``alpha = c / n``."""
+    alpha = multiple / float(total_weight)
+    if not np.isfinite(alpha):
+        raise ValueError(
+            'The sample weights are too small for alpha="auto". Multiply them, or pass a number.'
+        )
+    return alpha
+
+
 def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, fit_intercept, seed):
     """Return c, one of the candidates.
 
@@ -57,7 +81,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
         A key of `PENALTIES`.
     l1_ratio : float
     units : float or ndarray of shape (n_features,)
-        That of the weights in the penalty.
+        What the penalty multiplies the weights by.
     row_weight : float
         The mean of the rows' weights, which those of a problem are divided by.
     fit_intercept : bool
@@ -66,24 +90,23 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     """
     if penalty is None or problem.loss.homogeneous or problem.targets.constant:
         return 1.0
-    visited = np.arange(problem.rows.n_rows) if problem.order is None else problem.order
+    indices = problem.indices
     generator = np.random.Generator(np.random.PCG64(seed))
     candidates = CANDIDATES
-    if len(visited) > MOST_ROWS:
+    if len(indices) > MOST_ROWS:
         candidates = CANDIDATES_OF_A_SAMPLE
-        visited = visited[np.sort(generator.choice(len(visited), MOST_ROWS, replace=False))]
-    place = (_place_by_content if problem.one_batch else _place_at_random)(problem, visited, generator)
+        indices = indices[np.sort(generator.choice(len(indices), MOST_ROWS, replace=False))]
+    place = (_place_by_content if problem.single_batch else _place_at_random)(problem, indices, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
-    sample = problem.on(visited)
-    own = np.ones(len(visited)) if sample.weights is None else sample.weights
-    outs = place % N_PARTS == np.arange(N_PARTS if len(visited) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
+    sample = problem.on(indices)
+    outs = place % N_PARTS == np.arange(N_PARTS if len(indices) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
     optimizer = suited_to(sample)
     sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
-    for together in [outs] if few and optimizer._full_batch else outs[:, np.newaxis]:
-        kept, out = own * ~together, own * together
+    for parts in [outs] if few and optimizer._full_batch else outs[:, np.newaxis]:
+        kept, out = sample.weights_or_ones * ~parts, sample.weights_or_ones * parts
         alphas = candidates / (kept.sum(axis=1, keepdims=True) * row_weight)
         strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio).of_units(units)
         models = _models(sample, kept, len(candidates))
@@ -95,34 +118,34 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     return float(candidates[_nearest(np.concatenate(sums), np.concatenate(masses), unfinished)])
 
 
-def _place_at_random(problem, rows, generator):
+def _place_at_random(problem, indices, generator):
     """A place for each row, in random order; class by class."""
-    order = generator.permutation(len(rows))
+    order = generator.permutation(len(indices))
     if problem.targets.labels:
-        order = order[np.argsort(problem.targets.values[rows[order]], kind="stable")]
-    place = np.empty(len(rows), dtype=np.intp)
-    place[order] = np.arange(len(rows))
+        order = order[np.argsort(problem.targets.values[indices[order]], kind="stable")]
+    place = np.empty(len(indices), dtype=np.intp)
+    place[order] = np.arange(len(indices))
     return place
 
 
-def _place_by_content(problem, rows, _):
+def _place_by_content(problem, indices, _):
     """A place for each row, the same for equal rows, by what they hold; class by class."""
-    held = list(contents(problem, rows))
+    held = list(contents(problem, indices))
     places = {key: place for place, key in enumerate(sorted(set(held)))}
     return np.array([places[key] for key in held])
 
 
 def _models(problem, kept, n_candidates):
     """The problem of a model for each part and candidate, given the weights of the rows that each part is fitted to."""
-    together = problem.repeat(len(kept) * n_candidates)
+    models = problem.repeat(len(kept) * n_candidates)
     if len(kept) == 1:
-        together.order = np.flatnonzero(kept[0])
-        if problem.weights is not None:
-            together.weights = kept[0] * (len(together.order) / kept.sum())
+        models.row_indices = np.flatnonzero(kept[0])
+        if problem.row_weights is not None:
+            models.row_weights = kept[0] * (len(models.row_indices) / kept.sum())
     else:
         kept = kept * (problem.n_rows / kept.sum(axis=1, keepdims=True))
-        together.weights = kept.T.repeat(n_candidates * problem.targets.n_columns, axis=1)
-    return together
+        models.row_weights = kept.T.repeat(n_candidates * problem.targets.n_columns, axis=1)
+    return models
 
 
 def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
@@ -133,18 +156,18 @@ def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
     options, n_rows = {"fit_intercept": fit_intercept, "seed": seed}, models.n_rows
     schedule = None
     if not optimizer._backtracks(models.loss):
-        rate = choose_rates(models.take([0]), optimizer, Constant(1.0, 0.0, 0.0), initial=initial, **options)[
-            0
-        ]
-        schedule = Constant(float(rate), 0.0, 0.0)
+        rates = choose_rates(models.take([0]), optimizer, Constant(1.0), initial=initial, **options)
+        schedule = Constant(float(rates[0]))
     trainer = Trainer(optimizer, schedule, models, **options)
     weights = np.tile(initial, models.n_models)
     trainer.load(weights)
-    one_batch = optimizer._full_batch or models.one_batch
-    n_epochs = STEPS_OF_A_STAGE if one_batch else int(np.clip(VISITS / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+    step_an_epoch = optimizer._full_batch or models.single_batch
+    n_epochs = (
+        STEPS_OF_A_STAGE if step_an_epoch else int(np.clip(VISITS / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
+    )
     numbers, objectives, falls = np.arange(models.n_models), [], np.empty(models.n_models)
     everything, models.penalty = models, strengths
-    for _ in range(MOST_STAGES if one_batch else 1):
+    for _ in range(MOST_STAGES if step_an_epoch else 1):
         trainer.set_penalty(models.penalty)
         falls[numbers] = fall = _stage(trainer, models, n_epochs, objectives)
         weights[:, everything.columns(numbers)] = trainer.weights()
@@ -152,7 +175,7 @@ def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
         stay = np.flatnonzero(fall >= SETTLED)
         if not len(stay):
             return
-        if len(stay) <= FEWER * len(fall):
+        if len(stay) <= SHARE_GOING_ON * len(fall):
             trainer.keep(models.columns(stay))
             models, numbers, objectives = models.take(stay), numbers[stay], [o[stay] for o in objectives]
 
@@ -176,7 +199,7 @@ def _held_out(problem, out, groups, stages):
     """
     held_out = [np.flatnonzero(group & out.any(axis=0)) for group in groups]
     for weights, falling in stages:
-        losses = np.array([_losses(problem, rows, out[:, rows], weights) for rows in held_out])
+        losses = np.array([_losses(problem, indices, out[:, indices], weights) for indices in held_out])
         falling = falling.reshape(losses.shape[1:])
         best = np.argmin(losses.sum(axis=0), axis=1)
         if not falling[np.arange(len(best)), best].any():
@@ -184,14 +207,13 @@ def _held_out(problem, out, groups, stages):
     return losses, falling
 
 
-def _losses(problem, rows, shares, weights):
+def _losses(problem, indices, shares, weights):
     """The sum of the losses of some rows, weighted by their shares in each part; for each part and candidate."""
-    scores = score_rows(problem.rows.X[rows], weights[:-1]) + weights[-1]
+    scores = score_rows(problem.rows.X[indices], weights[:-1]) + weights[-1]
     n_parts, n_columns, n_models = len(shares), scores.shape[1], scores.shape[1] // problem.targets.n_columns
-    targets = problem.targets.take(rows)
+    targets = problem.targets.take(indices)
     targets = targets.with_columns(np.tile(targets.column, n_models))
-    own = shares.T.repeat(n_columns // n_parts, axis=1)
-    losses = problem.loss.total(scores, targets, own)
+    losses = problem.loss.total(scores, targets, shares.T.repeat(n_columns // n_parts, axis=1))
     return losses.reshape(n_parts, n_models // n_parts, -1).sum(axis=2)
 
 

@@ -1,32 +1,19 @@
 """SGDClassifierPlus: its labels, losses and predictions."""
 
 import numpy as np
-from scipy import sparse
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import _fit_context
 from sklearn.linear_model._base import LinearClassifierMixin
-from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from sgdkit._docs import documented
-from sgdkit._kernels.rows import Targets
-from sgdkit.estimators.base import BaseSGDPlus, Data
-from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL
-
-
-def _distinct(y):
-    """`np.unique`, but whole numbers of a small range are counted, which is ten times as fast."""
-    if y.dtype.kind in "iu" and y.itemsize <= 8 and y.size:
-        low, high = int(y.min()), int(y.max())
-        if high - low < min(y.size, 1 << 16) and abs(low) < 2**62:
-            return (np.flatnonzero(np.bincount((y - low).astype(np.intp, copy=False).ravel())) + low).astype(
-                y.dtype
-            )
-    return np.unique(y)
+from sgdkit.estimators.base import BaseSGDPlus, check_parameters
+from sgdkit.estimators.data import check_rows, chunk_dtype
+from sgdkit.estimators.labels import Labels
+from sgdkit.losses import CLASSIFIER_LOSSES
 
 
 def _has_probabilities(self):
@@ -106,7 +93,6 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
     True
     """
 
-    _losses = CLASSIFIER_LOSSES
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(CLASSIFIER_LOSSES))],
@@ -177,139 +163,24 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         tags.target_tags.multi_output = True
         return tags
 
-    def _validate_targets(self, y):
-        """Return y as class labels of shape (n_rows,), or as an indicator of shape (n_rows, n_outputs)."""
-        if sparse.issparse(y):
-            y = y.toarray()
-        if y.ndim == 2 or y.dtype.kind not in "biu":
-            check_classification_targets(y)
-        if y.ndim == 2 and y.shape[1] > 1:
-            if type_of_target(y) != "multilabel-indicator":
-                raise ValueError(
-                    "y has several columns that are not label indicators. Fit them with "
-                    "sklearn.multioutput.MultiOutputClassifier."
-                )
-            if not np.isin(y, (0, 1)).all():
-                raise ValueError(f"A multilabel indicator y must hold 0 and 1 only, got {np.unique(y)}.")
-            return y
-        return y if y.ndim == 1 else column_or_1d(y, warn=True)
-
-    def _meet_targets(self, y):
-        self._meet_classes(y, _distinct(y))
-
-    def _meet_classes(self, y, classes):
-        """Set the classes of a problem, which are not to change where it is gone on with."""
-        classes = np.arange(y.shape[1]) if y.ndim == 2 else classes
-        if len(classes) < 2:
-            raise ValueError(f"The number of classes has to be greater than one; got {len(classes)} class")
-        if self.warm_start and hasattr(self, "coef_"):
-            if not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"warm_start can only be used where the classes are those of the last fit. Previously got "
-                    f"{self.classes_}, y has {classes}."
-                )
-            self._check_kind(y)
-        self.classes_ = classes
-        self._indicator_dtype = y.dtype if y.ndim == 2 else None
-        self._class_totals = 0
-
-    def _check_kind(self, y):
-        if (y.ndim == 2) != (self._indicator_dtype is not None):
-            raise ValueError(
-                "One of the targets is a multilabel indicator and the other is not: y_val, and the y of a later call "
-                "to partial_fit or to fit with warm_start, must be of the kind of the first y."
-            )
-
     @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """PARTIAL_FIT_CLASSES"""
-        self._check_parameters(partial=True)
-        first = not hasattr(self, "coef_")
-        X, y = self._validate_rows(X, y, reset=first)
-        if first:
+        check_parameters(self, chunk=True)
+        past = self._past
+        X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
+        if past is None:
             if classes is None and y.ndim == 1:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._meet_classes(y, np.unique(classes))
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
-            )
-        return self._go_on(self._data(X, y, self._validate_weights(sample_weight, X)))
-
-    def _data(self, X, y, sample_weight, training=True):
-        """Encode the labels, and weigh the rows by their classes; training rows are counted."""
-        self._check_kind(y)
-        if y.ndim == 2:
-            if self.class_weight is not None:
+            kind = Labels.learn(y, None if classes is None else np.unique(classes))
+        else:
+            kind = past.kind
+            if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
                 raise ValueError(
-                    "class_weight is not supported for multilabel targets; use sample_weight instead."
+                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
                 )
-            targets = Targets(2.0 * y - 1.0, np.arange(y.shape[1]))
-            return Data(X, y, targets, sample_weight, sample_weight)
-        codes, n_classes = self._encode(y), len(self.classes_)
-        targets = Targets(codes, [1] if n_classes == 2 else np.arange(n_classes))
-        weights = sample_weight
-        if self.class_weight is not None:
-            if training:
-                self._class_totals = self._class_totals + np.bincount(codes, sample_weight, n_classes)
-            weights = self._class_weights()[codes] * (1.0 if sample_weight is None else sample_weight)
-        return Data(X, y, targets, sample_weight, weights)
-
-    def _encode(self, y):
-        """The places of labels among the classes; a stretch at a time, to take no room beside them."""
-        codes = np.empty(len(y), dtype=np.int32)
-        unknown = []
-        for begin in range(0, len(y), 1 << 14):
-            part = y[begin : begin + (1 << 14)]
-            if len(self.classes_) == 2:
-                own = part == self.classes_[1]
-                known = own | (part == self.classes_[0])
-            else:
-                own = np.searchsorted(self.classes_, part)
-                own[own == len(self.classes_)] = 0
-                known = self.classes_[own] == part
-            if not known.all():
-                unknown.extend(np.unique(part[~known]))
-            codes[begin : begin + len(part)] = own
-        if unknown:
-            raise ValueError(
-                f"y contains labels that are not among the classes {self.classes_}: {np.unique(unknown)}. "
-                "Pass all of them as `classes` to the first call to partial_fit, or to fit."
-            )
-        return codes
-
-    def _class_weights(self):
-        """The weight of each class; "balanced" by the sums of sample weights so far."""
-        if self.class_weight == "balanced":
-            totals = self._class_totals
-            return np.divide(totals.sum(), len(totals) * totals, out=np.ones(len(totals)), where=totals > 0)
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-        if not (np.isfinite(weights).all() and weights.min() >= 0):
-            raise ValueError(f"class_weight must hold finite, non-negative weights, got {self.class_weight}.")
-        return weights
-
-    def _make_loss(self, targets):
-        cls = self._losses[self.loss]
-        parameter = 0.0 if cls.parameter_name is None else getattr(self, cls.parameter_name)
-        coupled = MULTINOMIAL.get(cls)
-        if self.multi_class == "multinomial" and coupled is None:
-            raise ValueError(
-                f"multi_class='multinomial' is not available for loss={self.loss!r}; use multi_class='ovr', or one of "
-                f"the losses {[name for name, cls in CLASSIFIER_LOSSES.items() if cls in MULTINOMIAL]}."
-            )
-        if self.multi_class == "multinomial" and not targets.labels:
-            raise ValueError("multi_class='multinomial' is not available for multilabel targets; use 'ovr'.")
-        # By default, columns are coupled where that gives probabilities.
-        wanted = self.multi_class == "multinomial" or (
-            self.multi_class == "auto" and coupled is not None and coupled.probability is not None
-        )
-        if wanted and targets.labels and targets.n_columns > 1:
-            return coupled(parameter, len(self.classes_))
-        return cls(parameter)
-
-    def _initial_intercept(self, data, loss):
-        return 0.0
+        return self._fit_chunk(X, y, kind, sample_weight)
 
     def decision_function(self, X):
         """Scores ``X @ coef_.T + intercept_``.

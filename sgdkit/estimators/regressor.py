@@ -5,13 +5,13 @@ from numbers import Real
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sgdkit._docs import documented
-from sgdkit._kernels.rows import Targets
-from sgdkit.estimators.base import BaseSGDPlus, Data
+from sgdkit.estimators.base import BaseSGDPlus, check_parameters
+from sgdkit.estimators.data import check_rows, chunk_dtype
+from sgdkit.estimators.outputs import Outputs
 from sgdkit.losses import REGRESSOR_LOSSES
 
 
@@ -71,13 +71,11 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     True
     """
 
-    _losses = REGRESSOR_LOSSES
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
     }
-    _y_numeric = True
 
     def __init__(
         self,
@@ -143,42 +141,10 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """PARTIAL_FIT"""
-        self._check_parameters(partial=True)
-        X, y = self._validate_rows(X, y, reset=not hasattr(self, "coef_"))
-        return self._go_on(self._data(X, y, self._validate_weights(sample_weight, X)))
-
-    def _validate_targets(self, y):
-        """Return y in float64, of shape (n_rows,) or (n_rows, n_outputs), and in the domain of the loss."""
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        y = y.astype(np.float64, copy=False)
-        lowest, included = self._losses[self.loss].minimum_target
-        if y.min() < lowest or (y.min() == lowest and not included):
-            raise ValueError(
-                f"Some value(s) of y are out of the valid range of the loss {self.loss!r}: they must be "
-                f"{'>=' if included else '>'} {lowest:g}. Choose another loss, or remove those rows."
-            )
-        return y
-
-    def _data(self, X, y, sample_weight, training=True):
-        outputs = y.reshape(len(y), -1)
-        return Data(X, y, Targets(outputs, np.arange(outputs.shape[1])), sample_weight, sample_weight)
-
-    def _make_loss(self, targets):
-        cls = self._losses[self.loss]
-        return cls(0.0 if cls.parameter_name is None else getattr(self, cls.parameter_name))
-
-    def _initial_intercept(self, data, loss):
-        visited = slice(None) if data.visited is None else data.visited
-        weights = np.ones(data.targets.n_rows) if data.weights is None else data.weights
-        y, weights = data.targets.values[visited], weights[visited]
-        # Not the very minimum: an adaptive optimizer would take the rounding error of a gradient of 0 for a gradient.
-        return loss.initial_intercept(y, weights) + 0.1 * loss.score_scale(y, weights)
-
-    def _set_weights(self, weights):
-        super()._set_weights(weights)
-        if len(self.coef_) == 1:
-            self.coef_ = self.coef_[0]
+        check_parameters(self, chunk=True)
+        past = self._past
+        X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
+        return self._fit_chunk(X, y, Outputs(), sample_weight)
 
     def sparsify(self):
         """Convert `coef_` to CSR, of shape (n_outputs, n_features); worth it where over half of it is zero.

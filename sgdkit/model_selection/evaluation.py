@@ -1,6 +1,5 @@
 """The candidates of a search on its folds: pipelines, passes, scores and results."""
 
-import copy
 import time
 import traceback
 import warnings
@@ -10,7 +9,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn import config_context, get_config
-from sklearn.base import ClassifierMixin, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection._validation import _score
 from sklearn.pipeline import Pipeline
@@ -20,39 +19,18 @@ from sklearn.utils.validation import _check_method_params
 
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
-from sgdkit.auto.optimizer import numbers_together
-from sgdkit.estimators.base import BaseSGDPlus
-from sgdkit.model_selection.candidates import Fold, Group, fit_group, hashed, own_parameters, sharing_key
-from sgdkit.model_selection.turns import n_under_way, run_in_turns
+from sgdkit.auto.optimizer import numbers_a_weight
+from sgdkit.estimators.base import BaseSGDPlus, check_parameters
+from sgdkit.estimators.data import check_rows, check_weights
+from sgdkit.estimators.scoring import knowing_scores
+from sgdkit.model_selection.candidates import Fold, Group, column_parameters, fit_group, hashed, sharing_key
+from sgdkit.model_selection.turns import Turn, n_under_way, run_in_turns
+from sgdkit.training.loop import Listener
 
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
 # As many columns fill a vector.
 FULL = 4
-
-
-# -------------------------------------------------------------------------------------------------------- scoring
-
-
-def _recall(model, X, scores):
-    """Give a model the scores of a set of rows, so that predictions for this very set need no product."""
-    method = "decision_function" if is_classifier(model) else "_linear_predictor"
-    own = getattr(model, method)
-    scores = scores.ravel() if scores.shape[1] == 1 else scores
-
-    def recalled(other):
-        return scores.copy() if other is X else own(other)
-
-    # Scorers ask for the name.
-    recalled.__name__ = method
-    setattr(model, method, recalled)
-    if type(model).score is ClassifierMixin.score and model._indicator_dtype is None:
-        model.score = partial(_accuracy, model)
-
-
-def _accuracy(model, X, y, sample_weight=None):
-    """What `ClassifierMixin.score` returns, without another look at targets that are known to be classes."""
-    return float(np.average(model.predict(X) == np.ravel(y), weights=sample_weight))
 
 
 def _with_scores(models, X, X_valid):
@@ -64,9 +42,7 @@ def _with_scores(models, X, X_valid):
         coef = np.concatenate([np.atleast_2d(model.coef_).T for model in part], axis=1)
         scores = score_rows(X_valid, coef) + np.concatenate([model.intercept_ for model in part])
         for k, model in enumerate(part):
-            own = copy.copy(model)
-            _recall(own, X, scores[:, k * n_columns : (k + 1) * n_columns])
-            yield own
+            yield knowing_scores(model, X, scores[:, k * n_columns : (k + 1) * n_columns])
 
 
 # --------------------------------------------------------------------------------------------------------- search
@@ -156,14 +132,14 @@ class Evaluation:
             candidate = clone(estimator).set_params(**clone(own, safe=False))
             try:
                 candidate._validate_params()
-                candidate._check_parameters()
+                check_parameters(candidate)
             except Exception as error:
                 for fold in range(len(self.splits)):
                     results[number][fold] = self._failure(error, 0.0, fold)
                 continue
             group = groups.setdefault(sharing_key(candidate, number), Group(candidate))
             group.numbers.append(number)
-            group.parameters.append(own_parameters(candidate))
+            group.parameters.append(column_parameters(candidate))
         return list(groups.values())
 
     def _blocks(self, groups, fold):
@@ -177,7 +153,7 @@ class Evaluation:
                 n_columns = n_classes if n_classes > 2 else 1
             # The state, the weights to return, and those that scores are computed from.
             n_slots = (
-                numbers_together(group.estimator.optimizer, fold.X.dtype) + bool(group.estimator.average) + 2
+                numbers_a_weight(group.estimator.optimizer, fold.X.dtype) + bool(group.estimator.average) + 2
             )
             size = (fold.X.shape[1] + 1) * n_columns * n_slots
             yield from group.split(max(1, int(numbers / size)))
@@ -211,8 +187,8 @@ class Evaluation:
         if not is_classifier(estimator):
             # Losses have their own say about targets, candidate by candidate.
             estimator.set_params(loss="squared_error")
-        X, y = estimator._validate_rows(X, y, reset=True)
-        sample_weight = estimator._validate_weights(sample_weight, X)
+        X, y = check_rows(estimator, X, y, reset=True)
+        sample_weight = check_weights(sample_weight, X)
         return estimator, X, Rows(X), y, sample_weight
 
     def _plain_fold(self, whole, k):
@@ -273,14 +249,14 @@ class Evaluation:
         preparation = time.perf_counter() - begin
         n_candidates = sum(len(group.numbers) for group in groups)
         for group in self._blocks(groups, fold):
-            begin, waits = time.perf_counter(), []
-            pause = None if turns is None else lambda waits=waits: waits.append(turns.pass_on())
+            begin, turn = time.perf_counter(), Turn(turns)
+            listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
             vars(group.estimator).update(known)
             try:
-                fitted = fit_group(group, fold, report=self._report(k), pause=pause)
+                fitted = fit_group(group, fold, listeners=listeners if turns is None else [*listeners, turn])
             except Exception as error:
                 fitted = [(None, error)] * len(group.numbers)
-            seconds = time.perf_counter() - begin - sum(waits)
+            seconds = time.perf_counter() - begin - turn.seconds_waited
             seconds = seconds / len(group.numbers) + preparation / n_candidates
             models = [model for model, _ in fitted if model is not None]
             scored = self._score_models(models, sets, steps, pipeline)
@@ -329,27 +305,29 @@ class Evaluation:
             result["train_scores"] = scores
         return {**result, "n_test_samples": len(self.splits[k][1])}
 
-    def _report(self, k):
-        if not self.search.verbose:
-            return None
 
-        def report(courses, trainer, seconds):
-            going_on = sum(not course.over for course in courses)
-            histories = [course.history for course in courses if course.history.n_iter]
-            if not histories:
-                return
-            n_iter = max(history.n_iter for history in histories)
-            if histories[0].validation_scores:
-                best = f"best validation score {max(max(history.validation_scores) for history in histories):.6g}"
-            else:
-                best = f"lowest objective {min(min(history.loss_curve) for history in histories):.6g}"
-            print(
-                f"Fold {k + 1} of {len(self.splits)}, epoch {n_iter}: {going_on} of {len(courses)} candidates go on, "
-                f"{best}, {seconds:.2f} s",
-                flush=True,
-            )
+class ReportFold(Listener):
+    """Prints a line for each epoch of the candidates of a fold."""
 
-        return report
+    def __init__(self, number, n_folds):
+        self.number, self.n_folds = number, n_folds
+
+    def __call__(self, epoch):
+        going_on = sum(not course.over for course in epoch.courses)
+        histories = [course.history for course in epoch.courses if course.history.n_iter]
+        if not histories:
+            return
+        n_iter = max(history.n_iter for history in histories)
+        if histories[0].validation_scores:
+            best = max(max(history.validation_scores) for history in histories)
+            best = f"best validation score {best:.6g}"
+        else:
+            best = f"lowest objective {min(min(history.loss_curve) for history in histories):.6g}"
+        print(
+            f"Fold {self.number} of {self.n_folds}, epoch {n_iter}: {going_on} of {len(epoch.courses)} candidates go "
+            f"on, {best}, {epoch.seconds:.2f} s",
+            flush=True,
+        )
 
 
 def final_estimator(estimator):

@@ -9,6 +9,8 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+from sgdkit.training.loop import Listener
+
 # Seconds that a task runs, and that another waits, before they change places: the other has to bring its own data near
 # the processor.
 SHORTEST_TURN = 0.25
@@ -73,6 +75,25 @@ class Turns:
         if turn is not None:
             turn.acquire()
         self._own.begin = time.perf_counter()
+
+
+class Turn(Listener):
+    """Lets tasks that wait run between the epochs of this one.
+
+    Attributes
+    ----------
+    seconds_waited : float
+    """
+
+    every_epoch = False
+
+    def __init__(self, turns):
+        self.turns = turns
+        self.seconds_waited = 0.0
+
+    def __call__(self, epoch):
+        if not all(course.over for course in epoch.courses):
+            self.seconds_waited += self.turns.pass_on()
 
 
 def n_under_way(n_tasks, n_jobs):

@@ -204,12 +204,11 @@ class _Scores:
 
     def __init__(self, problem, update):
         self.problem = problem
-        self.targets, self.weights = problem.targets, problem.weights
-        if problem.order is None:
+        self.targets, self.row_weights = problem.targets, problem.select(problem.row_weights)
+        if problem.row_indices is None:
             self.X = problem.rows.with_valid_indices()
         else:
-            self.X, self.targets = problem.rows.X[problem.order], self.targets.take(problem.order)
-            self.weights = None if self.weights is None else self.weights[problem.order]
+            self.X, self.targets = problem.rows.X[problem.row_indices], self.targets.take(problem.row_indices)
         self.n_rows = self.X.shape[0]
         self.fit_intercept = update.fit_intercept
         # The columns that share a loss.
@@ -238,7 +237,7 @@ class _Scores:
 
     def total(self, scores, derivative=None):
         """The sums of losses; their derivatives are written to the array that is given."""
-        return self.problem.loss.total(scores, self.targets, self.weights, derivative)
+        return self.problem.loss.total(scores, self.targets, self.row_weights, derivative)
 
     def gradient(self, scores):
         """The losses, and the gradient of their mean over rows with respect to the weights."""

@@ -65,12 +65,21 @@ class Patience:
 
 @dataclass
 class History:
-    """What happened epoch by epoch, and the weights to return: of the best epoch if there is a score, else the last."""
+    """What happened epoch by epoch, and the weights to return: of the best epoch if there is a score, else the last.
+
+    Attributes
+    ----------
+    loss_curve, validation_scores : list of float
+    best_iter : int
+    coef : ndarray of shape (n_features + 1, n_columns), or None
+        On the scale of training; the intercepts come last.
+    converged : bool
+    """
 
     loss_curve: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     best_iter: int = 0
-    weights: np.ndarray | None = None
+    coef: np.ndarray | None = None
     converged: bool = False
 
     @property
@@ -82,12 +91,12 @@ class History:
         if validation_score is not None:
             self.validation_scores.append(float(validation_score))
 
-    def keep(self, weights):
+    def keep(self, coef):
         self.best_iter = self.n_iter
-        if self.weights is None:
-            self.weights = np.array(weights, order="C")
+        if self.coef is None:
+            self.coef = np.array(coef, order="C")
         else:
-            np.copyto(self.weights, weights)
+            np.copyto(self.coef, coef)
 
 
 class Course:
@@ -142,10 +151,10 @@ class Course:
         """So many epochs are sure to come, unless one fails."""
         return min(self.max_iter - self.n_epochs, self.patience.left)
 
-    def see(self, objective, score, *, weights, columns, trainer):
-        """Take in an epoch; `score` is a number, None, or why there is none.
+    def see(self, objective, score, *, coef, columns, trainer):
+        """Take in an epoch; `score` is a number, None, or the error of the scorer.
 
-        The weights are None in an epoch that cannot be the last.
+        `coef` is None in an epoch that cannot be the last.
         """
         if isinstance(score, Exception):
             self.fail(score)
@@ -169,8 +178,8 @@ class Course:
         self.over = self.over or self.n_epochs == self.max_iter
         if self.over:
             self.first_rate = float(trainer.rates(1)[columns].max())
-        if weights is not None and (lowest if score is not None else self.keeps_last or self.over):
-            self.history.keep(weights if weights.shape[1] == len(columns) else weights[:, columns])
+        if coef is not None and (lowest if score is not None else self.keeps_last or self.over):
+            self.history.keep(coef if coef.shape[1] == len(columns) else coef[:, columns])
 
     def fail(self, error):
         self.error, self.over = error, True

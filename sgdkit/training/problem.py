@@ -11,7 +11,7 @@ from sgdkit.training.order import run_length
 
 @dataclass
 class Problem:
-    """What is minimised.
+    """The mean loss of some rows plus a penalty, for one model or several.
 
     Attributes
     ----------
@@ -19,26 +19,26 @@ class Problem:
     targets : Targets
     loss : Loss
     penalty : Penalty
-    weights : ndarray of float64 of shape (n_rows,), or None
-        With a mean of 1 over the rows that are visited. Full gradients also take weights of the rows for each column,
-        of shape (n_rows, n_columns).
-    order : ndarray of intp, or None
-        The rows to visit (those of weight 0 are absent); None stands for all.
+    row_weights : ndarray of float64 of shape (n_rows,), or None
+        With a mean of 1 over the rows that count; None stands for 1. Full gradients also take weights of the rows for
+        each column, of shape (n_rows, n_columns).
+    row_indices : ndarray of intp, or None
+        The rows that count, since a row of weight 0 is absent; None stands for all.
     batch_size : int
     n_models : int
-        The columns of a model stand together, those of one model after those of another.
+        The columns of a model stand next to each other.
     class_weights : ndarray of float64 of shape (n_classes, n_columns), or None
-        By which the weights of rows are multiplied in each column, where the targets are classes.
+        What multiplies the weights of rows in each column, where the targets are classes.
     column_weights : ndarray of float64 of shape (n_columns,), or None
-        By which they are multiplied then, to have a mean of 1. Full gradients take neither.
+        What multiplies them then, so that their mean is 1. Full gradients take neither.
     """
 
     rows: object
     targets: object
     loss: object
     penalty: object
-    weights: np.ndarray | None
-    order: np.ndarray | None
+    row_weights: np.ndarray | None
+    row_indices: np.ndarray | None
     batch_size: int
     n_models: int = 1
     class_weights: np.ndarray | None = None
@@ -46,34 +46,52 @@ class Problem:
 
     @property
     def n_rows(self):
-        return self.rows.n_rows if self.order is None else len(self.order)
+        """The number of rows that count."""
+        return self.rows.n_rows if self.row_indices is None else len(self.row_indices)
 
     @property
-    def one_batch(self):
+    def indices(self):
+        """The rows that count, as an array."""
+        return np.arange(self.rows.n_rows) if self.row_indices is None else self.row_indices
+
+    def select(self, values):
+        """The values of the rows that count, of an array for all rows; None stays None."""
+        return select(values, self.row_indices)
+
+    @property
+    def weights_or_ones(self):
+        """The weights of all rows, as an array."""
+        return np.ones(self.rows.n_rows) if self.row_weights is None else self.row_weights
+
+    @property
+    def steps_an_epoch(self):
+        return -(-self.n_rows // self.batch_size)
+
+    @property
+    def single_batch(self):
         """Whether an epoch is one step."""
         return self.n_rows <= self.batch_size
 
     @property
     def total_weight(self):
         """The sum of the weights of rows, or of those in each column."""
-        visited = slice(None) if self.order is None else self.order
-        weights = None if self.weights is None else self.weights[visited]
+        row_weights = self.select(self.row_weights)
         if self.class_weights is not None:
-            totals = np.bincount(self.targets.values[visited], weights, len(self.class_weights))
+            totals = np.bincount(self.select(self.targets.values), row_weights, len(self.class_weights))
             return (totals @ self.class_weights) * self.column_weights
-        return self.n_rows if weights is None else weights.sum(axis=0)
+        return self.n_rows if row_weights is None else row_weights.sum(axis=0)
 
     @cached_property
     def run_length(self):
         """How many neighbours are visited in a run."""
-        values = self.targets.values
-        return run_length(values if self.order is None else values[self.order])
+        return run_length(self.select(self.targets.values))
 
-    def on(self, rows):
+    def on(self, row_indices):
         """The problem of some rows alone, copied."""
-        weights = None if self.weights is None else self.weights[rows]
-        copied = Rows(self.rows.X[rows])
-        return replace(self, rows=copied, targets=self.targets.take(rows), weights=weights, order=None)
+        row_weights = select(self.row_weights, row_indices)
+        rows = Rows(self.rows.X[row_indices])
+        targets = self.targets.take(row_indices)
+        return replace(self, rows=rows, targets=targets, row_weights=row_weights, row_indices=None)
 
     def columns(self, models):
         """The numbers of the columns of some models."""
@@ -89,15 +107,21 @@ class Problem:
     def take(self, models):
         """The problem of some models."""
         columns = self.columns(models)
+        by_column = np.ndim(self.row_weights) == 2
         parts = {
             "targets": self.targets.with_columns(self.targets.column[columns]),
             "loss": self.loss.take(columns),
             "penalty": self.penalty.take(columns),
-            "weights": self.weights if np.ndim(self.weights) < 2 else of_columns(self.weights, columns),
+            "row_weights": of_columns(self.row_weights, columns) if by_column else self.row_weights,
             "class_weights": of_columns(self.class_weights, columns),
             "column_weights": of_columns(self.column_weights, columns),
         }
         return replace(self, n_models=len(models), **parts)
+
+
+def select(values, indices):
+    """The values at some indices, None standing for all of them; None stays None."""
+    return values if values is None or indices is None else values[indices]
 
 
 def of_columns(table, columns):

@@ -29,7 +29,7 @@ class Trainer:
     schedule : Schedule
     problem : Problem
         It gives the shapes.
-    scale : ndarray of shape (n_columns,), default=None
+    rate_factors : ndarray of shape (n_columns,), default=None
         By which each column multiplies the schedule's rates; None stands for 1.
     fit_intercept : bool
     average_from : int
@@ -46,7 +46,7 @@ class Trainer:
         schedule,
         problem,
         *,
-        scale=None,
+        rate_factors=None,
         fit_intercept=True,
         average_from=0,
         n_blocks=1,
@@ -62,7 +62,7 @@ class Trainer:
         column = problem.targets.column
         n_blocks = 1 if problem.loss.coupled or optimizer._full_batch else min(n_blocks, len(column))
         self.columns = np.array_split(np.arange(len(column)), n_blocks)
-        self.follow(schedule, scale)
+        self.follow(schedule, rate_factors)
         self.updates = [
             optimizer._update(
                 optimizer,
@@ -94,11 +94,11 @@ class Trainer:
         for update in self.updates:
             update.release()
 
-    def follow(self, schedule, scale=None):
+    def follow(self, schedule, rate_factors=None):
         """Take the rates of a schedule from now on, and forget how they have been lowered."""
         n_columns = sum(map(len, self.columns))
         self.schedule = schedule
-        self.scale = np.ones(n_columns) if scale is None else scale
+        self.rate_factors = np.ones(n_columns) if rate_factors is None else rate_factors
         self.lowered = np.ones(n_columns)
 
     def rates(self, n_steps):
@@ -106,7 +106,7 @@ class Trainer:
         if self.schedule is None:
             return np.asarray(self.updates[0].rate, dtype=np.float64)
         rates = self.schedule.rates(np.array([max(n_steps, 1)], dtype=np.float64))[0]
-        return rates * self.scale * (self.lowered if n_steps > 1 else 1.0)
+        return rates * self.rate_factors * (self.lowered if n_steps > 1 else 1.0)
 
     @property
     def first_rate(self):
@@ -116,7 +116,7 @@ class Trainer:
     def set_penalty(self, penalty):
         self._penalty = penalty
         for block, update in zip(self.columns, self.updates, strict=True):
-            update.set_columns(penalty.take(block), (self.scale * self.lowered)[block])
+            update.set_columns(penalty.take(block), (self.rate_factors * self.lowered)[block])
 
     def lower(self, columns):
         """Lower the rate of some columns, if the schedule does so, and return whether training is to go on."""
@@ -131,7 +131,7 @@ class Trainer:
         self.updates = [update.take(columns) for update in self.updates]
         self.columns = [np.arange(len(columns))]
         self.schedule = None if self.schedule is None else self.schedule.take(columns)
-        self.scale, self.lowered = self.scale[columns], self.lowered[columns]
+        self.rate_factors, self.lowered = self.rate_factors[columns], self.lowered[columns]
         self._passes = None
 
     def weights(self):
@@ -174,10 +174,10 @@ class Trainer:
         if n_epochs < 2 or len(self.updates) > 1:
             return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
         orders = self._orders(problem, n_epochs, shuffle)
-        rates = self._rates(n_epochs * -(-problem.n_rows // problem.batch_size))
-        (one,) = self._passes_of(problem)
+        rates = self._rates(n_epochs * problem.steps_an_epoch)
+        (only_pass,) = self._passes_of(problem)
         problem.rows.check()
-        return one.visit_epochs(orders, rates)
+        return only_pass.visit_epochs(orders, rates)
 
     def epoch(self, problem, *, shuffle=True):
         """Pass once over the rows, and return each column's weighted sum of losses.
@@ -191,7 +191,7 @@ class Trainer:
             return self.updates[0].epoch(
                 problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
-        if problem.order is not None or problem.batch_size > 1:
+        if problem.row_indices is not None or problem.batch_size > 1:
             # Before threads share them. Otherwise this pass looks at the rows on its way.
             problem.rows.check()
         passes = self._passes_of(problem)
@@ -210,11 +210,13 @@ class Trainer:
         They have the shape (n_epochs, n_rows).
         """
         dtype = np.int32 if problem.rows.n_rows < 2**31 else np.int64
-        if shuffle and problem.n_rows > problem.batch_size:
+        if shuffle and not problem.single_batch:
             orders = shuffled(problem.n_rows, n_epochs, problem.run_length, self.generator, dtype)
         else:
             orders = np.tile(np.arange(problem.n_rows, dtype=dtype), (n_epochs, 1))
-        return orders if problem.order is None else problem.order.astype(dtype, copy=False)[orders]
+        return (
+            orders if problem.row_indices is None else problem.row_indices.astype(dtype, copy=False)[orders]
+        )
 
     def _passes_of(self, problem):
         """A `Pass` for each block of columns, kept from epoch to epoch."""
@@ -227,7 +229,7 @@ class Trainer:
     def _pass(problem, block, update):
         targets = problem.targets.with_columns(problem.targets.column[block])
         weights = {
-            "weights": problem.weights,
+            "weights": problem.row_weights,
             "class_weights": of_columns(problem.class_weights, block),
             "column_weights": of_columns(problem.column_weights, block),
         }
@@ -256,4 +258,4 @@ class Trainer:
         rates = self._rates(-(-len(chunk) // problem.batch_size))
         if len(passes) == 1:
             return passes[0].visit(chunk, rates)
-        return np.concatenate(list(pool.map(lambda one: one.visit(chunk, rates), passes)))
+        return np.concatenate(list(pool.map(lambda block: block.visit(chunk, rates), passes)))

@@ -91,7 +91,7 @@ def test_a_pilot_chooses_between_candidates(optimizer):
         choose_rates(
             Problem(Rows(scale * X), targets, LogLoss(), penalty, None, None, 1),
             OPTIMIZERS[optimizer](),
-            Constant(1.0, 0.0, 0.0),
+            Constant(1.0),
             **options,
         )[0]
         for scale in (10, 1000)

@@ -1,0 +1,197 @@
+"""Rows as training and validation see them, and the checks of what a user passes to `fit`."""
+
+from dataclasses import dataclass, replace
+from inspect import signature
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import is_classifier
+from sklearn.model_selection import train_test_split
+from sklearn.utils.validation import _check_sample_weight, _check_y, check_consistent_length, validate_data
+
+from sgdkit._kernels.rows import Rows, Targets
+from sgdkit.estimators.labels import Labels
+from sgdkit.estimators.outputs import Outputs
+from sgdkit.training.problem import select
+
+ALL_ZERO = (
+    "Sample weights must contain at least one non-zero number; sample_weight, times class_weight, is all 0."
+)
+# scikit-learn 1.9 checks this by itself, which partial_fit has no use for.
+_ALLOW_ZERO_WEIGHTS = {
+    name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
+}
+
+
+@dataclass
+class Data:
+    """Validated rows.
+
+    Attributes
+    ----------
+    X : ndarray or CSR of shape (n_rows, n_features)
+    y : ndarray
+        As the user gave it, for scorers.
+    targets : Targets
+    kind : Labels or Outputs
+        What is known of the targets, these included.
+    sample_weight : ndarray of shape (n_rows,) or None
+        As the user gave it, for scorers.
+    class_weights : ndarray of shape (n_classes,) or None
+    row_weights : ndarray of shape (n_rows,) or None
+        The weights in the objective: `sample_weight` times the weight of the class.
+    row_indices : ndarray of intp, or None
+        The rows that count: by default those of positive weight. None if that is all.
+    rows : Rows
+        The loop's view of X.
+    """
+
+    X: object
+    y: np.ndarray
+    targets: Targets
+    kind: object
+    sample_weight: np.ndarray | None = None
+    class_weights: np.ndarray | None = None
+    row_weights: np.ndarray | None = None
+    row_indices: np.ndarray | None = None
+    rows: Rows | None = None
+
+    def __post_init__(self):
+        if self.row_indices is None and self.row_weights is not None and not (self.row_weights > 0).all():
+            self.row_indices = np.flatnonzero(self.row_weights > 0)
+
+    @property
+    def n_rows(self):
+        """The number of rows that count."""
+        return self.targets.n_rows if self.row_indices is None else len(self.row_indices)
+
+    @property
+    def total_weight(self):
+        return self.n_rows if self.row_weights is None else self.select(self.row_weights).sum()
+
+    @property
+    def seen(self):
+        """The number of rows that count, and the sum of their weights."""
+        return np.array([self.n_rows, self.total_weight], dtype=np.float64)
+
+    @property
+    def weights_or_ones(self):
+        """The weights of all rows, as an array."""
+        return np.ones(self.targets.n_rows) if self.row_weights is None else self.row_weights
+
+    def select(self, values):
+        """The values of the rows that count, of an array for all rows."""
+        return select(values, self.row_indices)
+
+    def take(self, indices):
+        """The rows at some indices, copied."""
+        return replace(
+            self,
+            X=self.X[indices],
+            y=self.y[indices],
+            targets=self.targets.take(indices),
+            sample_weight=select(self.sample_weight, indices),
+            row_weights=select(self.row_weights, indices),
+            row_indices=None,
+            rows=None,
+        )
+
+    def split(self, fraction, seed):
+        """Hold out a share of the rows; the others are not copied."""
+        indices = np.arange(self.targets.n_rows) if self.row_indices is None else self.row_indices
+        stratify = self.targets.values[indices] if self.targets.labels else None
+        try:
+            kept, held_out = train_test_split(
+                np.arange(len(indices)), test_size=fraction, random_state=seed, stratify=stratify
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"validation_fraction={fraction} cannot be held out of {len(indices)} rows: {error} "
+                "Change validation_fraction, add rows, pass X_val and y_val, or set early_stopping=False."
+            ) from error
+        return replace(self, row_indices=indices[np.sort(kept)]), self.take(indices[np.sort(held_out)])
+
+
+def targets_kind(settings):
+    """The class that knows the targets of an estimator."""
+    return Labels if is_classifier(settings) else Outputs
+
+
+def encode(settings, kind, X, y, sample_weight, *, rows=None, counts=True):
+    """Rows as `Data`: targets are encoded, and rows are weighted by their classes.
+
+    `counts` says whether the rows are training rows, which balanced weights of classes depend on.
+    """
+    targets = kind.encode(y)
+    kind = kind.count(settings, targets, sample_weight) if counts else kind
+    class_weights, row_weights = kind.class_weights(settings), sample_weight
+    if class_weights is not None:
+        row_weights = class_weights[targets.values] * (1.0 if sample_weight is None else sample_weight)
+    weights = {"sample_weight": sample_weight, "class_weights": class_weights, "row_weights": row_weights}
+    return Data(X, y, targets, kind, **weights, rows=rows)
+
+
+def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
+    """Return X as an array or CSR of float32 or float64, and y; features are noted if `reset`."""
+    dtype = list(dtype) if isinstance(dtype, tuple) else dtype
+    options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
+    # Of sparse rows to fit to, `Rows` sees whether they are finite, in its own look at them.
+    options["ensure_all_finite"] = not (reset and sparse.issparse(X))
+    kind = targets_kind(estimator)
+    X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=kind.numeric, **options)
+    return X, kind.check(estimator, y)
+
+
+def chunk_dtype(past):
+    """The dtypes that a chunk may have: that of the trainer that goes on."""
+    trainer = None if past is None else past.trainer
+    return (np.float64, np.float32) if trainer is None else trainer.dtype
+
+
+def check_weights(sample_weight, X, name="sample_weight"):
+    """Return float64 weights, or None; negative ones are an error."""
+    if sample_weight is None:
+        return None
+    sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, **_ALLOW_ZERO_WEIGHTS)
+    if sample_weight.min(initial=0) < 0:
+        raise ValueError(
+            f"Negative values in data passed to `{name}`. Weights must be non-negative; "
+            "a weight of 0 leaves a row out."
+        )
+    return sample_weight
+
+
+def check_validation(estimator, data, X_val, y_val, sample_weight_val):
+    """The validation set that the user gave as `Data`, or None; `data` are the training rows."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return None
+    if X_val is not None and y_val is None:
+        raise ValueError("X_val is provided, but y_val was not provided.")
+    if X_val is None:
+        given = "sample_weight_val" if y_val is None else "y_val"
+        raise ValueError(f"{given} is provided, but X_val was not provided.")
+    if not estimator.early_stopping:
+        raise ValueError(
+            "X_val and y_val are passed to fit while at the same time early_stopping is False. "
+            "When passing X_val and y_val to fit, early_stopping should be set to True."
+        )
+    options = {"accept_sparse": "csr", "dtype": data.X.dtype, "order": "C", "reset": False}
+    X_val = validate_data(estimator, X_val, **options)
+    sample_weight_val = check_weights(sample_weight_val, X_val, "sample_weight_val")
+    if sample_weight_val is not None and not sample_weight_val.any():
+        raise ValueError(ALL_ZERO.replace("sample_weight", "sample_weight_val"))
+    y_val = data.kind.check(estimator, _check_y(y_val, multi_output=True, y_numeric=data.kind.numeric))
+    check_consistent_length(X_val, y_val)
+    return encode(estimator, data.kind, X_val, y_val, sample_weight_val, counts=False)
+
+
+def check_initial(name, value, shape):
+    """An initial value that the user gave, as an array of the given shape."""
+    value = np.asarray(value, dtype=np.float64)
+    if value.size != np.prod(shape) or value.ndim > 2 or (value.ndim == 2 and value.shape != shape):
+        raise ValueError(
+            f"Provided {name} does not match dataset: expected shape {shape}, got {value.shape}."
+        )
+    if not np.isfinite(value).all():
+        raise ValueError(f"{name} contains NaN or infinity.")
+    return value.reshape(shape)

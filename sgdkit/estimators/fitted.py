@@ -1,0 +1,83 @@
+"""What a fit leaves: the fitted attributes of an estimator, and its `Past`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from sgdkit.auto.scaling import Scaling
+from sgdkit.training.trainer import Trainer
+
+
+@dataclass
+class Past:
+    """What later fits need to know to go on, besides the weights.
+
+    Attributes
+    ----------
+    kind : Labels or Outputs
+        What is known of the targets.
+    scaling : Scaling
+    seen : ndarray of shape (2,)
+        The number of rows so far, and the sum of their weights.
+    multiple : float or None
+        The latest c of ``alpha = c / n`` that was chosen.
+    trainer : Trainer or None
+        None where its state is of no use any more.
+    squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
+        After full gradients, what AdaGrad's sums would have been.
+    """
+
+    kind: object
+    scaling: Scaling
+    seen: np.ndarray
+    multiple: float | None
+    trainer: Trainer | None = None
+    squared_gradients: np.ndarray | None = None
+
+
+def set_coefficients(model, plan, weights):
+    """Set `coef_` and `intercept_`, given the weights on the scale of training."""
+    weights = plan.scaling.to_raw(weights)
+    # A view: `coef_.T`, which predictions multiply by, is C-contiguous without a copy.
+    model.coef_ = plan.data.kind.shape_coef(weights[:-1].T)
+    model.intercept_ = weights[-1].copy()
+
+
+def set_choices(model, plan):
+    """Set what was chosen before training, and what predictions have to know."""
+    model.optimizer_, model.alpha_ = plan.optimizer, plan.alpha
+    kind, loss = plan.data.kind, plan.problem.loss
+    for name, value in kind.attributes.items():
+        setattr(model, name, value)
+    model._probability, model._log_link = loss.probability, loss.log_link
+
+
+def publish(model, plan, history, rate):
+    """Make an estimator a fitted model; `rate` is the first one, or what backtracking has come to."""
+    set_choices(model, plan)
+    set_coefficients(model, plan, history.coef)
+    model.n_iter_ = history.n_iter
+    model.best_iter_ = history.best_iter
+    model.loss_curve_ = history.loss_curve
+    model.validation_scores_ = history.validation_scores or None
+    model.eta0_ = rate
+
+
+def leave_past(model, plan, trainer, squared_gradients=None):
+    """Note what later fits need, after training."""
+    options = {"trainer": trainer, "squared_gradients": squared_gradients}
+    model._past = Past(plan.data.kind, plan.scaling, plan.seen, plan.multiple, **options)
+
+
+def fitted_weights(model, shape):
+    """The weights of the raw features, of the given shape (n_features, n_columns), and the intercepts."""
+    coef = model.coef_.toarray() if sparse.issparse(model.coef_) else model.coef_
+    coef, intercept = np.atleast_2d(coef).T, np.ravel(model.intercept_)
+    if (len(coef), len(intercept)) != shape:
+        raise ValueError(
+            f"Going on needs the features and the targets of the last fit: it had {len(coef)} features and "
+            f"{len(intercept)} columns, now there are {shape[0]} and {shape[1]}. To begin anew, fit a new estimator, "
+            "or one with warm_start=False."
+        )
+    return coef, intercept

@@ -1,0 +1,64 @@
+"""The targets of a regressor: numbers of one output or several."""
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+from sgdkit._kernels.rows import Targets
+from sgdkit.estimators.labels import loss_parameter
+from sgdkit.losses import REGRESSOR_LOSSES
+
+# How far from the best constant model training begins, in units of the size of scores. At the very minimum, an adaptive
+# optimizer would take the rounding error of a gradient of 0 for a gradient.
+OFF_THE_MINIMUM = 0.1
+
+
+class Outputs:
+    """What is known of the targets of a regression problem; the counterpart of `Labels`."""
+
+    numeric, losses = True, REGRESSOR_LOSSES
+    attributes: dict = {}
+
+    @classmethod
+    def learn(cls, y):
+        return cls()
+
+    @staticmethod
+    def check(settings, y):
+        """Return `y` in float64, of shape (n_rows,) or (n_rows, n_outputs), and in the domain of the loss."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = y.astype(np.float64, copy=False)
+        lowest, included = REGRESSOR_LOSSES[settings.loss].minimum_target
+        if y.min() < lowest or (y.min() == lowest and not included):
+            raise ValueError(
+                f"Some value(s) of y are out of the valid range of the loss {settings.loss!r}: they must be "
+                f"{'>=' if included else '>'} {lowest:g}. Choose another loss, or remove those rows."
+            )
+        return y
+
+    def check_going_on(self, earlier):
+        """A fit can go on from one to any other outputs."""
+
+    def encode(self, y):
+        """The targets of columns: one for each output."""
+        outputs = y.reshape(len(y), -1)
+        return Targets(outputs, np.arange(outputs.shape[1]))
+
+    def count(self, settings, targets, sample_weight):
+        return self
+
+    def class_weights(self, settings):
+        return None
+
+    def make_loss(self, settings, targets):
+        cls = self.losses[settings.loss]
+        return cls(loss_parameter(settings, cls))
+
+    def first_intercept(self, data, loss):
+        """The intercepts to begin with: near those of the best constant model."""
+        y, row_weights = data.select(data.targets.values), data.select(data.weights_or_ones)
+        return loss.initial_intercept(y, row_weights) + OFF_THE_MINIMUM * loss.score_scale(y, row_weights)
+
+    def shape_coef(self, coef):
+        """`coef_`, given the weights of shape (n_columns, n_features)."""
+        return coef[0] if len(coef) == 1 else coef

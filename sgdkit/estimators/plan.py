@@ -1,0 +1,315 @@
+"""A plan is all that is chosen before training, as one value.
+
+`plan` takes the parameters of an estimator, the rows, and what earlier fits have left; `fit`, `partial_fit` and
+searches all make plans. Nothing here changes an estimator, so a plan that fails leaves nothing to be undone.
+
+What "auto" stands for is chosen in `sgdkit.auto`, in this order: the scaling, which gives the problem; the optimizer;
+the strength of the penalty; and, by `set_rates`, the first rate. A search makes the choices that its candidates agree
+on once, and chooses the rates of all of them together.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from sgdkit.auto.optimizer import choose_optimizer
+from sgdkit.auto.rate import choose_rates, rate_choice
+from sgdkit.auto.scaling import Scaling, choose_scaling
+from sgdkit.auto.strength import alpha_of, choose_strength
+from sgdkit.estimators.data import Data, check_initial
+from sgdkit.estimators.fitted import Past, fitted_weights
+from sgdkit.estimators.join import join_problems, join_weights
+from sgdkit.estimators.labels import loss_parameter
+from sgdkit.optimizers import Optimizer
+from sgdkit.penalties import PENALTIES, Penalty
+from sgdkit.schedules import SCHEDULES
+from sgdkit.training.course import Course, Patience
+from sgdkit.training.problem import Problem
+from sgdkit.training.trainer import Trainer
+
+# With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
+ONE_BATCH_ROWS = 256
+
+
+@dataclass
+class Plan:
+    """What a fit is going to do.
+
+    Attributes
+    ----------
+    settings : BaseSGDPlus
+        The estimator, whose parameters are read and nothing else.
+    data : Data
+    past : Past or None
+        What earlier fits have left, if this fit goes on from there.
+    seen : ndarray of shape (2,)
+        The number of rows so far, and the sum of their weights.
+    scaling : Scaling
+    problem : Problem
+    optimizer : Optimizer
+    alpha : float
+    multiple : float or None
+        The c of ``alpha = c / n``; None where alpha was given.
+    coef : ndarray of shape (n_features, n_columns), or None
+        The weights of the raw features to begin with; None stands for 0.
+    intercept : ndarray of shape (n_columns,), or float
+    rate : float or None
+        The first rate; None leaves it to backtracking.
+    rate_factors : ndarray of shape (n_columns,), or None
+        By what each column multiplies the rate; None stands for 1.
+    squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
+        What AdaGrad's sums begin with, after full gradients.
+    """
+
+    settings: object
+    data: Data
+    past: Past | None
+    seen: np.ndarray
+    scaling: Scaling
+    problem: Problem
+    optimizer: Optimizer
+    alpha: float = 0.0
+    multiple: float | None = None
+    coef: np.ndarray | None = None
+    intercept: np.ndarray | float = 0.0
+    rate: float | None = None
+    rate_factors: np.ndarray | None = None
+    squared_gradients: np.ndarray | None = None
+
+    @property
+    def rate_choice(self):
+        return rate_choice(self.settings)
+
+    @property
+    def units(self):
+        """What the penalty multiplies the weights by that training sees: a number, or one for each feature."""
+        if self.settings.standardize:
+            return self.scaling.unit
+        return 1.0 if self.scaling.factor is None else self.scaling.factor
+
+    @property
+    def resumed_trainer(self):
+        """The trainer of the last fit, if its state is of use here."""
+        trainer = None if self.past is None else self.past.trainer
+        settings = self.optimizer, self.problem.rows.dtype, bool(self.settings.fit_intercept)
+        if trainer is not None and trainer.matches(
+            (*settings, int(self.settings.average)), self.problem.loss
+        ):
+            return trainer
+        return None
+
+    def first_weights(self):
+        """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns)."""
+        shape = self.problem.rows.n_features + 1, self.problem.targets.n_columns
+        weights = np.zeros(shape, dtype=self.problem.rows.dtype)
+        if self.coef is not None:
+            weights[:-1] = self.coef
+        weights[-1] = self.intercept
+        return self.scaling.to_scaled(weights)
+
+    def anew(self):
+        """The plan that begins with no weights of the user's, nor of an earlier fit."""
+        fresh = replace(self, past=None)
+        fresh.coef, fresh.intercept = _first(fresh)
+        return fresh
+
+    def schedule(self, rate, first_step=1):
+        """The schedule with a first rate; None if the rate is left to backtracking."""
+        if rate is None:
+            return None
+        settings, name = self.settings, self.settings.learning_rate
+        if name == "auto":
+            name = self.optimizer._schedule_for(self.problem.loss)
+        steps_an_epoch = 1 if self.optimizer._full_batch else self.problem.steps_an_epoch
+        numbers = {"n_steps": settings.max_iter * steps_an_epoch, "first_step": first_step}
+        return SCHEDULES[name](rate, power_t=settings.power_t, alpha=self.curvature, **numbers)
+
+    def keeps_rate(self, trainer):
+        """Whether the rate that was chosen for a trainer of an earlier fit still suits this one."""
+        if self.scaling.since(self.past.scaling) is not None:
+            return False
+        return self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
+
+    def new_trainer(self, seed):
+        """A trainer at the first rate, with the weights to begin with."""
+        settings = self.settings
+        trainer = Trainer(
+            self.optimizer,
+            self.schedule(self.rate),
+            self.problem,
+            rate_factors=self.rate_factors,
+            fit_intercept=settings.fit_intercept,
+            average_from=int(settings.average),
+            n_blocks=effective_n_jobs(settings.n_jobs),
+            seed=seed,
+        )
+        trainer.load(self.first_weights())
+        if self.squared_gradients is not None:
+            trainer.recall(self.squared_gradients)
+        return trainer
+
+    def resume(self, trainer):
+        """Have the trainer of an earlier fit go on from the fitted weights, which the user may have edited."""
+        weights = np.append(self.coef, self.intercept[np.newaxis], axis=0).astype(trainer.dtype, copy=False)
+        edited = not np.array_equal(weights, self.past.scaling.to_raw(trainer.weights()))
+        change = self.scaling.since(self.past.scaling)
+        if change is not None:
+            trainer.rescale(*change)
+        if self.rate is not None or trainer.schedule is not None:
+            schedule = self.schedule(self.rate, trainer.n_steps + 1)
+            if schedule is None or trainer.schedule is None or schedule.settings != trainer.schedule.settings:
+                trainer.follow(schedule, self.rate_factors)
+        if edited:
+            trainer.load(self.scaling.to_scaled(weights))
+
+    @property
+    def curvature(self):
+        """What the penalty adds to the curvature of the objective at the least, by which "optimal" rates fall."""
+        return 0.0 if self.settings.penalty is None else self.alpha * float(np.min(self.units)) ** 2
+
+    def course(self, score, *, history=None, keeps_last=True, **parameters):
+        """The course of the model; `score` is that of `Course`, or None, and `parameters` replace those of settings."""
+        settings = self.settings
+        tol = parameters.get("tol", settings.tol)
+        tol = self.optimizer._tol if tol == "auto" else tol
+        relative = score is None or settings.scoring == "loss"
+        patience = Patience(tol, settings.n_iter_no_change, relative=relative)
+        max_iter = parameters.get("max_iter", settings.max_iter)
+        return Course(patience, max_iter, score=score, history=history, keeps_last=keeps_last)
+
+
+def plan(settings, data, past=None, *, seed, coef_init=None, intercept_init=None, whole=True, made=None):
+    """Choose all that training needs but the first rate, which `set_rates` chooses.
+
+    Parameters
+    ----------
+    settings : BaseSGDPlus
+        The estimator. Its parameters are read, and with `past` its weights.
+    data : Data
+    past : Past, default=None
+        What earlier fits have left, if this fit goes on from there.
+    seed : int
+        Of the samples that choices look at.
+    coef_init, intercept_init : array-like, default=None
+        Weights of the user's to begin with.
+    whole : bool, default=True
+        Whether the rows are all there are to learn from, and not a chunk.
+    made : dict, default=None
+        Choices that plans for the same rows share, which are made once.
+
+    Returns
+    -------
+    plan : Plan
+    """
+    made = {} if made is None else made
+    number = loss_parameter(settings, data.kind.losses[settings.loss])
+    loss = _once(made, ("loss", number), lambda: data.kind.make_loss(settings, data.targets))
+    base = _once(made, "base", lambda: _base(settings, data, past, loss, whole))
+    result = replace(base, settings=settings, problem=replace(base.problem, loss=loss))
+    first = _once(made, ("first", number), lambda: _first(result, coef_init, intercept_init))
+    result.coef, result.intercept = first
+    key = "alpha", number, settings.alpha, settings.l1_ratio
+    result.alpha, result.multiple = _once(made, key, lambda: _alpha(result, seed, whole))
+    penalty = PENALTIES[settings.penalty](result.alpha, settings.l1_ratio)
+    result.problem.penalty = penalty.of_units(result.units)
+    return result
+
+
+def _once(made, key, make):
+    """What has been made before, or is made now."""
+    if key not in made:
+        made[key] = make()
+    return made[key]
+
+
+def _base(settings, data, past, loss, whole):
+    """A plan with its scaling, problem and optimizer."""
+    seen = data.seen if whole or past is None else past.seen + data.seen
+    scaling = choose_scaling(settings, data, None if past is None else past.scaling)
+    batch_size, n_rows = settings.batch_size, max(data.n_rows, 1)
+    if batch_size == "auto":
+        batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS else 1
+    n_seen, weight_seen = seen
+    problem = Problem(
+        rows=scaling.apply(data.rows),
+        targets=data.targets,
+        loss=loss,
+        penalty=Penalty(0.0, 0.0),
+        row_weights=None if data.row_weights is None else data.row_weights * (n_seen / weight_seen),
+        row_indices=data.row_indices,
+        batch_size=min(int(batch_size), n_rows),
+    )
+    optimizer = choose_optimizer(settings, problem, whole=whole)
+    base = Plan(settings, data, past, seen, scaling, problem, optimizer)
+    if not whole and settings.optimizer == "auto" and past is not None and past.squared_gradients is not None:
+        change = scaling.since(past.scaling)
+        ratio = 1.0 if change is None else np.append(change[0], 1.0)[:, np.newaxis]
+        base.squared_gradients = past.squared_gradients * np.square(ratio)
+    return base
+
+
+def _first(plan, coef_init=None, intercept_init=None):
+    """The raw weights and intercepts that a plan begins with."""
+    shape = plan.problem.rows.n_features, plan.problem.targets.n_columns
+    if plan.past is not None:
+        return fitted_weights(plan.settings, shape)
+    coef, intercept = None, 0.0
+    if coef_init is not None:
+        coef = check_initial("coef_init", coef_init, shape[::-1]).T
+    if intercept_init is not None:
+        intercept = check_initial("intercept_init", intercept_init, shape[1:])
+    elif coef_init is None and plan.settings.fit_intercept:
+        intercept = plan.data.kind.first_intercept(plan.data, plan.problem.loss)
+    return coef, intercept
+
+
+def _alpha(plan, seed, whole):
+    """The strength of the penalty, and the latest c of ``c / n`` that was chosen, or None."""
+    settings = plan.settings
+    earlier = None if plan.past is None else plan.past.multiple
+    if settings.alpha != "auto":
+        return float(settings.alpha), earlier
+    if not whole:
+        return alpha_of(earlier or 1.0, plan.seen[1]), earlier
+    options = {"penalty": settings.penalty, "l1_ratio": settings.l1_ratio, "units": plan.units, "seed": seed}
+    options |= {
+        "row_weight": plan.data.total_weight / plan.data.n_rows,
+        "fit_intercept": settings.fit_intercept,
+    }
+    multiple = choose_strength(plan.problem, plan.anew().first_weights(), **options)
+    return alpha_of(multiple, plan.data.total_weight), multiple
+
+
+def set_rates(plans, *, seed):
+    """Choose the first rates of plans whose problems differ in their penalties alone."""
+    plan, choice = plans[0], plans[0].rate_choice
+    factors = choice.column_factors(plan.problem, plan.optimizer)
+    for plan in plans:
+        plan.rate_factors = factors
+    if not choice.chosen:
+        for plan in plans:
+            plan.rate = plan.rate_choice.rate
+        return
+    trainer = plan.resumed_trainer
+    if trainer is not None:
+        if trainer.schedule is None or plan.keeps_rate(trainer):
+            plan.rate = None if trainer.schedule is None else trainer.schedule.eta0
+            plan.rate_factors = trainer.rate_factors
+            return
+        seed = trainer.n_steps
+    if not plan.optimizer._backtracks(plan.problem.loss):
+        _choose_rates(plans, seed)
+
+
+def _choose_rates(plans, seed):
+    """Choose first rates; plans share pilots as far as the schedule does not depend on the strength of the penalty."""
+    problem, optimizer = join_problems(plans), plans[0].optimizer
+    options = {"initial": join_weights(plans), "fit_intercept": plans[0].settings.fit_intercept, "seed": seed}
+    rates = {}
+    for number, plan in enumerate(plans):
+        schedule = plan.schedule(1.0)
+        key = None if schedule.separable or optimizer._scales_with_gradient else schedule.alpha
+        if key not in rates:
+            rates[key] = choose_rates(problem, optimizer, schedule, **options)
+        plan.rate = float(rates[key][number])
