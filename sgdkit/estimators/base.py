@@ -16,7 +16,6 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sgdkit._docs import documented
 from sgdkit._kernels.rows import Irregular, Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.estimators.data import (
@@ -81,10 +80,17 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         Parameters
         ----------
         **params : dict
+            Names and values.
 
         Returns
         -------
         self : object
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, as where `optimizer` is a name and no object.
         """
         nested = [name for name in params if name.startswith("optimizer__")]
         optimizer = params.get("optimizer", self.optimizer)
@@ -98,7 +104,6 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
     # What later fits need; see `fitted.py`.
     _past = None
 
-    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -112,7 +117,43 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         coef_init=None,
         intercept_init=None,
     ):
-        """FIT"""
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows. float32 is trained in float32, anything else in float64. X is neither changed nor made dense.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets: labels of classes, a label indicator of shape (n_samples, n_outputs), or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights of the rows in the mean loss; a row of weight 0 counts as absent.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            A validation set of your own for `early_stopping`. In a `Pipeline` it is transformed like X with
+            ``Pipeline(..., transform_input=["X_val"])``.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            The targets of `X_val`.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            The weights of `X_val`.
+        coef_init : array-like of the shape of `coef_`, default=None
+            Weights to begin with.
+        intercept_init : array-like of the shape of `intercept_`, default=None
+            Intercepts to begin with.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For bad input; and where the weights overflow, because the rate is too large for the scale of the features.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` epochs were not enough; not with `tol=None`.
+        """
         check_parameters(self)
         X, y = check_rows(self, X, y, reset=True)
         # What does not read all of them in one pass first has them looked at now.

@@ -1,4 +1,4 @@
-"""SGDClassifierPlus: its labels, losses and predictions."""
+"""SGDClassifierPlus: labels, losses and predictions of classes."""
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
@@ -9,7 +9,6 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sgdkit._docs import documented
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
 from sgdkit.estimators.labels import Labels
@@ -22,74 +21,164 @@ def _has_probabilities(self):
     return True
 
 
-@documented
 class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
     """Linear classifiers fitted by first-order optimizers: logistic regression, SVMs and others.
 
-    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b, with
-    sample weights s and the scales D of the features (1 with `standardize=False`). More than two classes are one
-    softmax model (with the log loss) or one model a class against the rest; all are trained in the same pass over the
-    rows. A label indicator as y makes a multi-label problem.
-
-    The defaults need no tuning: `alpha`, the rates and the scales of the features are taken from the data.
-
-    It takes the parameters of :class:`sklearn.linear_model.SGDClassifier`. What differs on purpose: the default loss is
-    the log loss, which is softmax for more than two classes; early stopping scores the model that is returned, once for
-    all classes; sparse and dense input give the same model.
+    The fit minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b,
+    with sample weights s and scales D of the features (1 with `standardize=False`). More than two classes are one
+    softmax model (with the log loss) or one model for each class against the rest; a label indicator as y makes a
+    multi-label problem. One pass over the rows trains them all. The defaults need no tuning: `alpha`, the rates and the
+    scales of the features are taken from the data.
 
     Parameters
     ----------
     loss : {"log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron", "squared_error", "huber", \
             "epsilon_insensitive", "squared_epsilon_insensitive"}, default="log_loss"
-        The loss, with the target t = -1 or 1 and the score s: ``log(1 + exp(-t s))``, ``max(0, 1 - t s)``, its
-        square, ``max(0, 1 - t s)^2`` that is continued as ``-4 t s`` below ``t s = -1``, ``max(0, -t s)``; the rest are
-        losses of regression on t, see :class:`SGDRegressorPlus`.
-
-    PARAMETERS
-
+        The loss, with the target t = -1 or 1 and the score s: "log_loss" is ``log(1 + exp(-t s))``, "hinge"
+        ``max(0, 1 - t s)``, "squared_hinge" its square, "modified_huber" ``max(0, 1 - t s)^2`` that is continued as
+        ``-4 t s`` below ``t s = -1``, "perceptron" ``max(0, -t s)``; the rest are losses of regression on t, see
+        :class:`SGDRegressorPlus`.
+    optimizer : {"auto", "sgd", "adagrad", "adam", "nadam", "rmsprop", "ftrl", "gd"} or Optimizer, default="auto"
+        A name, or an object of :mod:`sgdkit.optimizers` with hyper-parameters of its own, such as
+        ``Adam(beta_2=0.99)``; a search sets these as `optimizer__beta_2`. "auto" is "gd", full gradients with
+        acceleration, for dense features and a smooth loss, and "adagrad" otherwise; see the user guide, *Without
+        tuning*. `optimizer_` is the choice.
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
+        ``l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2``. The intercept is not penalised.
+    alpha : float >= 0 or "auto", default="auto"
+        Strength of the penalty. On standardised features, `LogisticRegression(C=C)` minimises the same objective at
+        ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at
+        their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, and c is 1 unless models with
+        another c predict rows that are held out clearly better; see the user guide, *Without tuning*. `alpha_` is the
+        number.
+    l1_ratio : float in [0, 1], default=0.15
+        Share of the l1 norm in the "elasticnet" penalty.
+    standardize : bool, default=True
+        Whether the penalty is that of the weights of standardised features, ``R(D W)``, so that their units do not
+        matter. D is the standard deviation of a feature, or a root mean square if it has zeros; see the user guide,
+        *Without tuning*. Training then sees such features, which makes it faster; `coef_` and `intercept_` are those of
+        the raw ones. False penalises the weights of the features as they are, as `LogisticRegression` and `Ridge` do.
+    epsilon : float >= 0, default=0.1
+        Parameter of the losses "huber" (the residual at which it turns from quadratic to linear), "epsilon_insensitive"
+        and "squared_epsilon_insensitive" (errors below it count for nothing); in units of the target.
     multi_class : {"auto", "ovr", "multinomial"}, default="auto"
         What more than two classes are: one model against the rest for each, or one model for all, that is softmax for
         "log_loss" and Crammer & Singer's [3]_ for "hinge". "auto" is "multinomial" for "log_loss", else "ovr".
-
-    MORE_PARAMETERS
-
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    batch_size : int >= 1 or "auto", default="auto"
+        Rows in a mini-batch, whose mean gradient makes one step. "auto" takes data of up to 256 rows as one batch,
+        which makes the fit deterministic, and larger data row by row, which is the fastest.
+    learning_rate : {"auto", "constant", "invscaling", "optimal", "linear", "adaptive"}, default="auto"
+        The rate of step t = 1, 2, ...: "constant" is ``eta0``, "invscaling" ``eta0 / t ** power_t``, "optimal"
+        ``eta0 / (1 + alpha * eta0 * (t - 1))`` [1]_, "linear" ``eta0 * (1 - (t - 1) / n)``, with n the steps of
+        `max_iter` epochs (not in `partial_fit`), and "adaptive" ``eta0``, divided by 5 after every `n_iter_no_change`
+        epochs in a row without progress, down to a millionth. "auto" is the schedule that suits the optimizer; see the
+        user guide, *Without tuning*.
+    eta0 : float > 0 or "auto", default="auto"
+        The first rate, for features as training sees them (see `standardize`). "auto" takes it from the size of the
+        rows and of the targets, from short pilot runs (for "sgd"), or from backtracking (for "gd"); see the user guide,
+        *Without tuning*. A rate that "auto" chose is lowered where the weights overflow, and training begins again.
+        `eta0_` is the rate that was used.
+    power_t : float >= 0, default=0.5
+        Exponent of "invscaling".
+    max_iter : int >= 1, default=1000
+        The most epochs (passes over the rows) that `fit` makes; `partial_fit` makes one.
+    tol : float >= 0, "auto" or None, default="auto"
+        Training stops when `n_iter_no_change` epochs in a row have not lowered the objective, loss and penalty
+        together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation loss in this
+        way, or a score, which has to rise by `tol` itself. "auto" is 1e-5 for "gd", whose objective has no noise, and
+        1e-3 for the others. None makes `max_iter` epochs.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
+        targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by
+        class or by time, are shuffled one by one.
+    early_stopping : bool, default=False
+        Whether to stop on a validation set, and to return the weights of the epoch with the best validation score. The
+        set is `X_val`, `y_val` of `fit`, or else a fraction of the rows.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows to hold out for `early_stopping`; stratified for classes.
+    n_iter_no_change : int >= 1, default=5
+        Epochs in a row without progress (see `tol`) that end training, or lower the rate of "adaptive".
+    scoring : str or callable, default="loss"
+        What scores a validation set: "loss" (minus the mean loss, without penalty), a scorer's name, or a callable
+        ``scorer(estimator, X, y)`` that may take `sample_weight`. It scores the model that would be returned: the
+        averaged one if `average`.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, by which those of the rows are multiplied. "balanced" is
+        Weights of the classes, which multiply the weights of their rows. "balanced" is
         ``sum(s) / (n_classes * sum(s of the class))``; `partial_fit` takes the sums over all rows so far.
-
-    LAST_PARAMETERS
+    average : bool or int, default=False
+        Whether to return the mean of the weights after each step (Polyak-Ruppert averaging [2]_) instead of the last
+        weights. An int begins to average when so many rows have been seen.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit, with the optimizer's exact state.
+    n_jobs : int or None, default=None
+        Threads that share the independent columns: the classes of one-vs-rest, the labels, the outputs. The columns of
+        softmax depend on each other and stay together. The result is the same for every value.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the shuffling, of the validation split, and of the samples that "auto" looks at.
+    verbose : int, default=0
+        Whether to print a line for each epoch: objective, validation score, rate, seconds.
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Weights.
-
+        Weights of the raw features.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
-
     classes_ : ndarray of shape (n_classes,)
         The classes; in a multi-label problem, the numbers of the labels.
-
-    ATTRIBUTES
+    optimizer_ : Optimizer
+        The optimizer, with the parameters that training had.
+    alpha_ : float
+        The strength of the penalty.
+    eta0_ : float
+        The first rate, for features as training saw them; of backtracking, the last.
+    n_iter_ : int
+        Epochs made: by the last `fit`, or by all calls of `partial_fit`.
+    best_iter_ : int
+        The epoch whose weights these are, counted from 1: the best one with `early_stopping`, else the last.
+    loss_curve_ : list of float, one for each epoch
+        The objective of each epoch, summed over outputs: the mean of the losses of the rows, plus the penalty at the
+        end of the epoch. The loss of a row is taken before the step that the row is part of; with "gd", after the
+        epoch.
+    validation_scores_ : list of float, one for each epoch, or None
+        The validation score of each epoch, if `early_stopping`.
+    t_ : int
+        One more than the number of steps.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, if all are strings.
 
     See Also
     --------
     SGDRegressorPlus : The same for regression.
+    sgdkit.model_selection.OnePassGridSearchCV : Search of its parameters, all candidates in the same passes.
+    sklearn.linear_model.SGDClassifier : Its parameters are among those above.
     sklearn.linear_model.LogisticRegression : Batch solvers for the log loss.
 
-    REFERENCES
+    Notes
+    -----
+    Three things differ from :class:`sklearn.linear_model.SGDClassifier` on purpose: the default loss is the log loss,
+    which is softmax for more than two classes; early stopping scores the model that is returned, once for all classes;
+    sparse and dense input give the same model.
+
+    References
+    ----------
+    .. [1] L. Bottou, "Stochastic Gradient Descent Tricks", 2012.
+    .. [2] B. Polyak & A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim. 30,
+       1992.
     .. [3] K. Crammer & Y. Singer, "On the Algorithmic Implementation of Multiclass Kernel-based Vector Machines",
        JMLR 2, 2001.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
     >>> from sgdkit import SGDClassifierPlus
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = make_pipeline(StandardScaler(), SGDClassifierPlus(optimizer="adam", random_state=0))
-    >>> model.fit(X, y).score(X, y) > 0.95
+    >>> SGDClassifierPlus(random_state=0).fit(X, y).score(X, y) > 0.95
     True
     """
 
@@ -163,10 +252,33 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         tags.target_tags.multi_output = True
         return tags
 
-    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """PARTIAL_FIT_CLASSES"""
+        """Make one epoch over a chunk of rows, going on from the model as it is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows of the chunk.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that any chunk may have; the first call needs them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. They count relative to the mean weight of all rows seen so far.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For bad input; with `early_stopping` or `learning_rate="linear"`, which need an end of training; for another
+            number of features or targets than before, or other `classes`; for labels that are not among these; and
+            where the weights overflow, because the rate is too large for the scale of the features.
+        """
         check_parameters(self, chunk=True)
         past = self._past
         X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
@@ -183,11 +295,12 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         return self._fit_chunk(X, y, kind, sample_weight)
 
     def decision_function(self, X):
-        """Scores ``X @ coef_.T + intercept_``.
+        """Return the scores ``X @ coef_.T + intercept_``.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to score.
 
         Returns
         -------
@@ -202,6 +315,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to predict.
 
         Returns
         -------
@@ -215,15 +329,17 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
-        """Logarithms of `predict_proba`, computed without passing through the probabilities.
+        """Return the logarithms of `predict_proba`, computed without passing through the probabilities.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to predict.
 
         Returns
         -------
         log_p : ndarray of shape (n_samples, n_classes)
+            The columns stand in the order of `classes_`.
         """
         check_is_fitted(self)
         scores = self.decision_function(X)
@@ -238,7 +354,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X):
-        """Probability estimates; for `log_loss` and `modified_huber`.
+        """Estimate probabilities; the losses "log_loss" and "modified_huber" have them.
 
         Softmax gives them as they are. The others estimate each class against the rest: log loss by
         ``1 / (1 + exp(-s))``, modified Huber by ``(clip(s, -1, 1) + 1) / 2`` [1]_; with more than two classes these are
@@ -247,6 +363,7 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to predict.
 
         Returns
         -------

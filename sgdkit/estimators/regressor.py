@@ -1,4 +1,4 @@
-"""SGDRegressorPlus: its targets, losses and predictions."""
+"""SGDRegressorPlus: targets, losses and predictions of numbers."""
 
 from numbers import Real
 
@@ -8,59 +8,155 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sgdkit._docs import documented
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.losses import REGRESSOR_LOSSES
 
 
-@documented
 class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     """Linear regression fitted by first-order optimizers: least squares, robust, quantile, Poisson and others.
 
-    Minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b, with
-    sample weights s and the scales D of the features (1 with `standardize=False`). Several outputs are trained in the
-    same pass over the rows. Training begins with the intercept of the best constant model.
-
-    The defaults need no tuning: `alpha`, the rates and the scales of the features are taken from the data.
-
-    It takes the parameters of :class:`sklearn.linear_model.SGDRegressor`.
+    The fit minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b,
+    with sample weights s and scales D of the features (1 with `standardize=False`). One pass over the rows trains all
+    outputs. Training begins with the intercept of the best constant model. The defaults need no tuning: `alpha`, the
+    rates and the scales of the features are taken from the data.
 
     Parameters
     ----------
     loss : {"squared_error", "absolute_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", \
-            "quantile", "poisson", "gamma"}, default="squared_error"
-        The loss, with the residual ``r = x W + b - y``: ``r^2 / 2``; ``|r|``; ``r^2 / 2`` that is continued as
-        ``epsilon |r| - epsilon^2 / 2`` above ``|r| = epsilon``; ``max(0, |r| - epsilon)``; its square;
-        ``quantile * max(0, -r) + (1 - quantile) * max(0, r)``; half the deviance of the Poisson (y >= 0) and of the
-        Gamma distribution (y > 0), with the prediction ``exp(x W + b)``.
-
-    PARAMETERS
-
+            "quantile", "poisson", "gamma", "tweedie"}, default="squared_error"
+        The loss of the residual ``r = x W + b - y``: "squared_error" is ``r^2 / 2``, "absolute_error" ``|r|``, "huber"
+        ``r^2 / 2`` that is continued as ``epsilon |r| - epsilon^2 / 2`` above ``|r| = epsilon``, "epsilon_insensitive"
+        ``max(0, |r| - epsilon)``, "squared_epsilon_insensitive" its square, "quantile"
+        ``quantile * max(0, -r) + (1 - quantile) * max(0, r)``. Of the prediction ``m = exp(x W + b)``, "poisson"
+        (``y >= 0``), "gamma" (``y > 0``) and "tweedie" (``y >= 0``, and ``y > 0`` at a `power` of 2) are half the
+        deviance; with p = `power`, half the Tweedie deviance is
+        ``y^(2-p) / ((1-p) (2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)`` [3]_, and its limits at 1 and 2 are "poisson"
+        and "gamma".
+    optimizer : {"auto", "sgd", "adagrad", "adam", "nadam", "rmsprop", "ftrl", "gd"} or Optimizer, default="auto"
+        A name, or an object of :mod:`sgdkit.optimizers` with hyper-parameters of its own, such as
+        ``Adam(beta_2=0.99)``; a search sets these as `optimizer__beta_2`. "auto" is "gd", full gradients with
+        acceleration, for dense features and a smooth loss, and "adagrad" otherwise; see the user guide, *Without
+        tuning*. `optimizer_` is the choice.
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
+        ``l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2``. The intercept is not penalised.
+    alpha : float >= 0 or "auto", default="auto"
+        Strength of the penalty. On standardised features, `LogisticRegression(C=C)` minimises the same objective at
+        ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at
+        their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, and c is 1 unless models with
+        another c predict rows that are held out clearly better; see the user guide, *Without tuning*. `alpha_` is the
+        number.
+    l1_ratio : float in [0, 1], default=0.15
+        Share of the l1 norm in the "elasticnet" penalty.
+    standardize : bool, default=True
+        Whether the penalty is that of the weights of standardised features, ``R(D W)``, so that their units do not
+        matter. D is the standard deviation of a feature, or a root mean square if it has zeros; see the user guide,
+        *Without tuning*. Training then sees such features, which makes it faster; `coef_` and `intercept_` are those of
+        the raw ones. False penalises the weights of the features as they are, as `LogisticRegression` and `Ridge` do.
+    epsilon : float >= 0, default=0.1
+        Parameter of the losses "huber" (the residual at which it turns from quadratic to linear), "epsilon_insensitive"
+        and "squared_epsilon_insensitive" (errors below it count for nothing); in units of the target.
     quantile : float in (0, 1), default=0.5
         The quantile that the loss "quantile" estimates.
-
-    MORE_PARAMETERS
-
-    LAST_PARAMETERS
+    power : float in [1, 2], default=1.5
+        Parameter of the loss "tweedie": the variance of a target is taken to grow as this power of its mean.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept.
+    batch_size : int >= 1 or "auto", default="auto"
+        Rows in a mini-batch, whose mean gradient makes one step. "auto" takes data of up to 256 rows as one batch,
+        which makes the fit deterministic, and larger data row by row, which is the fastest.
+    learning_rate : {"auto", "constant", "invscaling", "optimal", "linear", "adaptive"}, default="auto"
+        The rate of step t = 1, 2, ...: "constant" is ``eta0``, "invscaling" ``eta0 / t ** power_t``, "optimal"
+        ``eta0 / (1 + alpha * eta0 * (t - 1))`` [1]_, "linear" ``eta0 * (1 - (t - 1) / n)``, with n the steps of
+        `max_iter` epochs (not in `partial_fit`), and "adaptive" ``eta0``, divided by 5 after every `n_iter_no_change`
+        epochs in a row without progress, down to a millionth. "auto" is the schedule that suits the optimizer; see the
+        user guide, *Without tuning*.
+    eta0 : float > 0 or "auto", default="auto"
+        The first rate, for features as training sees them (see `standardize`). "auto" takes it from the size of the
+        rows and of the targets, from short pilot runs (for "sgd"), or from backtracking (for "gd"); see the user guide,
+        *Without tuning*. A rate that "auto" chose is lowered where the weights overflow, and training begins again.
+        `eta0_` is the rate that was used.
+    power_t : float >= 0, default=0.5
+        Exponent of "invscaling".
+    max_iter : int >= 1, default=1000
+        The most epochs (passes over the rows) that `fit` makes; `partial_fit` makes one.
+    tol : float >= 0, "auto" or None, default="auto"
+        Training stops when `n_iter_no_change` epochs in a row have not lowered the objective, loss and penalty
+        together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation loss in this
+        way, or a score, which has to rise by `tol` itself. "auto" is 1e-5 for "gd", whose objective has no noise, and
+        1e-3 for the others. None makes `max_iter` epochs.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
+        targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by
+        class or by time, are shuffled one by one.
+    early_stopping : bool, default=False
+        Whether to stop on a validation set, and to return the weights of the epoch with the best validation score. The
+        set is `X_val`, `y_val` of `fit`, or else a fraction of the rows.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows to hold out for `early_stopping`; stratified for classes.
+    n_iter_no_change : int >= 1, default=5
+        Epochs in a row without progress (see `tol`) that end training, or lower the rate of "adaptive".
+    scoring : str or callable, default="loss"
+        What scores a validation set: "loss" (minus the mean loss, without penalty), a scorer's name, or a callable
+        ``scorer(estimator, X, y)`` that may take `sample_weight`. It scores the model that would be returned: the
+        averaged one if `average`.
+    average : bool or int, default=False
+        Whether to return the mean of the weights after each step (Polyak-Ruppert averaging [2]_) instead of the last
+        weights. An int begins to average when so many rows have been seen.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit, with the optimizer's exact state.
+    n_jobs : int or None, default=None
+        Threads that share the independent columns: the classes of one-vs-rest, the labels, the outputs. The columns of
+        softmax depend on each other and stay together. The result is the same for every value.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the shuffling, of the validation split, and of the samples that "auto" looks at.
+    verbose : int, default=0
+        Whether to print a line for each epoch: objective, validation score, rate, seconds.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
-        Weights.
-
+        Weights of the raw features.
     intercept_ : ndarray of shape (1,) or (n_outputs,)
         Intercepts.
-
-    ATTRIBUTES
+    optimizer_ : Optimizer
+        The optimizer, with the parameters that training had.
+    alpha_ : float
+        The strength of the penalty.
+    eta0_ : float
+        The first rate, for features as training saw them; of backtracking, the last.
+    n_iter_ : int
+        Epochs made: by the last `fit`, or by all calls of `partial_fit`.
+    best_iter_ : int
+        The epoch whose weights these are, counted from 1: the best one with `early_stopping`, else the last.
+    loss_curve_ : list of float, one for each epoch
+        The objective of each epoch, summed over outputs: the mean of the losses of the rows, plus the penalty at the
+        end of the epoch. The loss of a row is taken before the step that the row is part of; with "gd", after the
+        epoch.
+    validation_scores_ : list of float, one for each epoch, or None
+        The validation score of each epoch, if `early_stopping`.
+    t_ : int
+        One more than the number of steps.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`, if all are strings.
 
     See Also
     --------
     SGDClassifierPlus : The same for classification.
+    sgdkit.model_selection.OnePassGridSearchCV : Search of its parameters, all candidates in the same passes.
+    sklearn.linear_model.SGDRegressor : Its parameters are among those above.
     sklearn.linear_model.Ridge, sklearn.linear_model.Lasso : Batch solvers for the squared error.
 
-    REFERENCES
+    References
+    ----------
+    .. [1] L. Bottou, "Stochastic Gradient Descent Tricks", 2012.
+    .. [2] B. Polyak & A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control Optim. 30,
+       1992.
+    .. [3] B. Jørgensen, "Exponential Dispersion Models", J. R. Stat. Soc. B 49, 1987.
 
     Examples
     --------
@@ -137,10 +233,31 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         tags.target_tags.multi_output = True
         return tags
 
-    @documented
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """PARTIAL_FIT"""
+        """Make one epoch over a chunk of rows, going on from the model as it is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows of the chunk.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. They count relative to the mean weight of all rows seen so far.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For bad input; with `early_stopping` or `learning_rate="linear"`, which need an end of training; for another
+            number of features or targets than before, or targets out of the range of the loss; and where the weights
+            overflow, because the rate is too large for the scale of the features.
+        """
         check_parameters(self, chunk=True)
         past = self._past
         X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
@@ -152,6 +269,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         Returns
         -------
         self : object
+            The estimator itself.
         """
         check_is_fitted(self)
         if not sparse.issparse(self.coef_):
@@ -165,6 +283,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         Returns
         -------
         self : object
+            The estimator itself.
         """
         super().densify()
         if self.coef_.ndim == 2 and len(self.coef_) == 1:
@@ -172,15 +291,17 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         return self
 
     def predict(self, X):
-        """Predict targets: ``X @ coef_.T + intercept_``, or its exponential for `poisson` and `gamma`.
+        """Predict targets: ``X @ coef_.T + intercept_``, or its exponential for "poisson", "gamma" and "tweedie".
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to predict.
 
         Returns
         -------
         y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predictions, in the unit of the targets.
         """
         scores = self._linear_predictor(X)
         return np.exp(scores) if self._log_link else scores

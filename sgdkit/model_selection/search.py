@@ -1,4 +1,4 @@
-"""Searches in scikit-learn's manner that train all candidates of a fold in the same passes over its rows."""
+"""The two searches: scikit-learn's, but they train all candidates of a fold in the same passes over its rows."""
 
 import time
 from numbers import Real
@@ -18,7 +18,6 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from sgdkit._docs import documented
 from sgdkit.model_selection.evaluation import Evaluation, final_estimator
 
 
@@ -34,7 +33,9 @@ class _OnePassSearch:
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or what a pipeline's first step takes
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            The targets.
         **params : dict of str -> object
             `sample_weight` of shape (n_samples,), and `groups` for the splitter; around a pipeline
             `<last step>__sample_weight`, and parameters of the other steps. With metadata routing, what is requested.
@@ -42,6 +43,7 @@ class _OnePassSearch:
         Returns
         -------
         self : object
+            The estimator itself.
 
         Raises
         ------
@@ -103,18 +105,12 @@ class _OnePassSearch:
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
 
 
-@documented
 class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     """Grid search in which all candidates of a fold are trained in the same passes over its rows.
 
     It has the parameters, attributes and conventions of :class:`sklearn.model_selection.GridSearchCV`, and finds the
-    same: each model is the one that the estimator alone would fit to the fold. Candidates that differ in `alpha`,
-    `l1_ratio`, `eta0`, `class_weight`, the loss's own `epsilon` or `quantile`, `max_iter`, `tol` or `n_iter_no_change`
-    are columns that one pass over the rows trains together; those that differ in anything else have passes of their
-    own. So have candidates of gd (which "auto" takes for dense features); those of sgd with a penalty other than l2, or
-    with averaging, that come to differ in `alpha` or `eta0`, with `learning_rate="optimal"` (its "auto"); and those of
-    another `class_weight` where features are scaled (`standardize=True`, and rows that are not text or one-hot), or
-    where it is 0 for a class.
+    same: each model is the one that the estimator alone would fit to the fold. A pass over the rows trains candidates
+    as columns of one array of weights.
 
     Parameters
     ----------
@@ -122,10 +118,70 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
         Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
     param_grid : dict or list of dicts
         Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        One score or several, as in :class:`sklearn.model_selection.GridSearchCV`; None is the estimator's own. Around a
+        pipeline, named scorers see the final estimator and the transformed rows, functions the whole pipeline.
+    n_jobs : int or None, default=None
+        Threads over the folds, and over candidates where there are fewer folds than threads; -1 stands for all
+        processors. Where folds cannot be dealt out evenly, the last ones take turns. The result does not depend on it.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate to all rows; of several scores, the name of the one that decides.
+    cv : int, splitter, iterable or None, default=None
+        The folds; None is 5.
+    verbose : int, default=0
+        Whether to print a line for each epoch of a pass: how many candidates go on, and the best so far.
+    error_score : "raise" or number, default=nan
+        The score of a candidate that could not be fitted or scored.
+    return_train_score : bool, default=False
+        Whether to score the training rows too.
+    working_memory : float > 0 or None, default=None
+        MiB that the weights and states of all candidates in training may take; a pass trains as many as there is room
+        for. None stands for that of :func:`sklearn.set_config`, 1024 by default.
 
-    SEARCH_PARAMETERS
+    Attributes
+    ----------
+    cv_results_ : dict of numpy (masked) ndarrays
+        With the keys of :class:`sklearn.model_selection.GridSearchCV`. The time of a pass is shared out equally among
+        its candidates, in `mean_fit_time`.
+    best_estimator_ : estimator
+        Fitted to all rows. Available if `refit`.
+    best_score_ : float
+        Mean test score of the best candidate.
+    best_params_ : dict
+        Parameters of the best candidate.
+    best_index_ : int
+        Place of the best candidate in `cv_results_`.
+    scorer_ : callable or dict
+        The scorer, or the scorers.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds that the fit to all rows took.
+    multimetric_ : bool
+        Whether there are several scores.
+    classes_ : ndarray of shape (n_classes,)
+        Those of `best_estimator_`.
+    n_features_in_ : int
+        That of `best_estimator_`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Those of `best_estimator_`, if it has any.
 
-    SEARCH_ATTRIBUTES
+    See Also
+    --------
+    OnePassRandomizedSearchCV : The same for candidates that are drawn from distributions.
+    sklearn.model_selection.GridSearchCV : The same with a fit for each candidate and fold.
+
+    Notes
+    -----
+    Candidates share passes if they differ only in `alpha`, `l1_ratio`, `eta0`, `class_weight`, the parameter of their
+    loss (`epsilon`, `quantile` or `power`), `max_iter`, `tol` or `n_iter_no_change`. Those that differ in anything else
+    have passes of their own. So have:
+
+    - candidates of "gd", which `optimizer="auto"` takes for dense features;
+    - candidates of "sgd" that differ in `alpha` or `eta0`, with `learning_rate="optimal"` (its "auto") and either a
+      penalty other than "l2" or averaging;
+    - values of `class_weight` where features are scaled (`standardize=True`, and rows that are not text or one-hot),
+      and those that are 0 for a class.
 
     Examples
     --------
@@ -173,12 +229,12 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
         return list(ParameterGrid(self.param_grid))
 
 
-@documented
 class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
     """Randomised search in which all candidates of a fold are trained in the same passes over its rows.
 
-    It has the parameters, attributes and conventions of :class:`sklearn.model_selection.RandomizedSearchCV`; see
-    :class:`OnePassGridSearchCV` for what candidates share.
+    It has the parameters, attributes and conventions of :class:`sklearn.model_selection.RandomizedSearchCV`; each model
+    is the one that the estimator alone would fit to the fold. The notes of :class:`OnePassGridSearchCV` say which
+    candidates share passes.
 
     Parameters
     ----------
@@ -188,13 +244,60 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
         Names of parameters, and lists of values or distributions with a method `rvs`.
     n_iter : int, default=10
         How many candidates are drawn.
-
-    SEARCH_PARAMETERS
-
+    scoring : str, callable, list, tuple, dict or None, default=None
+        One score or several, as in :class:`sklearn.model_selection.GridSearchCV`; None is the estimator's own. Around a
+        pipeline, named scorers see the final estimator and the transformed rows, functions the whole pipeline.
+    n_jobs : int or None, default=None
+        Threads over the folds, and over candidates where there are fewer folds than threads; -1 stands for all
+        processors. Where folds cannot be dealt out evenly, the last ones take turns. The result does not depend on it.
+    refit : bool, str or callable, default=True
+        Whether to fit the best candidate to all rows; of several scores, the name of the one that decides.
+    cv : int, splitter, iterable or None, default=None
+        The folds; None is 5.
+    verbose : int, default=0
+        Whether to print a line for each epoch of a pass: how many candidates go on, and the best so far.
     random_state : int, RandomState instance or None, default=None
-        Of the drawing.
+        Seed of the drawing.
+    error_score : "raise" or number, default=nan
+        The score of a candidate that could not be fitted or scored.
+    return_train_score : bool, default=False
+        Whether to score the training rows too.
+    working_memory : float > 0 or None, default=None
+        MiB that the weights and states of all candidates in training may take; a pass trains as many as there is room
+        for. None stands for that of :func:`sklearn.set_config`, 1024 by default.
 
-    SEARCH_ATTRIBUTES
+    Attributes
+    ----------
+    cv_results_ : dict of numpy (masked) ndarrays
+        With the keys of :class:`sklearn.model_selection.GridSearchCV`. The time of a pass is shared out equally among
+        its candidates, in `mean_fit_time`.
+    best_estimator_ : estimator
+        Fitted to all rows. Available if `refit`.
+    best_score_ : float
+        Mean test score of the best candidate.
+    best_params_ : dict
+        Parameters of the best candidate.
+    best_index_ : int
+        Place of the best candidate in `cv_results_`.
+    scorer_ : callable or dict
+        The scorer, or the scorers.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds that the fit to all rows took.
+    multimetric_ : bool
+        Whether there are several scores.
+    classes_ : ndarray of shape (n_classes,)
+        Those of `best_estimator_`.
+    n_features_in_ : int
+        That of `best_estimator_`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Those of `best_estimator_`, if it has any.
+
+    See Also
+    --------
+    OnePassGridSearchCV : The same for the candidates of a grid.
+    sklearn.model_selection.RandomizedSearchCV : The same with a fit for each candidate and fold.
 
     Examples
     --------
