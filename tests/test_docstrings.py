@@ -1,0 +1,88 @@
+"""Docstrings of what is public: in numpydoc's form, and true of the signatures, the registries and each other."""
+
+import doctest
+import inspect
+import re
+
+import pytest
+from numpydoc.docscrape import ClassDoc
+from numpydoc.validate import validate
+from sklearn.utils import _testing
+
+import sgdkit
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus, model_selection
+from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.penalties import PENALTIES
+from sgdkit.schedules import SCHEDULES
+
+ESTIMATORS = [getattr(sgdkit, name) for name in sgdkit.__all__]
+SEARCHES = [getattr(model_selection, name) for name in model_selection.__all__]
+CLASSES = [*ESTIMATORS, *SEARCHES, *OPTIMIZERS.values()]
+# Sections that are unknown (GL06) or out of order (GL07), docstrings (GL08) and summaries (SS01) that are missing,
+# parameters other than those of the signature (PR01, PR02, PR03), those without a type (PR04), and results without a
+# section (RT01) or a description (RT03).
+FAULTS = {"GL06", "GL07", "GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "RT01", "RT03"}
+LISTS = [
+    *[(estimator, "optimizer", {"auto", *OPTIMIZERS}) for estimator in ESTIMATORS],
+    *[(estimator, "learning_rate", {"auto", *SCHEDULES}) for estimator in ESTIMATORS],
+    *[(estimator, "penalty", set(PENALTIES) - {None}) for estimator in ESTIMATORS],
+    (SGDClassifierPlus, "loss", set(CLASSIFIER_LOSSES)),
+    (SGDRegressorPlus, "loss", set(REGRESSOR_LOSSES)),
+]
+
+
+def public():
+    """The paths of our classes and of those methods that do not come from scikit-learn, with the objects."""
+    for cls in CLASSES:
+        yield pytest.param(f"{cls.__module__}.{cls.__name__}", cls, id=cls.__name__)
+        for name, method in inspect.getmembers(cls, callable):
+            if not name.startswith("_") and str(method.__module__).startswith("sgdkit"):
+                name = f"{cls.__name__}.{name}"
+                yield pytest.param(f"{cls.__module__}.{name}", method, id=name)
+
+
+def parameter(cls, name):
+    return next(parameter for parameter in ClassDoc(cls)["Parameters"] if parameter.name == name)
+
+
+@pytest.mark.parametrize(("path", "documented"), list(public()))
+def test_docstring_has_the_form_of_numpydoc(path, documented):
+    faults = FAULTS | {"EX01"} if inspect.isclass(documented) else FAULTS
+    assert not [error for error in validate(path)["errors"] if error[0] in faults]
+
+
+@pytest.mark.parametrize(("path", "documented"), list(public()))
+def test_examples_run(path, documented):
+    examples = doctest.DocTestParser().get_doctest(inspect.getdoc(documented), {}, path, None, 0)
+    output = []
+    assert not doctest.DocTestRunner().run(examples, out=output.append).failed, "".join(output)
+
+
+@pytest.mark.skipif(
+    not hasattr(_testing, "assert_docstring_consistency"), reason="scikit-learn has no such check"
+)
+@pytest.mark.filterwarnings("ignore:Checking was skipped")
+@pytest.mark.parametrize(
+    ("classes", "parameters", "attributes"),
+    [(ESTIMATORS, ["loss"], ["coef_", "intercept_"]), (SEARCHES, [], [])],
+    ids=["estimators", "searches"],
+)
+def test_shared_paragraphs_are_the_same(classes, parameters, attributes):
+    """But for those that are excluded."""
+    excluded = {"exclude_params": parameters, "exclude_attrs": attributes}
+    _testing.assert_docstring_consistency(classes, include_params=True, include_attrs=True, **excluded)
+
+
+@pytest.mark.parametrize(("cls", "name", "registry"), LISTS, ids=lambda part: getattr(part, "__name__", None))
+def test_a_parameter_lists_its_registry(cls, name, registry):
+    listed = re.search("{(.*?)}", parameter(cls, name).type)[1]
+    assert {entry.strip(' "') for entry in listed.split(",")} == registry
+
+
+@pytest.mark.parametrize(
+    ("name", "registry"), [("loss", {**CLASSIFIER_LOSSES, **REGRESSOR_LOSSES}), ("learning_rate", SCHEDULES)]
+)
+def test_every_entry_has_its_formula(name, registry):
+    text = " ".join(line for cls in ESTIMATORS for line in parameter(cls, name).desc)
+    assert not [entry for entry in registry if f'"{entry}"' not in text]
