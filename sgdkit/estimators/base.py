@@ -248,7 +248,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         self.t_ = trainer.n_steps + 1
 
     def _publish_interrupted(self, chosen, trainer, course):
-        """Keep what there is. The optimizer stands in the middle of an epoch, so a later fit takes the weights alone."""
+        """Keep what there is; the optimizer stands amid an epoch, so a later fit goes on from the weights alone."""
         history = course.history
         if history.coef is None:
             return
