@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 from sgdkit._kernels.compiler cimport LINE, SGDKIT_PREFETCH, cloned, fetch_lines, within
 from sgdkit.losses cimport Loss
 from sgdkit._kernels.rows cimport Rows, Targets, begin, get_row, get_targets, regular
-from sgdkit._kernels.updates cimport Update
+from sgdkit._kernels.state cimport State
 
 from sgdkit._kernels.rows import Irregular
 
@@ -35,7 +35,7 @@ cdef class Pass:
     rows : Rows
     targets : Targets
     loss : Loss
-    update : Update
+    state : State
         It holds the state, which changes.
     weights : ndarray of float64 of shape (n_rows,), default=None
     class_weights : ndarray of float64 of shape (n_classes, n_columns), default=None
@@ -48,7 +48,7 @@ cdef class Pass:
     cdef Rows rows
     cdef Targets targets
     cdef Loss loss
-    cdef Update update
+    cdef State state
     # Rows to visit, as 32-bit numbers where these do.
     cdef const int32_t[::1] order
     cdef const int64_t[::1] long_order
@@ -81,16 +81,16 @@ cdef class Pass:
     cdef object _sums
 
     def __init__(
-        self, Rows rows, Targets targets, Loss loss, Update update,
+        self, Rows rows, Targets targets, Loss loss, State state,
         *, weights=None, class_weights=None, column_weights=None, batch_size=1,
     ):
-        self.rows, self.targets, self.loss, self.update = rows, targets, loss, update
+        self.rows, self.targets, self.loss, self.state = rows, targets, loss, state
         self.weights = np.empty(0) if weights is None else weights
         self.class_weights = np.empty((0, 0)) if class_weights is None else class_weights
         self.column_weights = np.empty(0) if column_weights is None else column_weights
         self.batch_size = batch_size
         self._arrays = []
-        m = update.n_columns
+        m = state.n_columns
         self.sums = self._sums = np.zeros(m)
         self.values = self.allocate(max(rows.longest, 1), rows.dtype)
         self.indices = <int32_t*> self.allocate(max(rows.longest, 1), np.int32)
@@ -153,7 +153,7 @@ cdef class Pass:
         cdef const int32_t[:, ::1] short_orders
         cdef const int64_t[:, ::1] long_orders
         cdef const double[:, ::1] all_rates = rates if rates.ndim == 2 else rates[:, np.newaxis]
-        sums, penalties = np.empty((n_epochs, self.update.n_columns)), np.empty((n_epochs, self.update.n_columns))
+        sums, penalties = np.empty((n_epochs, self.state.n_columns)), np.empty((n_epochs, self.state.n_columns))
         cdef double[:, ::1] sums_view = sums, penalties_view = penalties
         self.n_visits, self.long_numbers = orders.shape[1], orders.dtype == np.int64
         if self.long_numbers:
@@ -169,8 +169,8 @@ cdef class Pass:
             self.rates = all_rates[epoch * n_steps:(epoch + 1) * n_steps]
             self.run()
             sums_view[epoch, :] = self.sums
-            self.update.flush()
-            self.update.write_penalty(&penalties_view[epoch, 0])
+            self.state.flush()
+            self.state.write_penalty(&penalties_view[epoch, 0])
         return sums, penalties
 
     cdef run(self):
@@ -178,7 +178,7 @@ cdef class Pass:
         if self.batch_size > 1:
             self.rows.check()
         self.irregular = False
-        self.update.prepare(self.rates.shape[1], self.rows.longest if self.batch_size == 1 else 0)
+        self.state.prepare(self.rates.shape[1], self.rows.longest if self.batch_size == 1 else 0)
         self.sums[:] = 0
         with nogil:
             if self.rows.single:
@@ -238,36 +238,36 @@ cdef inline void fetch(Pass p, Py_ssize_t i, Py_ssize_t ahead, floating* unused)
 
     `i` is the place of the row at hand in the stretch.
     """
-    cdef Py_ssize_t size = sizeof(floating), width = 8 if p.rows.wide else 4, record = p.update.record_size * size
+    cdef Py_ssize_t size = sizeof(floating), width = 8 if p.rows.wide else 4, record = p.state.record_size * size
     cdef Py_ssize_t first = p.begins[i + ahead], n = p.ends[i + ahead] - first, k
-    cdef const char* state = <const char*> p.update.state
+    cdef const char* data = <const char*> p.state.data
     cdef const int32_t* features
     fetch_lines(<const char*> p.rows.values + first * size, n * size)
     if p.rows.dense:
         return
     fetch_lines(<const char*> p.rows.indices + first * width, n * width)
-    if not p.rows.wide and p.update.n_features * record > LARGE_STATE:
+    if not p.rows.wide and p.state.n_features * record > LARGE_STATE:
         features = <const int32_t*> p.rows.indices
         if record <= LINE:
             for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
-                SGDKIT_PREFETCH(state + features[k] * record)
-        elif p.update.asks:
+                SGDKIT_PREFETCH(data + features[k] * record)
+        elif p.state.asks:
             # While this row is read; here, for what it has too few features for.
-            p.update.coming, p.update.n_coming = features + p.begins[i + 1], p.ends[i + 1] - p.begins[i + 1]
+            p.state.coming, p.state.n_coming = features + p.begins[i + 1], p.ends[i + 1] - p.begins[i + 1]
             for k in range(p.begins[i + 1] + p.ends[i] - p.begins[i], p.ends[i + 1]):
-                fetch_lines(state + features[k] * record, record)
+                fetch_lines(data + features[k] * record, record)
         else:
             for k in range(p.begins[i + 2], p.ends[i + 2]):
-                fetch_lines(state + features[k] * record, record)
+                fetch_lines(data + features[k] * record, record)
 
 
 cdef inline void read(
-    Update update, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+    State state, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     if floating is float:
-        update.read_f32(features, x, n, scores)
+        state.read_f32(features, x, n, scores)
     else:
-        update.read_f64(features, x, n, scores)
+        state.read_f64(features, x, n, scores)
 
 
 cdef inline within derive(
@@ -302,25 +302,25 @@ cdef inline within derive(
 
 
 cdef inline void step(
-    Update update, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_rows, const double* rates,
+    State state, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_rows, const double* rates,
 ) noexcept nogil:
-    update.n_rows, update.rates = n_rows, rates
+    state.n_rows, state.rates = n_rows, rates
     if floating is float:
-        update.step_f32(features, x, n)
+        state.step_f32(features, x, n)
     else:
-        update.step_f64(features, x, n)
+        state.step_f64(features, x, n)
 
 
-cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nogil:
+cdef void visit_rows(Pass p, State state, floating* value_buffer) noexcept nogil:
     """One step a row."""
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t i, n, row
-    cdef bint by_class = p.class_weights.shape[0] > 0, alone = update.n_columns == 1 and not by_class
+    cdef bint by_class = p.class_weights.shape[0] > 0, alone = state.n_columns == 1 and not by_class
     cdef bint looks = not p.rows.checked
     cdef Py_ssize_t ahead = FETCH_MOST if looks else FETCH_ROW
-    update.gradient = update.intercept_gradient = p.derivative
-    update.gradient_stride = 0
+    state.gradient = state.intercept_gradient = p.derivative
+    state.gradient_stride = 0
     for i in range(p.n_visits):
         if i % STRETCH == 0:
             look_ahead(p, i)
@@ -332,14 +332,14 @@ cdef void visit_rows(Pass p, Update update, floating* value_buffer) noexcept nog
         n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
         # Long before they are read: one by one here, as vectors there.
         get_targets(p.targets, row, <floating*> p.column_targets)
-        read(update, features, x, n, <floating*> p.scores)
+        read(state, features, x, n, <floating*> p.scores)
         if alone:
             # With a constant, the compiler drops the loops over columns.
             derive(p, row, 1.0, 1, False, x)
         else:
-            derive(p, row, 1.0, update.n_columns, by_class, x)
-        step(update, features, x, n, 1, &p.rates[i, 0])
-    update.n_coming = 0
+            derive(p, row, 1.0, state.n_columns, by_class, x)
+        step(state, features, x, n, 1, &p.rates[i, 0])
+    state.n_coming = 0
 
 
 cdef inline Py_ssize_t gather(
@@ -352,7 +352,7 @@ cdef inline Py_ssize_t gather(
             p.place[features[k]] = <int32_t> n_touched
             p.touched[n_touched] = features[k]
             n_touched += 1
-    for k in range(before * p.update.n_columns, n_touched * p.update.n_columns):
+    for k in range(before * p.state.n_columns, n_touched * p.state.n_columns):
         (<floating*> p.gradient)[k] = 0
     return n_touched
 
@@ -361,7 +361,7 @@ cdef inline void accumulate(Pass p, const int32_t* features, const floating* x, 
     """Add a row's gradient to that of its mini-batch."""
     cdef const floating* derivative = <const floating*> p.derivative
     cdef floating* gradient
-    cdef Py_ssize_t k, c, m = p.update.n_columns
+    cdef Py_ssize_t k, c, m = p.state.n_columns
     for k in range(n):
         gradient = <floating*> p.gradient + p.place[features[k]] * m
         for c in range(m):
@@ -371,37 +371,37 @@ cdef inline void accumulate(Pass p, const int32_t* features, const floating* x, 
         gradient[c] += derivative[c]
 
 
-cdef void visit_batches(Pass p, Update update, floating* value_buffer) noexcept nogil:
+cdef void visit_batches(Pass p, State state, floating* value_buffer) noexcept nogil:
     """One step a mini-batch, whose gradient is like that of a row of ones: of the features that its rows touch."""
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t b, i, k, n, row, first, last, n_touched
-    update.gradient = p.gradient
-    update.gradient_stride = update.n_columns
-    update.intercept_gradient = p.intercept_gradient
+    state.gradient = p.gradient
+    state.gradient_stride = state.n_columns
+    state.intercept_gradient = p.intercept_gradient
     for b in range(p.rates.shape[0]):
         first, last = b * p.batch_size, min((b + 1) * p.batch_size, p.n_visits)
         n_touched = 0
-        for k in range(update.n_columns):
+        for k in range(state.n_columns):
             (<floating*> p.intercept_gradient)[k] = 0
         for i in range(first, last):
             row = row_at(p, i)
             n = get_row(p.rows, row, value_buffer, p.indices, &x, &features)
             n_touched = gather(p, features, n, n_touched, x)
             get_targets(p.targets, row, <floating*> p.column_targets)
-            read(update, features, x, n, <floating*> p.scores)
-            derive(p, row, 1.0 / (last - first), update.n_columns, p.class_weights.shape[0] > 0, x)
+            read(state, features, x, n, <floating*> p.scores)
+            derive(p, row, 1.0 / (last - first), state.n_columns, p.class_weights.shape[0] > 0, x)
             accumulate(p, features, x, n)
-        step(update, p.touched, <const floating*> p.ones, n_touched, last - first, &p.rates[b, 0])
+        step(state, p.touched, <const floating*> p.ones, n_touched, last - first, &p.rates[b, 0])
         for k in range(n_touched):
             p.place[p.touched[k]] = -1
 
 
 cdef inline void visit(Pass p, floating* value_buffer) noexcept nogil:
     if p.batch_size == 1:
-        visit_rows(p, p.update, value_buffer)
+        visit_rows(p, p.state, value_buffer)
     else:
-        visit_batches(p, p.update, value_buffer)
+        visit_batches(p, p.state, value_buffer)
 
 
 def shuffle_stretch(int32_t[:, ::1] orders, const uint64_t[:, ::1] randoms, Py_ssize_t last):

@@ -41,4 +41,4 @@ def numbers_a_weight(optimizer, dtype):
     """How many numbers an optimizer holds for each weight of models that it trains together; "auto" at the most."""
     optimizer = AdaGrad() if optimizer == "auto" else as_optimizer(optimizer)
     # Full gradients train one model after the other.
-    return 0 if optimizer._full_batch else optimizer._update(optimizer, None, (0, 1), dtype).n_slots
+    return 0 if optimizer.full_batch else optimizer.make_state(None, (0, 1), dtype).n_slots

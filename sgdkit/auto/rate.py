@@ -76,7 +76,7 @@ class ChosenRate:
         None where that makes no difference: for classes, for one output, and where steps have the gradient's scale.
         """
         targets = problem.targets
-        if targets.labels or targets.n_columns == 1 or optimizer._scales_with_gradient:
+        if targets.labels or targets.n_columns == 1 or optimizer.scales_with_gradient:
             return None
         y, row_weights = problem.select(targets.values), problem.select(problem.weights_or_ones)
         spread = problem.loss.score_scale(y, row_weights)[targets.column]
@@ -101,12 +101,12 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     generator = np.random.Generator(np.random.PCG64(seed))
     varied_batch = problem.single_batch and _has_many_rows(problem)
     sample, initial = _sample(problem, _sampled_indices(problem, optimizer, generator), initial)
-    if not optimizer._scales_with_gradient:
-        rate = _size(sample) / _row_size(problem) * (1 - optimizer._momentum)
-        if not optimizer._decays:
+    if not optimizer.scales_with_gradient:
+        rate = _size(sample) / _row_size(problem) * (1 - optimizer.inertia)
+        if not optimizer.decays:
             rate /= _falling(problem, schedule)
         # A rate that is not to fall has to suit the end of training, of which pilots see nothing.
-        falls = optimizer._decays or np.diff(schedule.rates(np.array([1.0, 2.0])), axis=0).any()
+        falls = optimizer.decays or np.diff(schedule.rates(np.array([1.0, 2.0])), axis=0).any()
         has_pilots = varied_batch and problem.n_rows <= SAMPLE_ROWS and falls
         rates = rate * (CANDIDATES_AROUND if has_pilots else np.ones(1))
     else:
@@ -117,7 +117,7 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
     losses = _pilot(sample, optimizer, schedule, rates=rates, initial=initial, **options)
     best = rates[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
-    return SHARE_OF_THE_BEST * best if optimizer._scales_with_gradient and not optimizer._full_batch else best
+    return SHARE_OF_THE_BEST * best if optimizer.scales_with_gradient and not optimizer.full_batch else best
 
 
 def _sampled_indices(problem, optimizer, generator):
@@ -127,7 +127,7 @@ def _sampled_indices(problem, optimizer, generator):
     if len(indices) <= max(n_sample, problem.batch_size):
         return indices
     places = generator.choice(len(indices), n_sample, replace=False)
-    if optimizer._scales_with_gradient:
+    if optimizer.scales_with_gradient:
         norms = problem.select(problem.rows.squared_norms())
         places = np.union1d(places, np.argpartition(norms, -LARGEST_ROWS)[-LARGEST_ROWS:])
     return indices[np.sort(places)]
@@ -245,7 +245,7 @@ def _losses(trainer, problem):
     """
     trainer.set_penalty(problem.penalty)
     total = problem.total_weight
-    if trainer.optimizer._full_batch or problem.single_batch:
+    if trainer.optimizer.full_batch or problem.single_batch:
         steps = (trainer.epoch(problem) / total + trainer.penalty() for _ in range(STEPS_OF_A_BATCH))
         objectives = [step.reshape(problem.n_models, -1).sum(axis=1) for step in steps]
         return np.mean(objectives[FIRST_OF_A_BATCH:], axis=0)

@@ -105,7 +105,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     optimizer = suited_to(sample)
     sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
-    for parts in [outs] if few and optimizer._full_batch else outs[:, np.newaxis]:
+    for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
         kept, out = sample.weights_or_ones * ~parts, sample.weights_or_ones * parts
         alphas = candidates / (kept.sum(axis=1, keepdims=True) * row_weight)
         strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio).of_units(units)
@@ -155,13 +155,13 @@ def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
     """
     options, n_rows = {"fit_intercept": fit_intercept, "seed": seed}, models.n_rows
     schedule = None
-    if not optimizer._backtracks(models.loss):
+    if not optimizer.backtracks(models.loss):
         rates = choose_rates(models.take([0]), optimizer, Constant(1.0), initial=initial, **options)
         schedule = Constant(float(rates[0]))
     trainer = Trainer(optimizer, schedule, models, **options)
     weights = np.tile(initial, models.n_models)
     trainer.load(weights)
-    step_an_epoch = optimizer._full_batch or models.single_batch
+    step_an_epoch = optimizer.full_batch or models.single_batch
     n_epochs = (
         STEPS_OF_A_STAGE if step_an_epoch else int(np.clip(VISITS / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
     )

@@ -178,7 +178,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         new_course = partial(chosen.course, score)
         history, trainer = self._train(chosen, new_course, seed=seeds[2], seed_anew=seeds[2])
         squares = None
-        if self.optimizer == "auto" and chosen.optimizer._full_batch:
+        if self.optimizer == "auto" and chosen.optimizer.full_batch:
             # Without them, AdaGrad would go on from here in `partial_fit` as if it knew nothing.
             squares = gathered(chosen.problem, chosen.anew().first_weights(), self.fit_intercept)
         leave_past(self, chosen, trainer, squares)

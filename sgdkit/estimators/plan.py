@@ -120,8 +120,8 @@ class Plan:
             return None
         settings, name = self.settings, self.settings.learning_rate
         if name == "auto":
-            name = self.optimizer._schedule_for(self.problem.loss)
-        steps_an_epoch = 1 if self.optimizer._full_batch else self.problem.steps_an_epoch
+            name = self.optimizer.default_schedule(self.problem.loss)
+        steps_an_epoch = 1 if self.optimizer.full_batch else self.problem.steps_an_epoch
         numbers = {"n_steps": settings.max_iter * steps_an_epoch, "first_step": first_step}
         return SCHEDULES[name](rate, power_t=settings.power_t, alpha=self.curvature, **numbers)
 
@@ -172,7 +172,7 @@ class Plan:
         """The course of the model; `score` is that of `Course`, or None, and `parameters` replace those of settings."""
         settings = self.settings
         tol = parameters.get("tol", settings.tol)
-        tol = self.optimizer._tol if tol == "auto" else tol
+        tol = self.optimizer.default_tol if tol == "auto" else tol
         relative = score is None or settings.scoring == "loss"
         patience = Patience(tol, settings.n_iter_no_change, relative=relative)
         max_iter = parameters.get("max_iter", settings.max_iter)
@@ -298,7 +298,7 @@ def set_rates(plans, *, seed):
             plan.rate_factors = trainer.rate_factors
             return
         seed = trainer.n_steps
-    if not plan.optimizer._backtracks(plan.problem.loss):
+    if not plan.optimizer.backtracks(plan.problem.loss):
         _choose_rates(plans, seed)
 
 
@@ -309,7 +309,7 @@ def _choose_rates(plans, seed):
     rates = {}
     for number, plan in enumerate(plans):
         schedule = plan.schedule(1.0)
-        key = None if schedule.separable or optimizer._scales_with_gradient else schedule.alpha
+        key = None if schedule.separable or optimizer.scales_with_gradient else schedule.alpha
         if key not in rates:
             rates[key] = choose_rates(problem, optimizer, schedule, **options)
         plan.rate = float(rates[key][number])

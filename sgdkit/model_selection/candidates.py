@@ -257,9 +257,9 @@ def _clock(candidate):
     nothing to share but two products, and would all try as many rates and make as many steps as the slowest.
     """
     plan = candidate.plan
-    if plan.optimizer._full_batch:
+    if plan.optimizer.full_batch:
         return None, candidate.place
-    waits = plan.settings.average or not plan.optimizer._scales_with_gradient
+    waits = plan.settings.average or not plan.optimizer.scales_with_gradient
     waits = waits or not plan.problem.penalty.shrinks_alike
     rows, schedule = id(plan.problem.row_indices), plan.schedule(plan.rate)
     if not waits or schedule.separable:

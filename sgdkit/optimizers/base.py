@@ -21,32 +21,44 @@ class Optimizer(Parametrized):
     An optimizer holds hyper-parameters only, and `fit` does not change it; the state is the fitted model's.
     """
 
-    # The class that does the work, and the schedule of `learning_rate="auto"`.
-    _update: type
-    _schedule = "constant"
     # Whether a step takes all rows, and whether the direction has the gradient's scale (or does not depend on it).
-    _full_batch = False
-    _scales_with_gradient = False
+    full_batch = False
+    scales_with_gradient = False
     # Whether its metric lowers the steps of a coordinate like the root of their number.
-    _decays = False
+    decays = False
     # What `tol="auto"` stands for. The objective of an epoch of stochastic steps is known up to its noise.
-    _tol = 1e-3
+    default_tol = 1e-3
     _parameter_constraints: dict = {}
 
     def __eq__(self, other):
         return type(self) is type(other) and self.get_params() == other.get_params()
 
     @property
-    def _momentum(self):
-        """Steps in one direction add up to 1 / (1 - momentum) times their length."""
+    def inertia(self):
+        """Steps in one direction add up to 1 / (1 - inertia) times their length."""
         return getattr(self, "momentum", 0.0)
 
-    def _schedule_for(self, loss):
+    def default_schedule(self, loss):
         """The schedule of `learning_rate="auto"`."""
-        return self._schedule
+        return "constant"
 
-    def _backtracks(self, loss):
+    def backtracks(self, loss):
         """Whether `eta0="auto"` leaves the rate to backtracking."""
         return False
+
+    def make_state(self, record, shape, dtype, *, fit_intercept=True, average_from=0):
+        """The state of columns in training.
+
+        Parameters
+        ----------
+        record : ndarray of shape (n_features + 1, width), or None
+            The state to go on from; None begins at zero.
+        shape : tuple of int (n_features, n_columns)
+        dtype : {numpy.float32, numpy.float64}
+        fit_intercept : bool, default=True
+        average_from : int, default=0
+            The average begins with the step that has seen this number of rows; 0 means that there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define make_state")
 
     __hash__ = None  # type: ignore[assignment]

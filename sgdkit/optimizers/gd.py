@@ -13,8 +13,8 @@ GROW, GROW_EARLY, EARLY_STEPS = 1.5, 2.5, 10
 REFRESH = 32
 
 
-class FullGradient:
-    """Accelerated proximal gradient descent at work, with the face of a compiled `Update`.
+class FullGradientState:
+    """Accelerated proximal gradient descent at work, with the face of a compiled `State`.
 
     Attributes
     ----------
@@ -61,10 +61,10 @@ class FullGradient:
         self.total, self.n_averaged = total, n_averaged
 
     def take(self, columns):
-        """The update of some of the columns."""
+        """The state of some of the columns."""
         shape = self.n_features, len(columns)
         options = {"fit_intercept": self.fit_intercept, "average_from": self.average_from}
-        other = FullGradient(self.optimizer, self.W[:, columns], shape, self.W.dtype, **options)
+        other = FullGradientState(self.optimizer, self.W[:, columns], shape, self.W.dtype, **options)
         if self.previous is not self.W:
             other.previous = np.ascontiguousarray(self.previous[:, columns])
         other.total = None if self.total is None else self.total[:, columns]
@@ -202,7 +202,7 @@ class _Scores:
         Of the last model; None before the first step.
     """
 
-    def __init__(self, problem, update):
+    def __init__(self, problem, state):
         self.problem = problem
         self.targets, self.row_weights = problem.targets, problem.select(problem.row_weights)
         if problem.row_indices is None:
@@ -210,12 +210,12 @@ class _Scores:
         else:
             self.X, self.targets = problem.rows.X[problem.row_indices], self.targets.take(problem.row_indices)
         self.n_rows = self.X.shape[0]
-        self.fit_intercept = update.fit_intercept
+        self.fit_intercept = state.fit_intercept
         # The columns that share a loss.
         self.n_outputs = problem.loss.n_outputs if problem.loss.coupled else 1
         self.n_steps = 0
-        self.own, self.losses, self.penalties = self.of(update.W), None, None
-        self.previous = self.own if update.previous is update.W else self.of(update.previous)
+        self.own, self.losses, self.penalties = self.of(state.W), None, None
+        self.previous = self.own if state.previous is state.W else self.of(state.previous)
 
     def at(self, weights):
         """The weights themselves, their scores and losses."""
@@ -290,20 +290,22 @@ class GD(Optimizer):
     GD(nesterov=False)
     """
 
-    _update = FullGradient
-    _full_batch = True
-    _scales_with_gradient = True
-    _tol = 1e-5
+    full_batch = True
+    scales_with_gradient = True
+    default_tol = 1e-5
     _parameter_constraints: dict = {"nesterov": ["boolean"]}
 
     def __init__(self, *, nesterov=True):
         self.nesterov = nesterov
 
-    def _schedule_for(self, loss):
+    def default_schedule(self, loss):
         return "constant" if loss.smooth else "invscaling"
 
-    def _backtracks(self, loss):
+    def backtracks(self, loss):
         return loss.smooth
+
+    def make_state(self, record, shape, dtype, **settings):
+        return FullGradientState(self, record, shape, dtype, **settings)
 
 
 def gathered(problem, weights, fit_intercept):
@@ -312,7 +314,9 @@ def gathered(problem, weights, fit_intercept):
     The mean square of a feature is multiplied by the sum of the squared derivatives.
     """
     shape = problem.rows.n_features, weights.shape[1]
-    scores = _Scores(problem, FullGradient(None, weights, shape, weights.dtype, fit_intercept=fit_intercept))
+    scores = _Scores(
+        problem, FullGradientState(None, weights, shape, weights.dtype, fit_intercept=fit_intercept)
+    )
     derivative, X = np.empty_like(scores.own), scores.X
     scores.total(scores.own, derivative)
     if issparse(X):

@@ -4,7 +4,7 @@ from numbers import Real
 
 from sklearn.utils._param_validation import Interval
 
-from sgdkit._kernels.updates import AdaGradUpdate, AdamUpdate, RMSPropUpdate, SGDUpdate
+from sgdkit._kernels.state import AdaGradState, AdamState, RMSPropState, SGDState
 from sgdkit.optimizers.base import Optimizer
 
 _SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -37,14 +37,18 @@ class SGD(Optimizer):
     SGD(momentum=0.9)
     """
 
-    _update = SGDUpdate
-    _schedule = "optimal"
-    _scales_with_gradient = True
+    scales_with_gradient = True
     _parameter_constraints: dict = {"momentum": _SHARE, "nesterov": ["boolean"]}
 
     def __init__(self, *, momentum=0.0, nesterov=False):
         self.momentum = momentum
         self.nesterov = nesterov
+
+    def default_schedule(self, loss):
+        return "optimal"
+
+    def make_state(self, record, shape, dtype, **settings):
+        return SGDState(self, record, shape, dtype, **settings)
 
 
 class AdaGrad(Optimizer):
@@ -70,13 +74,15 @@ class AdaGrad(Optimizer):
     AdaGrad()
     """
 
-    _update = AdaGradUpdate
-    _decays = True
+    decays = True
     _parameter_constraints: dict = {"initial_accumulator_value": _NON_NEGATIVE, "epsilon": _POSITIVE}
 
     def __init__(self, *, initial_accumulator_value=0.0, epsilon=1e-10):
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
+
+    def make_state(self, record, shape, dtype, **settings):
+        return AdaGradState(self, record, shape, dtype, **settings)
 
 
 class Adam(Optimizer):
@@ -106,8 +112,6 @@ class Adam(Optimizer):
     Adam(beta_2=0.99)
     """
 
-    _update = AdamUpdate
-    _schedule = "invscaling"
     _parameter_constraints: dict = {
         "beta_1": _SHARE,
         "beta_2": _SHARE,
@@ -120,6 +124,12 @@ class Adam(Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.amsgrad = amsgrad
+
+    def default_schedule(self, loss):
+        return "invscaling"
+
+    def make_state(self, record, shape, dtype, **settings):
+        return AdamState(self, record, shape, dtype, **settings)
 
 
 class RMSProp(Optimizer):
@@ -150,8 +160,6 @@ class RMSProp(Optimizer):
     RMSProp(rho=0.9)
     """
 
-    _update = RMSPropUpdate
-    _schedule = "invscaling"
     _parameter_constraints: dict = {
         "rho": _SHARE,
         "momentum": _SHARE,
@@ -164,3 +172,9 @@ class RMSProp(Optimizer):
         self.momentum = momentum
         self.centered = centered
         self.epsilon = epsilon
+
+    def default_schedule(self, loss):
+        return "invscaling"
+
+    def make_state(self, record, shape, dtype, **settings):
+        return RMSPropState(self, record, shape, dtype, **settings)

@@ -60,12 +60,11 @@ class Trainer:
         self.n_steps = 0
         self._passes = None
         column = problem.targets.column
-        n_blocks = 1 if problem.loss.coupled or optimizer._full_batch else min(n_blocks, len(column))
+        n_blocks = 1 if problem.loss.coupled or optimizer.full_batch else min(n_blocks, len(column))
         self.columns = np.array_split(np.arange(len(column)), n_blocks)
         self.follow(schedule, rate_factors)
-        self.updates = [
-            optimizer._update(
-                optimizer,
+        self.states = [
+            optimizer.make_state(
                 None,
                 (problem.rows.n_features, len(block)),
                 problem.rows.dtype,
@@ -81,8 +80,8 @@ class Trainer:
         backtracks = self.schedule is None
         return (
             mine == settings
-            and (len(self.updates) == 1 or not loss.coupled)
-            and (not backtracks or self.optimizer._backtracks(loss))
+            and (len(self.states) == 1 or not loss.coupled)
+            and (not backtracks or self.optimizer.backtracks(loss))
         )
 
     def __getstate__(self):
@@ -91,8 +90,8 @@ class Trainer:
     def release(self):
         """Let go of the data of a fit."""
         self._passes = None
-        for update in self.updates:
-            update.release()
+        for state in self.states:
+            state.release()
 
     def follow(self, schedule, rate_factors=None):
         """Take the rates of a schedule from now on, and forget how they have been lowered."""
@@ -104,7 +103,7 @@ class Trainer:
     def rates(self, n_steps):
         """The rate of each column in a step; of backtracking, what it has come to."""
         if self.schedule is None:
-            return np.asarray(self.updates[0].rate, dtype=np.float64)
+            return np.asarray(self.states[0].rate, dtype=np.float64)
         rates = self.schedule.rates(np.array([max(n_steps, 1)], dtype=np.float64))[0]
         return rates * self.rate_factors * (self.lowered if n_steps > 1 else 1.0)
 
@@ -115,8 +114,8 @@ class Trainer:
 
     def set_penalty(self, penalty):
         self._penalty = penalty
-        for block, update in zip(self.columns, self.updates, strict=True):
-            update.set_columns(penalty.take(block), (self.rate_factors * self.lowered)[block])
+        for block, state in zip(self.columns, self.states, strict=True):
+            state.set_columns(penalty.take(block), (self.rate_factors * self.lowered)[block])
 
     def lower(self, columns):
         """Lower the rate of some columns, if the schedule does so, and return whether training is to go on."""
@@ -128,7 +127,7 @@ class Trainer:
 
     def keep(self, columns):
         """Go on with some of the columns alone, in a single block."""
-        self.updates = [update.take(columns) for update in self.updates]
+        self.states = [state.take(columns) for state in self.states]
         self.columns = [np.arange(len(columns))]
         self.schedule = None if self.schedule is None else self.schedule.take(columns)
         self.rate_factors, self.lowered = self.rate_factors[columns], self.lowered[columns]
@@ -136,29 +135,29 @@ class Trainer:
 
     def weights(self):
         """The weights that the user is to get, of shape (n_features + 1, n_columns); the intercepts come last."""
-        if len(self.updates) == 1:
-            return self.updates[0].weights()
-        return np.concatenate([update.weights() for update in self.updates], axis=1)
+        if len(self.states) == 1:
+            return self.states[0].weights()
+        return np.concatenate([state.weights() for state in self.states], axis=1)
 
     def load(self, weights):
-        for block, update in zip(self.columns, self.updates, strict=True):
-            update.load(weights if len(self.updates) == 1 else weights[:, block])
+        for block, state in zip(self.columns, self.states, strict=True):
+            state.load(weights if len(self.states) == 1 else weights[:, block])
 
     def recall(self, squares):
         """Begin as if squared gradients had been met: AdaGrad's sums, of the shape of the weights."""
-        for block, update in zip(self.columns, self.updates, strict=True):
-            update.slot(1)[...] = np.sqrt(squares[:, block])
+        for block, state in zip(self.columns, self.states, strict=True):
+            state.slot(1)[...] = np.sqrt(squares[:, block])
 
     def rescale(self, ratio, drift):
         """Go on with features whose gradients are `ratio` times what they were; see `Scaling.since`."""
-        for update in self.updates:
-            update.rescale(ratio, drift)
+        for state in self.states:
+            state.rescale(ratio, drift)
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
-        if len(self.updates) == 1:
-            return self.updates[0].penalty()
-        return np.concatenate([update.penalty() for update in self.updates])
+        if len(self.states) == 1:
+            return self.states[0].penalty()
+        return np.concatenate([state.penalty() for state in self.states])
 
     def epochs(self, problem, n_most, *, shuffle=True):
         """Pass over the rows up to `n_most` times, as often as is worth one call.
@@ -169,9 +168,9 @@ class Trainer:
             Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it.
         """
         n_epochs = 1
-        if not self.optimizer._full_batch:
+        if not self.optimizer.full_batch:
             n_epochs = min(n_most, min(self._chunk_rows(problem), CHUNK_ROWS) // max(problem.n_rows, 1))
-        if n_epochs < 2 or len(self.updates) > 1:
+        if n_epochs < 2 or len(self.states) > 1:
             return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
         orders = self._orders(problem, n_epochs, shuffle)
         rates = self._rates(n_epochs * problem.steps_an_epoch)
@@ -185,10 +184,10 @@ class Trainer:
         It is the sum of the losses as they were met, each before the step that its row was part of; of a full-gradient
         epoch, the sum after its one step.
         """
-        if self.optimizer._full_batch:
+        if self.optimizer.full_batch:
             self.n_steps += 1
             steps = np.array([self.n_steps], dtype=np.float64)
-            return self.updates[0].epoch(
+            return self.states[0].epoch(
                 problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
         if problem.row_indices is not None or problem.batch_size > 1:
@@ -197,11 +196,11 @@ class Trainer:
         passes = self._passes_of(problem)
         chunks = self._chunks(problem, self._orders(problem, 1, shuffle)[0])
         # A pool for one block would only cost time.
-        with ThreadPoolExecutor(len(self.updates)) if len(self.updates) > 1 else nullcontext() as pool:
+        with ThreadPoolExecutor(len(self.states)) if len(self.states) > 1 else nullcontext() as pool:
             sums = sum(self._visit(problem, chunk, passes, pool) for chunk in chunks)
         problem.rows.checked = True
-        for update in self.updates:
-            update.flush()
+        for state in self.states:
+            state.flush()
         return sums
 
     def _orders(self, problem, n_epochs, shuffle):
@@ -221,12 +220,12 @@ class Trainer:
     def _passes_of(self, problem):
         """A `Pass` for each block of columns, kept from epoch to epoch."""
         if self._passes is None or self._passes[0] is not problem:
-            blocks = zip(self.columns, self.updates, strict=True)
+            blocks = zip(self.columns, self.states, strict=True)
             self._passes = problem, [self._pass(problem, *block) for block in blocks]
         return self._passes[1]
 
     @staticmethod
-    def _pass(problem, block, update):
+    def _pass(problem, block, state):
         targets = problem.targets.with_columns(problem.targets.column[block])
         weights = {
             "weights": problem.row_weights,
@@ -234,7 +233,7 @@ class Trainer:
             "column_weights": of_columns(problem.column_weights, block),
         }
         loss, batch_size = problem.loss.take(block), problem.batch_size
-        return Pass(problem.rows, targets, loss, update, batch_size=batch_size, **weights)
+        return Pass(problem.rows, targets, loss, state, batch_size=batch_size, **weights)
 
     def _chunk_rows(self, problem):
         """How many rows take a fraction of a second, and rates that take little room."""

@@ -29,10 +29,8 @@ NUMBERS = X @ RNG.standard_normal(6) + RNG.standard_normal(900)
 NORMS = 1 + (X**2).sum(axis=1)
 LENGTH = np.sqrt((NORMS**2).mean() / NORMS.mean())
 SETTINGS = {"standardize": False, "max_iter": 2, "tol": None, "random_state": 0}
-SAMPLERS = [
-    name for name, optimizer in OPTIMIZERS.items() if optimizer._scales_with_gradient and name != "gd"
-]
-CLOSED_FORM = [name for name, optimizer in OPTIMIZERS.items() if not optimizer._scales_with_gradient]
+SAMPLERS = [name for name, optimizer in OPTIMIZERS.items() if optimizer.scales_with_gradient and name != "gd"]
+CLOSED_FORM = [name for name, optimizer in OPTIMIZERS.items() if not optimizer.scales_with_gradient]
 
 
 def share_of_steps(batch_size):

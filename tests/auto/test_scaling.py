@@ -344,7 +344,7 @@ def test_scaling_anew_leaves_the_model_and_carries_the_state_over(optimizer, ave
     X = make_X()
     model = SGDClassifierPlus(optimizer=optimizer, average=average, batch_size=32, **SETTINGS)
     trainer = model.fit(X, make_y(X, "classes"))._trainer
-    update, before = trainer.updates[0], trainer.weights().copy()
+    update, before = trainer.states[0], trainer.weights().copy()
     n_slots = getattr(update, "n_slots", 1)
     slots = [update.slot(k).copy() for k in range(n_slots)]
     ratio, drift = 2.0 ** np.arange(-6, 7), np.linspace(-1, 1, 13)
@@ -362,8 +362,8 @@ def test_slots_have_the_degree_that_they_say(optimizer):
     y = make_y(X, "numbers")
     options = {"optimizer": optimizer, "alpha": 0, "eta0": 1e-30, "standardize": False, "batch_size": 1}
     once, twice = (SGDRegressorPlus(**options, **SETTINGS).fit(scale * X, y)._trainer for scale in (1, 2))
-    for k, degree in enumerate(getattr(once.updates[0], "degrees", ()), start=1):
-        assert_allclose(twice.updates[0].slot(k)[:-1], once.updates[0].slot(k)[:-1] * 2**degree, rtol=1e-6)
+    for k, degree in enumerate(getattr(once.states[0], "degrees", ()), start=1):
+        assert_allclose(twice.states[0].slot(k)[:-1], once.states[0].slot(k)[:-1] * 2**degree, rtol=1e-6)
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])

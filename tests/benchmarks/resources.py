@@ -20,7 +20,7 @@ model.fit(X[:300], y[:300] % 2)
 tracemalloc.start()
 model.fit(X, y)
 kept, peak = tracemalloc.get_traced_memory()
-state = sum(update.record.nbytes for update in model._trainer.updates)
+state = sum(update.record.nbytes for update in model._trainer.states)
 print(json.dumps([peak, model.coef_.nbytes, state, X.data.nbytes + X.indices.nbytes + X.indptr.nbytes]))
 """
 IMPORT = """

@@ -234,7 +234,7 @@ def test_a_fit_that_fails_leaves_everything_as_it_was(options, fault):
 
 def one_pass(X, order, check):
     rows, optimizer = Rows(X, check=check), OPTIMIZERS["sgd"]()
-    update = optimizer._update(optimizer, None, (N_FEATURES, 1), rows.dtype)
+    update = optimizer.make_state(None, (N_FEATURES, 1), rows.dtype)
     update.set_columns(Penalty(0.0, 1e-3), np.ones(1))
     Pass(rows, Targets(targets(), [1]), LogLoss(), update).visit(order, np.full(len(order), 0.1))
     return update.record.copy(), rows

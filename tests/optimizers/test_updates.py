@@ -15,7 +15,7 @@ from sgdkit._kernels.epoch import Pass
 from sgdkit._kernels.rows import Rows, Targets
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
-from sgdkit.optimizers.gd import FullGradient, _Scores
+from sgdkit.optimizers.gd import FullGradientState, _Scores
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.training.problem import Problem
 from tests import reference
@@ -96,7 +96,7 @@ class Setup:
     def update(self):
         shape = self.X.shape[1], self.n_columns
         settings = {"fit_intercept": self.fit_intercept, "average_from": self.average_from}
-        update = self.optimizer._update(self.optimizer, None, shape, self.X.dtype, **settings)
+        update = self.optimizer.make_state(None, shape, self.X.dtype, **settings)
         update.set_columns(self.penalty, np.full(self.n_columns, self.scale))
         return update
 
@@ -460,7 +460,7 @@ def test_a_read_only_state_is_not_written_to(optimizer):
     record = setup.update().record
     record.setflags(write=False)
     shape = N_FEATURES, N_COLUMNS
-    assert optimizer._update(optimizer, record, shape, record.dtype).record.flags.writeable
+    assert optimizer.make_state(record, shape, record.dtype).record.flags.writeable
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -482,7 +482,7 @@ def test_a_step_that_overflows_is_tried_at_lower_rates(overflow, dtype):
 @pytest.mark.parametrize("n_columns", [1, 7, 16, 45])
 @pytest.mark.parametrize("optimizer", [SGD(), AdaGrad(), Adam()])
 def test_records_begin_with_lines_of_cache(optimizer, n_columns, dtype):
-    update = optimizer._update(optimizer, None, (50, n_columns), dtype)
+    update = optimizer.make_state(None, (50, n_columns), dtype)
     update.record[...] = np.arange(update.record.size).reshape(update.record.shape)
     if update.n_shared:
         # The clock, as after a flush.
@@ -539,10 +539,10 @@ def test_load_keeps_the_moments_and_drops_the_average(optimizer):
 
 
 def test_a_new_update_must_name_its_slots():
-    from sgdkit._kernels.updates import Update
+    from sgdkit._kernels.state import State
 
     with pytest.raises(NotImplementedError, match="_configure"):
-        Update(SGD(), None, (3, 1), np.float64)
+        State(SGD(), None, (3, 1), np.float64)
 
 
 # The full gradient.
@@ -595,7 +595,7 @@ def test_weights_for_each_column_are_rows_of_its_own(loss, penalty):
     own = Problem(Rows(X), Targets(labels, [0, 1]), make_loss(loss, n_outputs), Penalty(0, 0), None, None, 1)
     own.penalty = PENALTIES[penalty](0.01, None)
     weights = np.repeat(kept * (60 / kept.sum(axis=0)), n_outputs, axis=1)
-    together = FullGradient(GD(), None, (3, n_models * n_outputs), np.float64)
+    together = FullGradientState(GD(), None, (3, n_models * n_outputs), np.float64)
     problem = replace(own.repeat(n_models), weights=weights)
     together.set_columns(problem.penalty, 1.0)
     for _ in range(10):
@@ -603,7 +603,7 @@ def test_weights_for_each_column_are_rows_of_its_own(loss, penalty):
     assert_array_equal(problem.take([2, 0]).weights, weights[:, [4, 5, 0, 1]])
     assert_allclose(problem.total_weight, 60)
     for model, rows in enumerate(kept.T):
-        alone = FullGradient(GD(), None, (3, n_outputs), np.float64)
+        alone = FullGradientState(GD(), None, (3, n_outputs), np.float64)
         alone.set_columns(own.penalty, 1.0)
         part = replace(own, order=np.flatnonzero(rows))
         for _ in range(10):
@@ -644,7 +644,7 @@ def test_the_first_rate_suits_features_of_any_size():
         problem = Problem(
             Rows(X * size), Targets(y, [0]), make_loss("squared_error"), Penalty(0, 0), None, None, 1
         )
-        update = FullGradient(GD(), None, (1, 1), np.float64, fit_intercept=False)
+        update = FullGradientState(GD(), None, (1, 1), np.float64, fit_intercept=False)
         update.set_columns(problem.penalty, 1.0)
         update.epoch(problem, None)
         largest = 1 / np.mean(np.square(X * size))

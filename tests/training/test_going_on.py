@@ -130,4 +130,4 @@ def test_a_scorer_that_takes_no_weights():
 
 def test_a_model_does_not_keep_the_data():
     model = SGDClassifierPlus(optimizer="gd").fit(X, CLASSES)
-    assert model._trainer.updates[0]._cached is None
+    assert model._trainer.states[0]._cached is None

@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t
 
 
-cdef class Update:
+cdef class State:
     cdef readonly Py_ssize_t n_features, n_columns, n_slots, n_shared
     cdef readonly bint fit_intercept, average
     # Whether the state is of float32.
@@ -32,7 +32,7 @@ cdef class Update:
     cdef bint products, stale
     cdef double largest_growth, largest_unit
     cdef Py_ssize_t record_size
-    cdef void* state
+    cdef void* data
     # One number for each column: the strengths of the penalty, alone and times the factor of the rate; ...
     cdef double* alpha_l1
     cdef double* alpha_l2

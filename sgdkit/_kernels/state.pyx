@@ -219,7 +219,7 @@ cdef inline within step_record(
 
 
 cdef inline within step_columns(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
     Py_ssize_t n_columns, Py_ssize_t record, bint average, bint plain, bint products,
 ) noexcept nogil:
     cdef floating* steps = <floating*> u.steps
@@ -231,7 +231,7 @@ cdef inline within step_columns(
     cdef floating* last = NULL
     cdef Py_ssize_t k
     for k in range(n):
-        slot = <floating*> u.state + features[k] * record
+        slot = <floating*> u.data + features[k] * record
         gains(&own_rule, slot + n_slots * n_columns, 1, 1, gain)
         if average:
             last = slot + (n_slots - 1) * n_columns
@@ -272,7 +272,7 @@ cdef inline void store_records(
 
 
 cdef inline within catch_up_lanes(
-    Update u, const int32_t* features, floating now, floating stamp, floating* lanes, Py_ssize_t n_fields,
+    State u, const int32_t* features, floating now, floating stamp, floating* lanes, Py_ssize_t n_fields,
     bint products, bint has_l1, bint has_units,
 ) noexcept nogil:
     """Load the records of `FEW` features, and bring them up to date."""
@@ -282,7 +282,7 @@ cdef inline within catch_up_lanes(
     cdef floating missed[FEW]
     cdef floating own[FEW]
     cdef floating w, d, of_l1, of_l2, zero = 0
-    load_records(<const floating*> u.state, features, n_fields, lanes)
+    load_records(<const floating*> u.data, features, n_fields, lanes)
     if not u.lazy:
         return 0
     for k in range(FEW):
@@ -309,7 +309,7 @@ cdef inline within catch_up_lanes(
 
 
 cdef cloned catch_up_few(
-    Update u, const int32_t* features, floating now, floating stamp, floating* lanes,
+    State u, const int32_t* features, floating now, floating stamp, floating* lanes,
 ) noexcept nogil:
     cdef Py_ssize_t n_fields = u.record_size
     # With constants, the compiler drops branches.
@@ -337,7 +337,7 @@ cdef inline const int32_t* filled(const int32_t* features, Py_ssize_t n, int32_t
 
 
 cdef inline within hold(
-    Update u, const int32_t* features, Py_ssize_t n, floating* held, Py_ssize_t n_fields, floating stamp,
+    State u, const int32_t* features, Py_ssize_t n, floating* held, Py_ssize_t n_fields, floating stamp,
 ) noexcept nogil:
     """Hold the records of some features, brought up to date."""
     cdef floating now = <floating> u.clock
@@ -353,10 +353,10 @@ cdef inline within hold(
 
 
 cdef inline within put_back(
-    Update u, const int32_t* features, Py_ssize_t n, const floating* held, Py_ssize_t n_fields,
+    State u, const int32_t* features, Py_ssize_t n, const floating* held, Py_ssize_t n_fields,
 ) noexcept nogil:
     """Copy the records that are held to where they belong."""
-    cdef floating* state = <floating*> u.state
+    cdef floating* state = <floating*> u.data
     cdef int32_t few[FEW]
     cdef Py_ssize_t k = 0
     while k + FEW <= n:
@@ -386,7 +386,7 @@ cdef inline floating score_held(
 
 
 cdef inline within read_records(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* score, Py_ssize_t n_fields,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* score, Py_ssize_t n_fields,
 ) noexcept nogil:
     """Bring the features of a row up to date, and score it; they stay in `held` if the step on them comes next."""
     cdef floating* held = <floating*> u.held
@@ -402,12 +402,12 @@ cdef inline within read_records(
         sum = score_held(held, x + first, size, sum, n_fields)
         put_back(u, features + first, size, held, n_fields)
         first += size
-    score[0] = sum + (<const floating*> u.state)[u.n_features * n_fields]
+    score[0] = sum + (<const floating*> u.data)[u.n_features * n_fields]
     return 0
 
 
 cdef apart read_transposed(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* score,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* score,
 ) noexcept nogil:
     # With a constant, the compiler drops loops and multiplications.
     if u.record_size == 4:
@@ -418,7 +418,7 @@ cdef apart read_transposed(
 
 
 cdef inline within step_lanes(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
+    State u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
     Py_ssize_t stride, Py_ssize_t n_fields, bint products,
 ) noexcept nogil:
     """Step on `FEW` features that are held, and store their records."""
@@ -439,12 +439,12 @@ cdef inline within step_lanes(
             lanes[k] = stepped_product(lanes[k], step * move, metric, lanes[FEW + k], largest)
         else:
             lanes[k] -= step * (move / metric)
-    store_records(<floating*> u.state, features, n_fields, lanes)
+    store_records(<floating*> u.data, features, n_fields, lanes)
     return 0
 
 
 cdef cloned step_few(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
+    State u, const Rule* rule, const int32_t* features, const floating* x, const floating* gradient, floating* lanes,
 ) noexcept nogil:
     if u.gradient_stride:
         step_lanes(u, rule, features, x, gradient, lanes, 1, u.record_size, False)
@@ -458,7 +458,7 @@ cdef cloned step_few(
 
 
 cdef inline within step_held(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
     Py_ssize_t n_fields,
 ) noexcept nogil:
     """Step on the features that are held."""
@@ -483,7 +483,7 @@ cdef inline within step_held(
 
 
 cdef inline within step_records(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
     Py_ssize_t n_fields,
 ) noexcept nogil:
     cdef Py_ssize_t first = 0, size
@@ -500,7 +500,7 @@ cdef inline within step_records(
 
 
 cdef apart step_transposed(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, const floating* gradient,
 ) noexcept nogil:
     """Step on the features of a single column."""
     if u.record_size == 4:
@@ -511,7 +511,7 @@ cdef apart step_transposed(
 
 
 cdef inline void refresh(
-    Update u, const int32_t* features, Py_ssize_t n, floating* held, floating stamp,
+    State u, const int32_t* features, Py_ssize_t n, floating* held, floating stamp,
 ) noexcept nogil:
     """Bring at most `ROOM` features of a single column up to date."""
     hold(u, features, n, held, u.record_size, stamp)
@@ -533,10 +533,10 @@ cdef inline within moves_of(
 
 
 cdef inline within move(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t n_columns,
 ) noexcept nogil:
     """Step along a gradient that is `x[k]` times the same for all features."""
-    cdef floating* state = <floating*> u.state
+    cdef floating* state = <floating*> u.data
     cdef floating* gradient = <floating*> u.gradient
     cdef floating* moves = <floating*> u.steps
     cdef floating* scale = <floating*> u.scale
@@ -562,7 +562,7 @@ cdef inline within move(
 
 
 cdef inline within step_of(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t m,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n, Py_ssize_t m,
 ) noexcept nogil:
     """Move the intercept, and the weights of the features that were read, in all `m` columns."""
     cdef int32_t intercept = <int32_t> u.n_features
@@ -606,7 +606,7 @@ cdef inline within step_of(
 
 
 cdef cloned step_many(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     step_of(u, rule, features, x, n, u.n_columns)
     return 0
@@ -614,14 +614,14 @@ cdef cloned step_many(
 
 # For some float32 columns, vectors of eight would only be in the way.
 cdef apart step_some(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     step_of(u, rule, features, x, n, u.n_columns)
     return 0
 
 
 cdef inline void step(
-    Update u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
+    State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     """Move the weights, whose gradients are `x[k] * gradient[k]`, and turn the clocks."""
     # With constants, the compiler drops and unrolls all loops over columns.
@@ -639,7 +639,7 @@ cdef inline void step(
         step_many(u, rule, features, x, n)
 
 
-cdef inline within turn(Update u, floating unused, Py_ssize_t m) noexcept nogil:
+cdef inline within turn(State u, floating unused, Py_ssize_t m) noexcept nogil:
     """Turn the clocks after a step."""
     cdef floating* inverse = <floating*> u.inverse
     u.clock += u.rates[0]
@@ -658,7 +658,7 @@ cdef inline within turn(Update u, floating unused, Py_ssize_t m) noexcept nogil:
 
 
 cdef inline within grow(
-    Update u, const double* rates, floating* inverse, Py_ssize_t n, bint own_rates,
+    State u, const double* rates, floating* inverse, Py_ssize_t n, bint own_rates,
 ) noexcept nogil:
     cdef double* growth = u.growth
     cdef const double* decay = u.decay
@@ -676,9 +676,9 @@ cdef inline within grow(
     return 0
 
 
-cdef inline void fold(Update u, floating* inverse) noexcept nogil:
+cdef inline void fold(State u, floating* inverse) noexcept nogil:
     """Store the weights as they are."""
-    cdef floating* weight = <floating*> u.state
+    cdef floating* weight = <floating*> u.data
     cdef Py_ssize_t _, c
     for _ in range(u.n_features):
         for c in range(u.n_columns):
@@ -715,7 +715,7 @@ cdef inline within catch_up_record(
 
 
 cdef inline within catch_up_columns(
-    Update u, const int32_t* features, Py_ssize_t n, floating now, floating stamp, Py_ssize_t n_columns,
+    State u, const int32_t* features, Py_ssize_t n, floating now, floating stamp, Py_ssize_t n_columns,
     Py_ssize_t record, bint adaptive, bint products, bint has_l1, bint average, bint has_units,
 ) noexcept nogil:
     cdef floating* l1 = <floating*> u.l1
@@ -733,8 +733,8 @@ cdef inline within catch_up_columns(
     for k in range(n):
         # One by one: asked for all at once, they would wait for one another, and drive out those of this row.
         if k < n_coming:
-            fetch_lines(<const char*> (<const floating*> u.state + u.coming[k] * record), record * sizeof(floating))
-        slot = <floating*> u.state + features[k] * record
+            fetch_lines(<const char*> (<const floating*> u.data + u.coming[k] * record), record * sizeof(floating))
+        slot = <floating*> u.data + features[k] * record
         since = slot[n_slots * n_columns]
         slot[n_slots * n_columns] = stamp
         of_l1 = of_l2 = now - (since if since > 0 else zero)
@@ -754,7 +754,7 @@ cdef inline within catch_up_columns(
 
 
 cdef inline within catch_up(
-    Update u, const int32_t* features, Py_ssize_t n, floating stamp, Py_ssize_t m,
+    State u, const int32_t* features, Py_ssize_t n, floating stamp, Py_ssize_t m,
 ) noexcept nogil:
     """Bring some features up to date in all `m` columns."""
     cdef Py_ssize_t record = u.record_size
@@ -774,13 +774,13 @@ cdef inline within catch_up(
 
 
 cdef inline within score(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
 ) noexcept nogil:
     """Write the score of a row for each of `m` columns."""
-    cdef const floating* intercept = <const floating*> u.state + u.n_features * u.record_size
+    cdef const floating* intercept = <const floating*> u.data + u.n_features * u.record_size
     cdef const floating* inverse = <const floating*> u.inverse
     cdef Py_ssize_t c
-    score_row(<const floating*> u.state, features, x, n, scores, m, u.record_size)
+    score_row(<const floating*> u.data, features, x, n, scores, m, u.record_size)
     if u.scaled:
         for c in range(m):
             scores[c] *= inverse[0 if u.together else c]
@@ -790,7 +790,7 @@ cdef inline within score(
 
 
 cdef inline within read_columns(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
 ) noexcept nogil:
     catch_up(u, features, n, <floating> u.clock, m)
     score(u, features, x, n, scores, m)
@@ -798,21 +798,21 @@ cdef inline within read_columns(
 
 
 cdef cloned read_many(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     read_columns(u, features, x, n, scores, u.n_columns)
     return 0
 
 
 cdef apart read_some(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     read_columns(u, features, x, n, scores, u.n_columns)
     return 0
 
 
 cdef inline void read(
-    Update u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
+    State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     """Bring the features of a row up to date, and score it."""
     if u.transposed:
@@ -831,7 +831,7 @@ cdef inline void read(
         read_many(u, features, x, n, scores)
 
 
-cdef void flush(Update u, floating* state) noexcept nogil:
+cdef void flush(State u, floating* state) noexcept nogil:
     cdef floating fresh = FRESH
     cdef int32_t features[ROOM]
     cdef Py_ssize_t first, j, n
@@ -854,11 +854,11 @@ cdef void flush(Update u, floating* state) noexcept nogil:
     u.n_averaged += u.average and u.n_rows_seen >= u.average_from
 
 
-cdef inline double penalty_of(Update u, double w, Py_ssize_t c) noexcept nogil:
+cdef inline double penalty_of(State u, double w, Py_ssize_t c) noexcept nogil:
     return fabs(w) * u.alpha_l1[c] + w * w * u.alpha_l2[c] / 2
 
 
-cdef void penalty(Update u, const floating* state, double* values) noexcept nogil:
+cdef void penalty(State u, const floating* state, double* values) noexcept nogil:
     cdef const floating* units = <const floating*> u.units
     cdef Py_ssize_t m = u.n_columns, record = u.record_size, j = 0, c
     for c in range(m):
@@ -887,7 +887,7 @@ cdef void penalty(Update u, const floating* state, double* values) noexcept nogi
         values[c] += 0 * state[c]
 
 
-cdef class Update:
+cdef class State:
     """An optimizer at work on the columns of a problem.
 
     Parameters
@@ -994,7 +994,7 @@ cdef class Update:
         else:
             self.record = zero_records(*record.shape, record.dtype.newbyteorder("="))
             self.record[...] = record
-        self.state = <void*> <size_t> address(self.record)
+        self.data = <void*> <size_t> address(self.record)
         self.single = self.record.dtype == np.float32
 
     cdef void* _vector(self, name, values, dtype=None) except NULL:
@@ -1050,7 +1050,7 @@ cdef class Update:
             self.slot(number)[:self.n_features] *= ratio[:, np.newaxis] ** degree
 
     def take(self, columns):
-        """The update of some of the columns, between two epochs."""
+        """The state of some of the columns, between two epochs."""
         self._settle()
         fields = np.arange(self.n_slots * self.n_columns).reshape(self.n_slots, -1)[:, columns].ravel()
         shared = np.arange(self.n_slots * self.n_columns, self.record.shape[1])
@@ -1083,9 +1083,9 @@ cdef class Update:
     def flush(self):
         """Apply to every feature the penalty that it has missed, and turn the clock back to zero."""
         if self.single:
-            flush(self, <float*> self.state)
+            flush(self, <float*> self.data)
         else:
-            flush(self, <double*> self.state)
+            flush(self, <double*> self.data)
         self.clock = 0
         self.stale = False
 
@@ -1097,9 +1097,9 @@ cdef class Update:
 
     cdef void write_penalty(self, double* values):
         if self.single:
-            penalty(self, <const float*> self.state, values)
+            penalty(self, <const float*> self.data, values)
         else:
-            penalty(self, <const double*> self.state, values)
+            penalty(self, <const double*> self.data, values)
 
     def _configure(self, optimizer):
         """Read the hyper-parameters, set the degree of each slot but the weight in the gradient, and return how many.
@@ -1155,7 +1155,7 @@ def _rebuild(cls, optimizer, record, shape, fit_intercept, average_from, clocks)
     )
 
 
-cdef class SGDUpdate(Update):
+cdef class SGDState(State):
     """Slots: weight; velocity, if there is momentum."""
     cdef SGDRule rule
 
@@ -1174,7 +1174,7 @@ cdef class SGDUpdate(Update):
         step(self, &self.rule, features, x, n)
 
 
-cdef class AdaGradUpdate(Update):
+cdef class AdaGradState(State):
     """Slots: weight; root of the sum of squared gradients."""
     cdef AdaGradRule rule
 
@@ -1195,7 +1195,7 @@ cdef class AdaGradUpdate(Update):
         step(self, &self.rule, features, x, n)
 
 
-cdef class AdamUpdate(Update):
+cdef class AdamState(State):
     """Slots: weight; root of the second moment, or of its maximum; first moment; second moment, if amsgrad."""
     cdef AdamRule rule
 
@@ -1216,7 +1216,7 @@ cdef class AdamUpdate(Update):
         step(self, &self.rule, features, x, n)
 
 
-cdef class RMSPropUpdate(Update):
+cdef class RMSPropState(State):
     """Slots: weight; root of the (centred) second moment; if centred, mean and second moment; velocity, if any."""
     cdef RMSPropRule rule
 
