@@ -5,7 +5,7 @@ To add a schedule, write a class with `rates` and enter it in `SCHEDULES`.
 
 import numpy as np
 
-from sgdkit._kernels.epoch import falling_rates
+from sgdkit._kernels.arrays import falling_rates
 
 
 class Schedule:

@@ -11,8 +11,16 @@ def _positive(x):
     return np.maximum(x, 0)
 
 
+# Values of each parameter that a loss may depend on, by its `parameter_name`; None stands for losses without one.
+PARAMETERS = {
+    None: (0.0,),
+    "epsilon": (0.3, 0.1, 1.5),
+    "quantile": (0.7, 0.1, 0.5),
+    "power": (1.5, 1.0, 1.9, 2.0),
+}
+
 # Losses: name -> (value, derivative). First those of the margin z = t s, then those of the residual r = s - t, then
-# the others; p is a loss's own parameter.
+# those with a log link; p is the number of the loss's parameter.
 OF_MARGIN = {
     "log_loss": (lambda z: np.logaddexp(0, -z), lambda z: -np.exp(-np.logaddexp(0, z))),
     "hinge": (lambda z: _positive(1 - z), lambda z: np.where(z < 1, -1, 0)),
@@ -43,12 +51,28 @@ OF_RESIDUAL = {
         lambda r, p: np.where(r < 0, -p, np.where(r > 0, 1 - p, 0)),
     ),
 }
+
+
+def poisson(s, t):
+    return np.exp(s) - t * s + np.where(t > 0, t * np.log(np.where(t > 0, t, 1)) - t, 0)
+
+
+def gamma(s, t):
+    return t * np.exp(-s) + s - np.log(t) - 1
+
+
+def tweedie(s, t, p):
+    if p in (1, 2):
+        return poisson(s, t) if p == 1 else gamma(s, t)
+    return (
+        t ** (2 - p) / ((1 - p) * (2 - p)) - t * np.exp((1 - p) * s) / (1 - p) + np.exp((2 - p) * s) / (2 - p)
+    )
+
+
 OF_LOG_LINK = {
-    "poisson": (
-        lambda s, t: np.exp(s) - t * s + np.where(t > 0, t * np.log(np.where(t > 0, t, 1)) - t, 0),
-        lambda s, t: np.exp(s) - t,
-    ),
-    "gamma": (lambda s, t: t * np.exp(-s) + s - np.log(t) - 1, lambda s, t: 1 - t * np.exp(-s)),
+    "poisson": (lambda s, t, p: poisson(s, t), lambda s, t, p: np.exp(s) - t),
+    "gamma": (lambda s, t, p: gamma(s, t), lambda s, t, p: 1 - t * np.exp(-s)),
+    "tweedie": (tweedie, lambda s, t, p: np.exp((2 - p) * s) - t * np.exp((1 - p) * s)),
 }
 LOSSES = {**OF_MARGIN, **OF_RESIDUAL, **OF_LOG_LINK}
 
@@ -77,7 +101,8 @@ def evaluate(loss, s, t, p=0.0, n_outputs=None):
     value, derivative = LOSSES[loss]
     if loss in OF_MARGIN:
         return value(t * s), t * derivative(t * s)
-    return (value(s - t, p), derivative(s - t, p)) if loss in OF_RESIDUAL else (value(s, t), derivative(s, t))
+    score = (s - t, p) if loss in OF_RESIDUAL else (s, t, p)
+    return value(*score), derivative(*score)
 
 
 # Optimizers: `direction(on, g)` takes the gradients of the touched coordinates `on`; `metric()` is d, of all.

@@ -20,6 +20,7 @@ from sklearn.linear_model import (
     PoissonRegressor,
     QuantileRegressor,
     Ridge,
+    TweedieRegressor,
 )
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import scale
@@ -95,6 +96,11 @@ def poisson(s, t, parameter):
 
 def gamma(s, t, parameter):
     return t * np.exp(-s) + s - np.log(t) - 1
+
+
+def tweedie(s, t, power):
+    constant = t ** (2 - power) / ((1 - power) * (2 - power))
+    return constant - t * np.exp((1 - power) * s) / (1 - power) + np.exp((2 - power) * s) / (2 - power)
 
 
 def objective(problem, coef, intercept):
@@ -406,6 +412,17 @@ def gamma_l2():
     y = load_diabetes().target
     rival = fitted(GammaRegressor(alpha=1e-2, tol=1e-8, max_iter=1000), X, y)
     return {"X": X, "y": y, "settings": {"penalty": "l2", "alpha": 1e-2}, "rival": rival}
+
+
+@problem(SGDRegressorPlus, tweedie)
+def tweedie_l2():
+    X, _ = diabetes()
+    rng = np.random.RandomState(0)
+    # Claims, of which many rows have none.
+    y = rng.poisson(np.exp(0.2 + 0.5 * X[:, 2])) * rng.gamma(2.0, size=len(X))
+    rival = fitted(TweedieRegressor(power=1.3, link="log", alpha=1e-2, tol=1e-8, max_iter=1000), X, y)
+    settings = {"penalty": "l2", "alpha": 1e-2, "power": 1.3}
+    return {"X": X, "y": y, "parameter": 1.3, "settings": settings, "rival": rival}
 
 
 # -------------------------------------------------------------------------------------------------- the tests

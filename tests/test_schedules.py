@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import SGD
 from sgdkit.penalties import Penalty

@@ -33,20 +33,6 @@ cdef inline double rounded(double rate) noexcept nogil:
     return ldexp(floor(8 * mantissa) / 8, exponent)
 
 
-def combine(const floating[:, ::1] A, const floating[:, ::1] B, a, b, c):
-    """``a * A + b * B + c``, with a number for each column of the arrays in a, b and c."""
-    dtype = np.float32 if floating is float else np.float64
-    result = np.empty((A.shape[0], A.shape[1]), dtype)
-    cdef floating[:, ::1] out = result
-    cdef const floating[::1] of_A = a, of_B = b, constant = c
-    cdef Py_ssize_t i, k
-    with nogil:
-        for i in range(A.shape[0]):
-            for k in range(A.shape[1]):
-                out[i, k] = of_A[k] * A[i, k] + of_B[k] * B[i, k] + constant[k]
-    return result
-
-
 cdef class Tries:
     """The rates of a step, which is tried until they are low enough.
 

@@ -9,8 +9,8 @@ cdef extern from *:
     /* Keeps a loop over k from being vectorised. */
     #define SGDKIT_ONE_BY_ONE(k) __asm__ ("" : "+r" (k))
     #define SGDKIT_ALWAYS __attribute__((always_inline))
-    #define SGDKIT_WITHIN __attribute__((always_inline)) int
-    #define SGDKIT_APART __attribute__((noinline)) int
+    #define SGDKIT_WITHIN __attribute__((always_inline)) void
+    #define SGDKIT_APART __attribute__((noinline)) void
     #define SGDKIT_RESTRICT __restrict__
     /* Several numbers that are worked on at once; where the compiler has no such types, a single one. */
     typedef float sgdkit_floats4 __attribute__((vector_size(16), aligned(4), may_alias));
@@ -23,8 +23,8 @@ cdef extern from *:
     #define SGDKIT_PREFETCH(address)
     #define SGDKIT_ONE_BY_ONE(k)
     #define SGDKIT_ALWAYS
-    #define SGDKIT_WITHIN int
-    #define SGDKIT_APART int
+    #define SGDKIT_WITHIN void
+    #define SGDKIT_APART void
     #define SGDKIT_RESTRICT
     #endif
     /* Of `m` numbers taken as `n_vectors` vectors, that of the number c. The last one ends where they do; what it
@@ -35,7 +35,7 @@ cdef extern from *:
     typedef float *SGDKIT_RESTRICT sgdkit_own_floats;
     typedef double *SGDKIT_RESTRICT sgdkit_own_doubles;
     #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
-    #define SGDKIT_CLONED __attribute__((noinline, target_clones("avx2", "default"))) int
+    #define SGDKIT_CLONED __attribute__((noinline, target_clones("avx2", "default"))) void
     #else
     #define SGDKIT_CLONED SGDKIT_APART
     #endif
@@ -43,16 +43,16 @@ cdef extern from *:
     void SGDKIT_PREFETCH(const void* address) noexcept nogil
     void SGDKIT_ONE_BY_ONE(Py_ssize_t k) noexcept nogil
     # Inlined wherever it is called: an argument that is a constant there is one inside, and loops over it are dropped.
-    ctypedef int within "SGDKIT_WITHIN"
+    ctypedef void within "SGDKIT_WITHIN"
     # A function of its own: inlined into a loop, GCC no longer sees that its statements do the same four times.
-    ctypedef int apart "SGDKIT_APART"
+    ctypedef void apart "SGDKIT_APART"
     # Arguments of these types point to numbers to which no other argument does, so the compiler need not look whether
     # what is read and what is written overlap.
     ctypedef float* own_floats "sgdkit_own_floats"
     ctypedef double* own_doubles "sgdkit_own_doubles"
     # Compiled for processors with AVX2 as well, and chosen when the module is loaded. The results are the same to the
     # last bit, since nothing is reordered, and no multiplication fused with an addition.
-    ctypedef int cloned "SGDKIT_CLONED"
+    ctypedef void cloned "SGDKIT_CLONED"
 
 
 cdef enum:

@@ -5,11 +5,12 @@
 import numpy as np
 
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 
-from sgdkit._kernels.compiler cimport LINE, SGDKIT_PREFETCH, cloned, fetch_lines, within
-from sgdkit.losses cimport Loss
-from sgdkit._kernels.rows cimport Rows, Targets, begin, get_row, get_targets, regular
+from sgdkit._kernels.compiler cimport LINE, SGDKIT_PREFETCH, fetch_lines, within
+from sgdkit._kernels.loss cimport Loss, evaluate
+from sgdkit._kernels.rows cimport Rows, begin, get_row, regular
+from sgdkit._kernels.targets cimport Targets, get_targets
 from sgdkit._kernels.state cimport State
 
 from sgdkit._kernels.rows import Irregular
@@ -37,7 +38,7 @@ cdef class Pass:
     loss : Loss
     state : State
         It holds the state, which changes.
-    weights : ndarray of float64 of shape (n_rows,), default=None
+    row_weights : ndarray of float64 of shape (n_rows,), default=None
     class_weights : ndarray of float64 of shape (n_classes, n_columns), default=None
         By which those of the rows are multiplied in each column, where the targets are classes; then by those of the
         columns. In this order, products are what they are where rows have weights alone, to the last bit.
@@ -55,7 +56,7 @@ cdef class Pass:
     cdef Py_ssize_t n_visits
     cdef bint long_numbers
     cdef bint irregular
-    cdef const double[::1] weights
+    cdef const double[::1] row_weights
     cdef const double[:, ::1] class_weights
     cdef const double[::1] column_weights
     cdef const double[:, ::1] rates
@@ -82,10 +83,10 @@ cdef class Pass:
 
     def __init__(
         self, Rows rows, Targets targets, Loss loss, State state,
-        *, weights=None, class_weights=None, column_weights=None, batch_size=1,
+        *, row_weights=None, class_weights=None, column_weights=None, batch_size=1,
     ):
         self.rows, self.targets, self.loss, self.state = rows, targets, loss, state
-        self.weights = np.empty(0) if weights is None else weights
+        self.row_weights = np.empty(0) if row_weights is None else row_weights
         self.class_weights = np.empty((0, 0)) if class_weights is None else class_weights
         self.column_weights = np.empty(0) if column_weights is None else column_weights
         self.batch_size = batch_size
@@ -281,24 +282,20 @@ cdef inline within derive(
     cdef floating* derivative = <floating*> p.derivative
     cdef floating* value = <floating*> p.value
     cdef const double* of_class
-    cdef double weight = p.weights[row] if p.weights.shape[0] else 1.0, part = weight * share, own
-    if floating is float:
-        p.loss.evaluate_f32(<float*> p.scores, <float*> p.column_targets, m, derivative, value)
-    else:
-        p.loss.evaluate_f64(<double*> p.scores, <double*> p.column_targets, m, derivative, value)
+    cdef double weight = p.row_weights[row] if p.row_weights.shape[0] else 1.0, part = weight * share, of_column
+    evaluate(p.loss, <const floating*> p.scores, <const floating*> p.column_targets, m, derivative, value)
     if by_class:
         of_class = &p.class_weights[p.targets.codes[row], 0]
         for c in range(m):
-            own = weight * of_class[c] * p.column_weights[c]
-            derivative[c] *= <floating> (own * share)
-            p.sums[c] += own * value[c]
-        return 0
+            of_column = weight * of_class[c] * p.column_weights[c]
+            derivative[c] *= <floating> (of_column * share)
+            p.sums[c] += of_column * value[c]
+        return
     if part != 1:
         for c in range(m):
             derivative[c] *= <floating> part
     for c in range(m):
         p.sums[c] += weight * value[c]
-    return 0
 
 
 cdef inline void step(
@@ -402,40 +399,3 @@ cdef inline void visit(Pass p, floating* value_buffer) noexcept nogil:
         visit_rows(p, p.state, value_buffer)
     else:
         visit_batches(p, p.state, value_buffer)
-
-
-def shuffle_stretch(int32_t[:, ::1] orders, const uint64_t[:, ::1] randoms, Py_ssize_t last):
-    """Draw the numbers for the places `last`, `last - 1`, ... of orders from those not yet drawn (Fisher & Yates).
-
-    A random number of 32 bits times the number of candidates, without its lowest 32 bits, is the candidate's place
-    (Lemire, 2019, without his correction of a bias that is below n / 2^32).
-    """
-    cdef Py_ssize_t i, k
-    cdef uint64_t place
-    cdef int32_t drawn
-    with nogil:
-        for i in range(orders.shape[0]):
-            for k in range(randoms.shape[1]):
-                place = ((randoms[i, k] >> 32) * <uint64_t> (last - k + 1)) >> 32
-                drawn = orders[i, place]
-                orders[i, place] = orders[i, last - k]
-                orders[i, last - k] = drawn
-
-
-def falling_rates(const double[::1] steps, const double[::1] first, const double[::1] slopes):
-    """``first[c] / (1 + slopes[c] * steps[k])`` in row k and column c of a new array, in one pass over it."""
-    cdef Py_ssize_t n = steps.shape[0], m = first.shape[0], k
-    rates = np.empty((n, m))
-    cdef double[:, ::1] view = rates
-    with nogil:
-        for k in range(n):
-            if m:
-                fall(&first[0], &slopes[0], steps[k], m, &view[k, 0])
-    return rates
-
-
-cdef cloned fall(const double* first, const double* slopes, double step, Py_ssize_t m, double* rates) noexcept nogil:
-    cdef Py_ssize_t c
-    for c in range(m):
-        rates[c] = first[c] / (1 + slopes[c] * step)
-    return 0

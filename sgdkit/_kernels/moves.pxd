@@ -90,7 +90,6 @@ cdef inline within move_columns(
         sgdkit_move_float(weights, features, x, n, moves, m, record)
     else:
         sgdkit_move_double(weights, features, x, n, moves, m, record)
-    return 0
 
 
 cdef inline void move_features(

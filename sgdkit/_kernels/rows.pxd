@@ -1,5 +1,10 @@
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef enum:
+    # Rows that are looked at in one go, while what tells where they begin is near.
+    ROWS = 64
 
 
 cdef class Rows:
@@ -17,16 +22,6 @@ cdef class Rows:
 
 
 cdef bint regular(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
-
-
-cdef class Targets:
-    cdef readonly Py_ssize_t n_rows, n_columns
-    cdef readonly bint labels
-    cdef readonly object values, column
-    cdef const int32_t* codes
-    cdef const int32_t* modelled
-    cdef const double* outputs
-    cdef Py_ssize_t n_outputs
 
 
 cdef inline Py_ssize_t begin(Rows rows, Py_ssize_t i) noexcept nogil:
@@ -69,39 +64,3 @@ cdef inline Py_ssize_t get_row(
     else:
         indices[0] = <const int32_t*> rows.indices + first
     return n
-
-
-cdef inline int32_t sign_of(int32_t code, int32_t modelled) noexcept nogil:
-    """1 for the class that is modelled, else -1."""
-    # The highest bit says whether they differ; of a comparison the compiler may make a branch, which guesses.
-    cdef uint32_t other = <uint32_t> (modelled ^ code)
-    other |= 0 - other
-    return 1 - <int32_t> (other >> 31 << 1)
-
-
-cdef inline void get_targets(Targets targets, Py_ssize_t i, floating* out) noexcept nogil:
-    """Write the target of row `i` for every column."""
-    cdef Py_ssize_t c
-    cdef int32_t code
-    cdef const double* y
-    if targets.labels:
-        code = targets.codes[i]
-        for c in range(targets.n_columns):
-            out[c] = <floating> sign_of(code, targets.modelled[c])
-    else:
-        y = targets.outputs + i * targets.n_outputs
-        for c in range(targets.n_columns):
-            out[c] = <floating> y[targets.modelled[c]]
-
-
-cdef inline void get_block(Targets targets, Py_ssize_t first, Py_ssize_t n, floating* out) noexcept nogil:
-    """Write the targets of `n` rows."""
-    cdef Py_ssize_t i
-    cdef int32_t modelled
-    if targets.labels and targets.n_columns == 1:
-        modelled = targets.modelled[0]
-        for i in range(n):
-            out[i] = <floating> sign_of(targets.codes[first + i], modelled)
-        return
-    for i in range(n):
-        get_targets(targets, first + i, out + i * targets.n_columns)

@@ -21,9 +21,8 @@ ctypedef fused bits_t:
     uint64_t
 
 
+# Values that are looked at in one go.
 cdef enum:
-    # Rows, and values, that are looked at together.
-    ROWS = 64
     STRETCH = 4096
 
 
@@ -104,8 +103,8 @@ cdef class Rows:
         row = 0 if order is None else order[0]
         if not self.checked and not regular(self, row, row + 1):
             self.check()
-        one = self._X[[row]]
-        return one[0].copy() if self.dense else one.toarray()[0]
+        x = self._X[[row]]
+        return x[0].copy() if self.dense else x.toarray()[0]
 
     @property
     def mean_nonzeros(self):
@@ -149,13 +148,13 @@ def without_zeros(const floating[:, ::1] X):
 
 
 cdef cloned look_at(const bits_t* bits, Py_ssize_t n, bits_t exponent, bits_t* zeros, bits_t* odd) noexcept nogil:
-    cdef bits_t some_zeros = 0, some_odd = 0
+    # In registers, until the end.
+    cdef bits_t any_zero = 0, any_odd = 0
     cdef Py_ssize_t k
     for k in range(n):
-        some_zeros |= <bits_t> ((bits[k] << 1) == 0)
-        some_odd |= <bits_t> ((bits[k] & exponent) == exponent)
-    zeros[0], odd[0] = some_zeros, some_odd
-    return 0
+        any_zero |= <bits_t> ((bits[k] << 1) == 0)
+        any_odd |= <bits_t> ((bits[k] & exponent) == exponent)
+    zeros[0], odd[0] = any_zero, any_odd
 
 
 def look_at_bits(const bits_t[::1] bits, bits_t exponent):
@@ -179,16 +178,15 @@ def look_at_values(data):
 cdef cloned count_falls(const index_t* indices, Py_ssize_t n, Py_ssize_t* falls) noexcept nogil:
     """How many of `n` indices are no higher than the one before them, which the first has too."""
     cdef Py_ssize_t k, begin = 0
-    cdef int some
+    cdef int falls_here
     falls[0] = 0
     while begin < n:
         # Counted in 32 bits, so that the compiler counts several at once.
-        some = 0
+        falls_here = 0
         for k in range(begin, min(begin + STRETCH, n)):
-            some += indices[k] <= indices[k - 1]
-        falls[0] += some
+            falls_here += indices[k] <= indices[k - 1]
+        falls[0] += falls_here
         begin += STRETCH
-    return 0
 
 
 cdef inline void look_at_indices(
@@ -218,7 +216,7 @@ def rows_rise(
 
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
-    cdef Py_ssize_t i, row = 0, n_stored = min(n_values, indices.shape[0]), falls = 0, some
+    cdef Py_ssize_t i, row = 0, n_stored = min(n_values, indices.shape[0]), falls = 0, falls_here
     cdef Py_ssize_t n_rows = indptr.shape[0] - 1, last
     cdef bint outside = False
     with nogil:
@@ -228,8 +226,8 @@ def rows_rise(
             for i in range(row, last):
                 outside |= indptr[i] < 0 or indptr[i + 1] < indptr[i] or indptr[i + 1] > n_stored
             if not outside and n_stored:
-                look_at_indices(&indices[0], &indptr[0], row, last, n_features, &some, &outside)
-                falls += some
+                look_at_indices(&indices[0], &indptr[0], row, last, n_features, &falls_here, &outside)
+                falls += falls_here
             row = last
     if falls and not outside:
         outside = np.min(indices) < 0 or np.max(indices) >= n_features
@@ -276,111 +274,7 @@ def canonical_csr(X):
         assert_all_finite(X.data, input_name="X")
     if rise and not zeros:
         return X
-    own = X.copy()
-    own.sum_duplicates()
-    own.eliminate_zeros()
-    return own
-
-
-N_MOMENTS = 6
-
-
-def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] weights, double[:, ::1] moments):
-    """Add up, feature by feature, what the visited rows show of it.
-
-    Parameters
-    ----------
-    rows : Rows
-    origin : ndarray of shape (n_features,)
-        Of the dtype of the rows; values are taken as their distance from it.
-    order : ndarray of int64, or None
-        The rows to visit; None stands for all.
-    weights : ndarray of shape (n_rows,)
-        Empty for weights of 1.
-    moments : ndarray of shape (n_features, 6)
-        They are increased by the number of non-zeros, the sum of their weights, their weighted sum and sum of squares;
-        and by the weighted sums of the numbers of non-zeros in their rows, and of those times the squared values.
-
-    Raises
-    ------
-    Irregular
-        With the moments half done, where nobody had looked at the rows before.
-    """
-    if order is not None:
-        rows.check()
-    values = np.empty(max(rows.longest, 1), rows.dtype)
-    indices = np.empty(max(rows.longest, 1), np.int32)
-    cdef floating[::1] value_buffer = values
-    cdef int32_t[::1] index_buffer = indices
-    cdef const int64_t[::1] visited = np.empty(0, np.int64) if order is None else order
-    cdef bint everything = order is None, looks = not rows.checked, irregular = False
-    cdef const floating* x
-    cdef const int32_t* features
-    cdef Py_ssize_t i, k, n, row, n_visits = rows.n_rows if everything else visited.shape[0]
-    cdef double weight = 1, value
-    cdef double* moment
-    with nogil:
-        for i in range(n_visits):
-            if looks and i % ROWS == 0 and not regular(rows, i, min(i + ROWS, n_visits)):
-                irregular = True
-                break
-            row = i if everything else visited[i]
-            n = get_row(rows, row, &value_buffer[0], &index_buffer[0], &x, &features)
-            if weights.shape[0]:
-                weight = weights[row]
-            for k in range(n):
-                moment = &moments[features[k], 0]
-                value = <double> x[k] - <double> origin[features[k]]
-                moment[0] += 1
-                moment[1] += weight
-                moment[2] += weight * value
-                moment[3] += weight * value * value
-                moment[4] += weight * n
-                moment[5] += weight * n * (<double> x[k]) * (<double> x[k])
-    if irregular:
-        raise Irregular
-    rows.checked = True
-
-
-cdef class Targets:
-    """The target of every row for every column.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows,) or (n_rows, n_outputs)
-        One-dimensional: class indices; the target of column `c` is 1 where the class is `column[c]`, and -1
-        elsewhere. Two-dimensional: the target of column `c` is `values[:, column[c]]`.
-    column : array-like of int of shape (n_columns,)
-        The class, or the output, that each column models.
-    """
-
-    def __init__(self, values, column):
-        self.labels = values.ndim == 1
-        self.n_rows = values.shape[0]
-        self.n_outputs = 1 if self.labels else values.shape[1]
-        self.values = np.ascontiguousarray(values, dtype=np.int32 if self.labels else np.float64)
-        self.column = np.ascontiguousarray(column, dtype=np.int32)
-        self.n_columns = self.column.shape[0]
-        self.modelled = <const int32_t*> address(self.column)
-        if self.labels:
-            self.codes = <const int32_t*> address(self.values)
-        else:
-            self.outputs = <const double*> address(self.values)
-
-    @property
-    def size(self):
-        """The mean absolute target."""
-        return 1.0 if self.labels else float(np.abs(self.values).mean())
-
-    @property
-    def constant(self):
-        """Whether the targets are numbers, and all the same."""
-        return not self.labels and bool((self.values == self.values[0]).all())
-
-    def take(self, rows):
-        """The targets of some rows."""
-        return Targets(self.values[rows], self.column)
-
-    def with_columns(self, column):
-        """The same rows with other columns."""
-        return Targets(self.values, column)
+    canonical = X.copy()
+    canonical.sum_duplicates()
+    canonical.eliminate_zeros()
+    return canonical

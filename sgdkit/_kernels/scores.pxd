@@ -131,4 +131,3 @@ cdef inline within score_row(
             sgdkit_score_double_int32_t(weights, features, x, n, scores, m, record)
         else:
             sgdkit_score_double_int64_t(weights, features, x, n, scores, m, record)
-    return 0

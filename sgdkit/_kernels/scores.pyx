@@ -52,7 +52,6 @@ cdef cloned score_several(
     const floating* W, const index_t* features, const floating* x, Py_ssize_t n, floating* scores, Py_ssize_t m,
 ) noexcept nogil:
     score_row(W, features, x, n, scores, m, m)
-    return 0
 
 
 def score_csr(

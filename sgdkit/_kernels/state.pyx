@@ -42,7 +42,7 @@ from libc.stdint cimport int32_t
 from sgdkit._kernels.compiler cimport (
     LINE, SGDKIT_ONE_BY_ONE, apart, cloned, fetch_lines, own_doubles, own_floats, own_numbers, within,
 )
-from sgdkit.penalties cimport shrink
+from sgdkit._kernels.proximal cimport shrink
 from sgdkit._kernels.moves cimport move_columns, move_features
 from sgdkit._kernels.scores cimport score_row
 from sgdkit._kernels.transposition cimport transpose
@@ -125,7 +125,7 @@ cdef inline within direction(
         momentum = <floating> rule.momentum
         if plain or momentum == 0:
             move[0] = g
-            return 0
+            return
         slot[0] = momentum * slot[0] + g
         move[0] = g + momentum * slot[0] if rule.nesterov else slot[0]
     elif Rule is AdaGradRule:
@@ -167,13 +167,12 @@ cdef inline within direction(
         metric[0] = root + epsilon
         if plain or momentum == 0:
             move[0] = g
-            return 0
+            return
         if rule.centered:
             others += 2 * stride
         others[0] = momentum * others[0] + g / metric[0]
         metric[0] = one
         move[0] = others[0]
-    return 0
 
 
 cdef inline floating stepped_product(
@@ -215,7 +214,6 @@ cdef inline within step_record(
             w[c] -= move
             if average != NULL:
                 average[c] -= weight * move
-    return 0
 
 
 cdef inline within step_columns(
@@ -240,7 +238,6 @@ cdef inline within step_columns(
             largest, weight, n_columns, plain, products,
         )
         gradient += stride
-    return 0
 
 
 cdef inline void load_records(
@@ -284,7 +281,7 @@ cdef inline within catch_up_lanes(
     cdef floating w, d, of_l1, of_l2, zero = 0
     load_records(<const floating*> u.data, features, n_fields, lanes)
     if not u.lazy:
-        return 0
+        return
     for k in range(FEW):
         missed[k] = now - (lanes[clock + k] if lanes[clock + k] > 0 else zero)
     if has_units:
@@ -305,7 +302,6 @@ cdef inline within catch_up_lanes(
             lanes[k] = lanes[k] if (lanes[FEW + k] == 0) | (missed[k] == 0) else w
     for k in range(FEW):
         lanes[clock + k] = stamp
-    return 0
 
 
 cdef cloned catch_up_few(
@@ -325,7 +321,6 @@ cdef cloned catch_up_few(
         catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, True, False)
     else:
         catch_up_lanes(u, features, now, stamp, lanes, n_fields, False, False, False)
-    return 0
 
 
 cdef inline const int32_t* filled(const int32_t* features, Py_ssize_t n, int32_t* few) noexcept nogil:
@@ -349,7 +344,6 @@ cdef inline within hold(
     if k < n:
         features = features + n - FEW if n > FEW else filled(features, n, few)
         catch_up_few(u, features, now, stamp, held + k * n_fields)
-    return 0
 
 
 cdef inline within put_back(
@@ -365,7 +359,6 @@ cdef inline within put_back(
     if k < n:
         features = features + n - FEW if n > FEW else filled(features, n, few)
         store_records(state, features, n_fields, held + k * n_fields)
-    return 0
 
 
 cdef inline floating score_held(
@@ -403,7 +396,6 @@ cdef inline within read_records(
         put_back(u, features + first, size, held, n_fields)
         first += size
     score[0] = sum + (<const floating*> u.data)[u.n_features * n_fields]
-    return 0
 
 
 cdef apart read_transposed(
@@ -414,7 +406,6 @@ cdef apart read_transposed(
         read_records(u, features, x, n, score, 4)
     else:
         read_records(u, features, x, n, score, 8)
-    return 0
 
 
 cdef inline within step_lanes(
@@ -440,7 +431,6 @@ cdef inline within step_lanes(
         else:
             lanes[k] -= step * (move / metric)
     store_records(<floating*> u.data, features, n_fields, lanes)
-    return 0
 
 
 cdef cloned step_few(
@@ -454,7 +444,6 @@ cdef cloned step_few(
         step_lanes(u, rule, features, x, gradient, lanes, 0, 4, True)
     else:
         step_lanes(u, rule, features, x, gradient, lanes, 0, 8, True)
-    return 0
 
 
 cdef inline within step_held(
@@ -479,7 +468,6 @@ cdef inline within step_held(
             values[c] = x[min(c, n - 1)]
             gradients[c] = gradient[min(c, n - 1) * stride]
         step_few(u, rule, filled(features, n, few), values, gradients, held)
-    return 0
 
 
 cdef inline within step_records(
@@ -490,13 +478,12 @@ cdef inline within step_records(
     cdef floating now = <floating> u.clock
     if u.keeps:
         step_held(u, rule, features, x, n, gradient, n_fields)
-        return 0
+        return
     while first < n:
         size = min(n - first, ROOM)
         hold(u, features + first, size, <floating*> u.held, n_fields, now)
         step_held(u, rule, features + first, x + first, size, gradient + first * u.gradient_stride, n_fields)
         first += size
-    return 0
 
 
 cdef apart step_transposed(
@@ -507,7 +494,6 @@ cdef apart step_transposed(
         step_records(u, rule, features, x, n, gradient, 4)
     else:
         step_records(u, rule, features, x, n, gradient, 8)
-    return 0
 
 
 cdef inline void refresh(
@@ -529,7 +515,6 @@ cdef inline within moves_of(
         for c in range(n):
             step = <floating> rates[c if own_rates else 0] * scale[c]
             moves[c] = step * <floating> growth[0 if together else c] * gradient[c]
-    return 0
 
 
 cdef inline within move(
@@ -556,9 +541,8 @@ cdef inline within move(
         moves_of(moves, gradient, scale, u.growth, rates, n_columns, False, False, once)
     if n_columns == 1 and u.record_size == 1:
         move_features(state, features, x, n, moves[0])
-        return 0
+        return
     move_columns(state, features, x, n, moves, n_columns, u.record_size)
-    return 0
 
 
 cdef inline within step_of(
@@ -574,7 +558,7 @@ cdef inline within step_of(
     if Rule is SGDRule and u.plain and u.gradient_stride == 0 and not u.average:
         move(u, features, x, n, m)
         turn(u, one, m)
-        return 0
+        return
     if u.rate_stride:
         for c in range(m):
             steps[c] = <floating> u.rates[c] * scale[c]
@@ -602,14 +586,12 @@ cdef inline within step_of(
     else:
         step_columns(u, rule, features, x, n, gradient, m, u.record_size, False, True, False)
     turn(u, one, m)
-    return 0
 
 
 cdef cloned step_many(
     State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     step_of(u, rule, features, x, n, u.n_columns)
-    return 0
 
 
 # For some float32 columns, vectors of eight would only be in the way.
@@ -617,7 +599,6 @@ cdef apart step_some(
     State u, const Rule* rule, const int32_t* features, const floating* x, Py_ssize_t n,
 ) noexcept nogil:
     step_of(u, rule, features, x, n, u.n_columns)
-    return 0
 
 
 cdef inline void step(
@@ -654,7 +635,6 @@ cdef inline within turn(State u, floating unused, Py_ssize_t m) noexcept nogil:
                 grow(u, u.rates, inverse, 1, False)
             else:
                 grow(u, u.rates, inverse, m, False)
-    return 0
 
 
 cdef inline within grow(
@@ -673,7 +653,6 @@ cdef inline within grow(
         large |= not growth[c] < u.largest_growth
     if large:
         fold(u, inverse)
-    return 0
 
 
 cdef inline void fold(State u, floating* inverse) noexcept nogil:
@@ -711,7 +690,6 @@ cdef inline within catch_up_record(
             if average != NULL:
                 average[c] += weight * (v - w[c])
             w[c] = v
-    return 0
 
 
 cdef inline within catch_up_columns(
@@ -750,7 +728,6 @@ cdef inline within catch_up_columns(
             slot, slot + n_columns, last, l1, l2, epsilon, scale, of_l1, of_l2, weight, n_columns, adaptive,
             products or u.waits, products, since >= 0, has_l1,
         )
-    return 0
 
 
 cdef inline within catch_up(
@@ -760,7 +737,7 @@ cdef inline within catch_up(
     cdef Py_ssize_t record = u.record_size
     cdef floating now = <floating> u.clock
     if not u.lazy:
-        return 0
+        return
     # With constants, the compiler drops loops and branches.
     if u.products:
         catch_up_columns(u, features, n, now, stamp, m, record, True, True, False, False, u.units != NULL)
@@ -770,7 +747,6 @@ cdef inline within catch_up(
         )
     else:
         catch_up_columns(u, features, n, now, stamp, m, record, True, False, False, False, False)
-    return 0
 
 
 cdef inline within score(
@@ -786,7 +762,6 @@ cdef inline within score(
             scores[c] *= inverse[0 if u.together else c]
     for c in range(m):
         scores[c] += intercept[c]
-    return 0
 
 
 cdef inline within read_columns(
@@ -794,21 +769,18 @@ cdef inline within read_columns(
 ) noexcept nogil:
     catch_up(u, features, n, <floating> u.clock, m)
     score(u, features, x, n, scores, m)
-    return 0
 
 
 cdef cloned read_many(
     State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     read_columns(u, features, x, n, scores, u.n_columns)
-    return 0
 
 
 cdef apart read_some(
     State u, const int32_t* features, const floating* x, Py_ssize_t n, floating* scores,
 ) noexcept nogil:
     read_columns(u, features, x, n, scores, u.n_columns)
-    return 0
 
 
 cdef inline void read(

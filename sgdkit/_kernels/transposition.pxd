@@ -86,4 +86,3 @@ cdef inline within transpose(
         sgdkit_transpose_float(a, b, c, d, p, q, r, s)
     else:
         sgdkit_transpose_double(a, b, c, d, p, q, r, s)
-    return 0

@@ -17,7 +17,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit._kernels.rows import N_MOMENTS, Rows, add_moments
+from sgdkit._kernels.arrays import N_MOMENTS, add_moments
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.sample import contents
 from sgdkit.training.problem import select

@@ -24,7 +24,8 @@ rounding error and for the factor of 10.
 import numpy as np
 from scipy import sparse
 
-from sgdkit._kernels.rows import N_MOMENTS, Irregular, Rows, add_moments
+from sgdkit._kernels.arrays import N_MOMENTS, add_moments
+from sgdkit._kernels.rows import Irregular, Rows
 from sgdkit.auto.rate import rate_choice
 from sgdkit.training.problem import select
 

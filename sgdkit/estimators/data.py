@@ -9,7 +9,8 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_consistent_length, validate_data
 
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.training.problem import select

@@ -5,7 +5,7 @@ from scipy import sparse
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from sgdkit._kernels.rows import Targets
+from sgdkit._kernels.targets import Targets
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL
 
 # Labels are encoded so many at a time, to take no room beside them.
@@ -149,10 +149,9 @@ class Labels:
         wanted = settings.multi_class == "multinomial" or (
             settings.multi_class == "auto" and coupled is not None and coupled.probability is not None
         )
-        parameter = loss_parameter(settings, cls)
         if wanted and targets.labels and targets.n_columns > 1:
-            return coupled(parameter, len(self.classes))
-        return cls(parameter)
+            return coupled(loss_number(settings, self.losses), len(self.classes))
+        return make_loss(settings, self.losses)
 
     def first_intercept(self, data, loss):
         """The intercepts to begin with."""
@@ -169,9 +168,15 @@ _KINDS_DIFFER = (
 )
 
 
-def loss_parameter(settings, cls):
-    """The value of the estimator's parameter that is the loss's number; 0 where it has none."""
-    return 0.0 if cls.parameter_name is None else getattr(settings, cls.parameter_name)
+def loss_number(settings, losses):
+    """The estimator's parameter that is the number of its loss; 0 where the loss has none."""
+    name = losses[settings.loss].parameter_name
+    return 0.0 if name is None else getattr(settings, name)
+
+
+def make_loss(settings, losses):
+    """The loss of an estimator, of each column for itself."""
+    return losses[settings.loss](loss_number(settings, losses))
 
 
 def _distinct(y):

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.utils import column_or_1d
 
-from sgdkit._kernels.rows import Targets
-from sgdkit.estimators.labels import loss_parameter
+from sgdkit._kernels.targets import Targets
+from sgdkit.estimators.labels import make_loss
 from sgdkit.losses import REGRESSOR_LOSSES
 
 # How far from the best constant model training begins, in units of the size of scores. At the very minimum, an adaptive
@@ -28,7 +28,7 @@ class Outputs:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.astype(np.float64, copy=False)
-        lowest, included = REGRESSOR_LOSSES[settings.loss].minimum_target
+        lowest, included = make_loss(settings, REGRESSOR_LOSSES).minimum_target
         if y.min() < lowest or (y.min() == lowest and not included):
             raise ValueError(
                 f"Some value(s) of y are out of the valid range of the loss {settings.loss!r}: they must be "
@@ -51,8 +51,7 @@ class Outputs:
         return None
 
     def make_loss(self, settings, targets):
-        cls = self.losses[settings.loss]
-        return cls(loss_parameter(settings, cls))
+        return make_loss(settings, self.losses)
 
     def first_intercept(self, data, loss):
         """The intercepts to begin with: near those of the best constant model."""

@@ -20,7 +20,7 @@ from sgdkit.auto.strength import alpha_of, choose_strength
 from sgdkit.estimators.data import Data, check_initial
 from sgdkit.estimators.fitted import Past, fitted_weights
 from sgdkit.estimators.join import join_problems, join_weights
-from sgdkit.estimators.labels import loss_parameter
+from sgdkit.estimators.labels import loss_number
 from sgdkit.optimizers import Optimizer
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.schedules import SCHEDULES
@@ -203,7 +203,7 @@ def plan(settings, data, past=None, *, seed, coef_init=None, intercept_init=None
     plan : Plan
     """
     made = {} if made is None else made
-    number = loss_parameter(settings, data.kind.losses[settings.loss])
+    number = loss_number(settings, data.kind.losses)
     loss = _once(made, ("loss", number), lambda: data.kind.make_loss(settings, data.targets))
     base = _once(made, "base", lambda: _base(settings, data, past, loss, whole))
     result = replace(base, settings=settings, problem=replace(base.problem, loss=loss))

@@ -171,6 +171,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "power": [Interval(Real, 1, 2, closed="both")],
     }
 
     def __init__(
@@ -184,6 +185,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         standardize=True,
         epsilon=0.1,
         quantile=0.5,
+        power=1.5,
         fit_intercept=True,
         batch_size="auto",
         learning_rate="auto",
@@ -210,6 +212,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         self.standardize = standardize
         self.epsilon = epsilon
         self.quantile = quantile
+        self.power = power
         self.fit_intercept = fit_intercept
         self.batch_size = batch_size
         self.learning_rate = learning_rate

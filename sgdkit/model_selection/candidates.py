@@ -19,11 +19,13 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import _num_samples
 
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
 from sgdkit.estimators.data import ALL_ZERO, encode, targets_kind
 from sgdkit.estimators.fitted import publish
+from sgdkit.estimators.labels import make_loss
 from sgdkit.estimators.join import join_problems, join_schedules, join_weights
 from sgdkit.estimators.plan import Plan, plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
@@ -52,9 +54,11 @@ def sharing_key(candidate, number):
     parameters = {
         name: value for name, value in candidate.get_params(deep=False).items() if name not in of_columns
     }
-    # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way.
-    kind = rate_choice(candidate).chosen, candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
-    return hashed((parameters, kind), number)
+    # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way; and targets
+    # may be valid for one number of the loss and not for another.
+    has_no_l1 = candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
+    domain = make_loss(candidate, targets_kind(candidate).losses).minimum_target
+    return hashed((parameters, rate_choice(candidate).chosen, has_no_l1, domain), number)
 
 
 def hashed(value, number):

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit._kernels.backtracking import Tries, combine
+from sgdkit._kernels.arrays import combine
+from sgdkit._kernels.backtracking import Tries
 from sgdkit._kernels.scores import score_rows
 from sgdkit.optimizers.base import Optimizer
 

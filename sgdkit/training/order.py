@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from sgdkit._kernels.epoch import shuffle_stretch
+from sgdkit._kernels.arrays import shuffle_stretch
 
 # Neighbours in a run, and rows from which on there are runs.
 RUN = 64

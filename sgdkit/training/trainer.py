@@ -228,7 +228,7 @@ class Trainer:
     def _pass(problem, block, state):
         targets = problem.targets.with_columns(problem.targets.column[block])
         weights = {
-            "weights": problem.row_weights,
+            "row_weights": problem.row_weights,
             "class_weights": of_columns(problem.class_weights, block),
             "column_weights": of_columns(problem.column_weights, block),
         }

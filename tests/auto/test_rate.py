@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 import sgdkit.estimators.base
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS, choose_rates
 from sgdkit.losses import LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV

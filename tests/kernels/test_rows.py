@@ -9,7 +9,8 @@ from scipy import sparse
 
 from sgdkit import SGDClassifierPlus
 from sgdkit._kernels.epoch import Pass
-from sgdkit._kernels.rows import Irregular, Rows, Targets
+from sgdkit._kernels.rows import Irregular, Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.losses import LogLoss
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import Penalty

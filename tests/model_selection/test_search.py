@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, get_scorer, make_scorer
@@ -39,6 +39,7 @@ from sgdkit.model_selection.candidates import Fold, Group, fit_group, own_parame
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, Adam
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
+from tests.reference import PARAMETERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ALPHAS = {"alpha": [1e-5, 1e-3, 1e-1]}
@@ -163,11 +164,22 @@ def test_a_column_has_its_own_number_of_the_loss(kind, loss, optimizer, eta0, al
     # One epoch of a hundred steps: where a loss has a kink, differences of the last bit grow.
     model = make_model(kind, loss=loss, optimizer=optimizer, eta0=eta0, alpha=alpha, max_iter=1)
     name = model._losses[loss].parameter_name
-    grid = [{name: number, "alpha": own} for number in (0.1, 0.4, 0.7) for own in (alpha, 3e-2)]
+    y = np.abs(y) if model._losses[loss].log_link else y
+    grid = [{name: number, "alpha": own} for number in PARAMETERS[name][:3] for own in (alpha, 3e-2)]
     together, alone = fitted_models(model, grid, X, y, np.arange(10, 110))
     assert_same_models(together, alone)
     assert len({one.loss_curve_[-1] for one in together}) == len(grid)
     assert [getattr(one, name) for one in together] == [own[name] for own in grid]
+
+
+def test_targets_may_be_valid_for_some_values_of_the_parameter_of_a_loss():
+    X, y = make_data("number")
+    model, grid = make_model("number", loss="tweedie"), {"power": [1.2, 2.0, 1.8]}
+    assert_finds_the_same(model, grid, X, np.abs(y) + 1)
+    y = np.maximum(y, 0)
+    with pytest.warns(FitFailedWarning, match="> 0"):
+        search = OnePassGridSearchCV(model, grid, cv=3).fit(X, y)
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True, False])
 
 
 @pytest.mark.parametrize("scoring", ["loss", "r2"])

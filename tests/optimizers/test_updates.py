@@ -12,7 +12,8 @@ from scipy import sparse
 
 from sgdkit._kernels.backtracking import Tries
 from sgdkit._kernels.epoch import Pass
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import GD, OPTIMIZERS, SGD, AdaGrad, Adam, RMSProp
 from sgdkit.optimizers.gd import FullGradientState, _Scores
@@ -38,7 +39,6 @@ VARIANTS = {
     "rmsprop-centered-momentum": RMSProp(rho=0.8, momentum=0.5, centered=True, epsilon=1e-2),
 }
 LOSSES = {**REGRESSOR_LOSSES, **CLASSIFIER_LOSSES, "softmax": Softmax, "crammer_singer": CrammerSinger}
-PARAMETERS = {"epsilon": 0.3, "quantile": 0.7}
 TOLERANCES = {
     np.float64: {"rtol": 1e-9, "atol": 1e-12},
     np.float32: {"rtol": 1e-3, "atol": 1e-5},
@@ -54,7 +54,7 @@ def name_of(optimizer):
 
 def make_loss(name, n_outputs=1):
     cls = LOSSES[name]
-    return cls(PARAMETERS.get(cls.parameter_name, 0.0), n_outputs)
+    return cls(reference.PARAMETERS[cls.parameter_name][0], n_outputs)
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Setup:
     def run(self, update, order, rates):
         loss = make_loss(self.loss, self.n_columns)
         weights = {"class_weights": self.class_weights, "column_weights": self.column_weights}
-        options = {"weights": self.weights, "batch_size": self.batch_size, **weights}
+        options = {"row_weights": self.weights, "batch_size": self.batch_size, **weights}
         own = Pass(Rows(self.X), self.targets(), loss, update, **options)
         return own.visit(np.asarray(order, dtype=np.int32), np.asarray(rates, dtype=np.float64))
 
@@ -717,7 +717,7 @@ def test_backtracking_never_lets_the_objective_rise(nesterov, loss, penalty, sca
     if loss == "softmax":
         setup.labels = np.arange(N_ROWS) % 2
         setup.t = np.where(setup.labels[:, np.newaxis] == np.arange(2), 1.0, -1.0)
-    elif loss in {"poisson", "gamma"}:
+    elif loss in reference.OF_LOG_LINK:
         setup.t = np.random.default_rng(2).gamma(2.0, size=setup.t.shape)
     curve = objectives(setup, 25)
     assert np.all(np.diff(curve, axis=0) <= 1e-13 * np.abs(curve[:-1]))

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sgdkit import SGDClassifierPlus
-from sgdkit._kernels.epoch import shuffle_stretch
+from sgdkit._kernels.arrays import shuffle_stretch
 from sgdkit.training.order import MANY_ROWS, RUN, run_length, shuffled
 
 

@@ -1,0 +1,148 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True
+"""What every loss can do. The formulas are in `sgdkit.losses`; here a loss is two pointers to one of them."""
+
+import numpy as np
+
+from cython cimport floating
+
+from sgdkit._kernels.targets cimport Targets, get_block
+
+# Columns whose losses are evaluated in one call.
+cdef Py_ssize_t BLOCK = 256
+
+
+cdef inline void add_up(const floating* values, Py_ssize_t n, Py_ssize_t m, double* sums) noexcept nogil:
+    """Add the values of `n` rows to the sums of their columns."""
+    cdef double sum = 0
+    cdef Py_ssize_t i, c
+    if m == 1:
+        # In a register; else each addition would wait until the one before is in memory.
+        for i in range(n):
+            sum += values[i]
+        sums[0] += sum
+        return
+    for i in range(n):
+        for c in range(m):
+            sums[c] += values[i * m + c]
+
+
+cdef inline void add_up_weighted(
+    const floating* values, const double* row_weights, bint by_column, Py_ssize_t n, Py_ssize_t m,
+    floating* derivatives, double* sums,
+) noexcept nogil:
+    """The same, with weights of rows, or of each column's rows (`by_column`); they multiply the derivatives too."""
+    cdef Py_ssize_t i, c
+    cdef double weight
+    for i in range(n):
+        for c in range(m):
+            weight = row_weights[i * m + c] if by_column else row_weights[i]
+            if weight == 0:
+                # Such a row is absent, even where its loss is infinite.
+                derivatives[i * m + c] = 0
+            else:
+                sums[c] += weight * values[i * m + c]
+                derivatives[i * m + c] *= <floating> weight
+
+
+cdef class Loss:
+    """A loss of scores and targets.
+
+    Parameters
+    ----------
+    parameter : float or ndarray of shape (n_columns,), default=0.0
+        The value of the estimator's parameter `parameter_name`, if the loss depends on one; or a value a column.
+    n_outputs : int, default=1
+        The number of columns that a model has; only a coupled loss asks for it.
+
+    Attributes
+    ----------
+    coupled : bool
+        Whether the columns of a model share the loss, and so cannot be trained apart.
+    smooth : bool
+        Whether the derivative is continuous.
+    homogeneous : bool
+        Whether the loss is smallest, and scales, at a score of 0: then no rate is better than another.
+    probability : str or None
+        How scores become probabilities: "logistic", "modified_huber", "softmax", or None if they do not.
+    log_link : bool
+        Whether the prediction is `exp(score)`, instead of the score itself.
+    parameter_name : str or None
+        The parameter of the estimators that the loss depends on.
+    """
+
+    coupled = False
+    smooth = True
+    homogeneous = False
+    probability = None
+    log_link = False
+    parameter_name = None
+
+    def __init__(self, parameter=0.0, n_outputs=1):
+        self.parameter, self.n_outputs = parameter, n_outputs
+        self._parameters = np.array(parameter, dtype=np.float64, ndmin=1)
+        self.setting = Setting(&self._parameters[0], np.ndim(parameter), n_outputs)
+
+    @property
+    def minimum_target(self):
+        """The least target of the loss's domain, and whether it belongs to the domain: (float, bool)."""
+        return -np.inf, True
+
+    def take(self, columns):
+        """The loss of the given columns."""
+        if np.ndim(self.parameter) == 0:
+            return self
+        taken = self.parameter[columns]
+        return type(self)(float(taken[0]) if (taken == taken[0]).all() else taken, self.n_outputs)
+
+    def initial_intercept(self, y, sample_weight):
+        """The score that minimises the loss of a constant model, or is near it; shape (n_outputs,)."""
+        mean = np.average(y, axis=0, weights=sample_weight)
+        # Rows without an event tell that the mean is small, not that it is zero.
+        return np.log(np.maximum(mean, 0.5 / sample_weight.sum())) if self.log_link else mean
+
+    def score_scale(self, y, sample_weight):
+        """The size of typical scores, of shape (n_outputs,): with a log link 1, else the standard deviation of `y`."""
+        if self.log_link:
+            return np.ones(y.shape[1])
+        mean = np.average(y, axis=0, weights=sample_weight)
+        return np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight))
+
+    def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
+        """The weighted sum over rows of the loss of each column.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_rows, n_columns)
+        targets : Targets
+        sample_weight : ndarray of float64 of shape (n_rows,) or (n_rows, n_columns), default=None
+        gradient : ndarray of shape (n_rows, n_columns), default=None
+            If given, the weighted derivative of each row's loss is written to it.
+
+        Returns
+        -------
+        total : ndarray of float64 of shape (n_columns,)
+            A coupled loss leaves its sum in the first column of each model.
+        """
+        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0
+        # Columns of several rows are as good as columns of one row, unless columns differ.
+        cdef Py_ssize_t block = 1 if self.setting.stride else max(1, BLOCK // max(m, 1)), n
+        dtype = np.float32 if floating is float else np.float64
+        cdef floating[::1] t = np.empty(block * m, dtype), v = np.empty(block * m, dtype)
+        cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
+        cdef bint weighted = sample_weight is not None, keep = gradient is not None
+        cdef const double[:, ::1] weights = sample_weight.reshape(n_rows, -1 if n_rows else 1) if weighted else None
+        cdef double[::1] sums = np.zeros(m)
+        cdef floating* derivatives
+        with nogil:
+            while first < n_rows:
+                n = min(block, n_rows - first)
+                derivatives = &g[first if keep else 0, 0]
+                get_block(targets, first, n, &t[0])
+                evaluate(self, &scores[first, 0], &t[0], n * m, derivatives, &v[0])
+                if weighted:
+                    add_up_weighted(&v[0], &weights[first, 0], weights.shape[1] == m, n, m, derivatives, &sums[0])
+                else:
+                    add_up(&v[0], n, m, &sums[0])
+                first += n
+        return np.asarray(sums)

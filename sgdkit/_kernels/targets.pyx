@@ -1,0 +1,52 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True
+"""The target of every row for every column, as classes or as numbers."""
+
+import numpy as np
+
+cdef class Targets:
+    """The target of every row for every column.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        One-dimensional: class indices; the target of column `c` is 1 where the class is `column[c]`, and -1
+        elsewhere. Two-dimensional: the target of column `c` is `values[:, column[c]]`.
+    column : array-like of int of shape (n_columns,)
+        The class, or the output, that each column models.
+    """
+
+    def __init__(self, values, column):
+        self.labels = values.ndim == 1
+        self.n_rows = values.shape[0]
+        self.n_outputs = 1 if self.labels else values.shape[1]
+        self.values = np.ascontiguousarray(values, dtype=np.int32 if self.labels else np.float64)
+        self.column = np.ascontiguousarray(column, dtype=np.int32)
+        self.n_columns = self.column.shape[0]
+        # The pointers stay valid: arrays and views of them belong to the object.
+        self._column = self.column
+        self.modelled = &self._column[0]
+        if self.labels:
+            self._codes = self.values
+            self.codes = &self._codes[0]
+        else:
+            self._outputs = self.values
+            self.outputs = &self._outputs[0, 0]
+
+    @property
+    def size(self):
+        """The mean absolute target."""
+        return 1.0 if self.labels else float(np.abs(self.values).mean())
+
+    @property
+    def constant(self):
+        """Whether the targets are numbers, and all the same."""
+        return not self.labels and bool((self.values == self.values[0]).all())
+
+    def take(self, rows):
+        """The targets of some rows."""
+        return Targets(self.values[rows], self.column)
+
+    def with_columns(self, column):
+        """The same rows with other columns."""
+        return Targets(self.values, column)
