@@ -32,13 +32,19 @@ Install a C compiler and Python's headers, and try again:
 class BuildExt(build_ext):
     """Compile each module with the same flags; anew where any of our headers is newer than it."""
 
+    def finalize_options(self):
+        super().finalize_options()
+        # Here, so that a source distribution gets them too.
+        headers = [str(path) for pattern in ("*.px[di]", "*.h") for path in Path("sgdkit").rglob(pattern)]
+        for extension in self.extensions:
+            extension.depends = [*headers, "sgdkit/_build/build_ext.py"]
+            extension.include_dirs = ["sgdkit/_kernels"]
+
     def build_extensions(self):
         self._check_compiler()
-        headers = [str(path) for path in Path("sgdkit").rglob("*.px[di]")]
         for extension in self.extensions:
             extension.define_macros, extension.py_limited_api = MACROS, True
             extension.extra_compile_args = UNIX_FLAGS if self.compiler.compiler_type == "unix" else []
-            extension.depends = [*headers, __file__]
         super().build_extensions()
 
     def _check_compiler(self):

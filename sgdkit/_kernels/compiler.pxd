@@ -27,11 +27,20 @@ cdef extern from *:
     #define SGDKIT_APART void
     #define SGDKIT_RESTRICT
     #endif
-    /* Of `m` numbers taken as `n_vectors` vectors, that of the number c. The last one ends where they do; what it
-       shares with the one before is worked on twice, which is less work than a few numbers one by one. */
-    #define SGDKIT_PART(vector, numbers, c) (*(vector *) ( \\
-        (numbers) + ((c) < n_vectors - 1 ? (c) * (Py_ssize_t) (sizeof(vector) / sizeof(*(numbers))) \\
-                                         : m - (Py_ssize_t) (sizeof(vector) / sizeof(*(numbers))))))
+    /* Where the vector c begins, of `n_vectors` that `m` numbers are taken as. The last one ends where the numbers do:
+       what it shares with the one before is worked on twice, which is less work than a few numbers one by one. */
+    static inline SGDKIT_ALWAYS Py_ssize_t sgdkit_place(
+        Py_ssize_t c, Py_ssize_t n_vectors, Py_ssize_t m, Py_ssize_t width
+    ) {
+        return c < n_vectors - 1 ? c * width : m - width;
+    }
+    typedef sgdkit_floats4 sgdkit_small_float;
+    typedef sgdkit_floats8 sgdkit_large_float;
+    typedef sgdkit_doubles2 sgdkit_small_double;
+    typedef sgdkit_doubles4 sgdkit_large_double;
+    /* A name that is made of two, each of which may be a macro. */
+    #define SGDKIT_JOIN_NOW(a, b) a##b
+    #define SGDKIT_JOIN(a, b) SGDKIT_JOIN_NOW(a, b)
     typedef float *SGDKIT_RESTRICT sgdkit_own_floats;
     typedef double *SGDKIT_RESTRICT sgdkit_own_doubles;
     #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
