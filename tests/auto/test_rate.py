@@ -6,21 +6,21 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-import sgdkit.estimators.base
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
-from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS, choose_rates
 from sgdkit.losses import LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV
-from sgdkit.optimizers import OPTIMIZERS, RMSProp
-from sgdkit.penalties import Penalty
+from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.schedules import Constant
-from sgdkit.training.problem import Problem
+from tests.internals import make_problem, replace_everywhere, scaling_of
+from tests.problems import ADAPTIVE, PILOTED, SHORT, STOCHASTIC, make_features, make_targets
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 
 RNG = np.random.default_rng(0)
 # Fewer rows than the sample has, so that it is all of them; more than make a single batch.
@@ -30,8 +30,9 @@ NUMBERS = X @ RNG.standard_normal(6) + RNG.standard_normal(900)
 NORMS = 1 + (X**2).sum(axis=1)
 LENGTH = np.sqrt((NORMS**2).mean() / NORMS.mean())
 SETTINGS = {"standardize": False, "max_iter": 2, "tol": None, "random_state": 0}
-SAMPLERS = [name for name, optimizer in OPTIMIZERS.items() if optimizer.scales_with_gradient and name != "gd"]
-CLOSED_FORM = [name for name, optimizer in OPTIMIZERS.items() if not optimizer.scales_with_gradient]
+DECAYING = [name for name in ADAPTIVE if OPTIMIZERS[name].decays]
+STEADY = [name for name in ADAPTIVE if name not in DECAYING]
+WITH_MOMENTUM = [OPTIMIZERS[name] for name in ADAPTIVE if "momentum" in OPTIMIZERS[name]().get_params()]
 
 
 def share_of_steps(batch_size):
@@ -40,15 +41,16 @@ def share_of_steps(batch_size):
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-def test_adagrad(container):
-    model = SGDClassifierPlus(optimizer="adagrad", **SETTINGS).fit(container(X), LABELS)
+@pytest.mark.parametrize("optimizer", DECAYING)
+def test_a_decaying_metric(optimizer, container):
+    model = SGDClassifierPlus(optimizer=optimizer, **SETTINGS).fit(container(X), LABELS)
     assert_allclose(model.eta0_, SIZE_OF_LABELS / LENGTH)
-    model = SGDRegressorPlus(optimizer="adagrad", **SETTINGS).fit(container(X), NUMBERS)
+    model = SGDRegressorPlus(optimizer=optimizer, **SETTINGS).fit(container(X), NUMBERS)
     assert_allclose(model.eta0_, SIZE_OF_NUMBERS * NUMBERS.std() / LENGTH)
 
 
 @pytest.mark.parametrize("batch_size", [1, 10])
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+@pytest.mark.parametrize("optimizer", STEADY)
 def test_a_falling_schedule_is_compared_with_a_falling_metric(optimizer, batch_size):
     options = {"optimizer": optimizer, "batch_size": batch_size, **SETTINGS}
     model = SGDClassifierPlus(**options).fit(X, LABELS)
@@ -58,14 +60,13 @@ def test_a_falling_schedule_is_compared_with_a_falling_metric(optimizer, batch_s
     assert_allclose(model.eta0_, expected / np.sqrt(max(FIRST_STEPS, 900 / batch_size)))
 
 
-def test_momentum_lengthens_steps():
-    rates = [
-        SGDClassifierPlus(optimizer=RMSProp(momentum=m), **SETTINGS).fit(X, LABELS).eta0_ for m in (0, 0.75)
-    ]
+@pytest.mark.parametrize("cls", WITH_MOMENTUM)
+def test_momentum_lengthens_steps(cls):
+    rates = [SGDClassifierPlus(optimizer=cls(momentum=m), **SETTINGS).fit(X, LABELS).eta0_ for m in (0, 0.75)]
     assert_allclose(rates[1], rates[0] / 4)
 
 
-@pytest.mark.parametrize("optimizer", CLOSED_FORM)
+@pytest.mark.parametrize("optimizer", ADAPTIVE)
 def test_where_no_pilot_runs_nothing_is_random(optimizer):
     rates = {
         SGDClassifierPlus(optimizer=optimizer, **{**SETTINGS, "random_state": seed}).fit(X, LABELS).eta0_
@@ -74,27 +75,20 @@ def test_where_no_pilot_runs_nothing_is_random(optimizer):
     assert len(rates) == 1
 
 
-@pytest.mark.parametrize("optimizer", SAMPLERS)
+@pytest.mark.parametrize("optimizer", PILOTED)
 def test_pilots_are_deterministic_under_the_seed(optimizer):
     large, labels = np.tile(X, (4, 1)), np.tile(LABELS, 4)
     model = SGDClassifierPlus(optimizer=optimizer, **SETTINGS)
     assert clone(model).fit(large, labels).eta0_ == clone(model).fit(large, labels).eta0_
 
 
-@pytest.mark.parametrize("optimizer", SAMPLERS)
+@pytest.mark.parametrize("optimizer", PILOTED)
 def test_a_pilot_chooses_between_candidates(optimizer):
     """Rows a hundred times as long need a rate 10,000 times as small."""
+    settings = OPTIMIZERS[optimizer](), Constant(1.0)
     options = {"initial": np.zeros((7, 1)), "fit_intercept": False, "seed": 0}
-    targets, penalty = Targets(LABELS, [1]), Penalty(0.0, 0.0)
-    short, long = (
-        choose_rates(
-            Problem(Rows(scale * X), targets, LogLoss(), penalty, None, None, 1),
-            OPTIMIZERS[optimizer](),
-            Constant(1.0),
-            **options,
-        )[0]
-        for scale in (10, 1000)
-    )
+    problems = (make_problem(scale * X, LABELS, LogLoss()) for scale in (10, 1000))
+    short, long = (choose_rates(problem, *settings, **options)[0] for problem in problems)
     steps = np.log10(short / long) / np.diff(np.log10(CANDIDATES))[0]
     assert np.log10(short / long) + 0.5 >= 4
     assert abs(steps - 8) <= 1.1
@@ -102,7 +96,6 @@ def test_a_pilot_chooses_between_candidates(optimizer):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", ["breast_cancer", "digits", "diabetes"])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_rate_is_near_the_best_of_a_grid(name, optimizer):
     """By the objective after ten epochs on all rows."""
     load = {"breast_cancer": load_breast_cancer, "digits": load_digits, "diabetes": load_diabetes}[name]
@@ -129,7 +122,7 @@ def test_the_rate_is_near_the_best_of_a_grid(name, optimizer):
     assert auto <= 1.25 * min(others)
 
 
-@pytest.mark.parametrize("optimizer", [*CLOSED_FORM, "sgd"])
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
 @pytest.mark.parametrize("n_epochs", [10, 50])
 def test_of_one_batch_the_rate_is_near_the_best_of_a_grid(optimizer, n_epochs):
     rows, y = load_wine(return_X_y=True)
@@ -146,7 +139,7 @@ def test_of_one_batch_the_rate_is_near_the_best_of_a_grid(optimizer, n_epochs):
     assert auto <= 1.15 * min(others)
 
 
-@pytest.mark.parametrize("optimizer", [*CLOSED_FORM, "sgd"])
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
 @pytest.mark.parametrize("n_rows", [25, 60])
 def test_of_one_batch_weights_are_repetition(optimizer, n_rows):
     model = SGDClassifierPlus(optimizer=optimizer, max_iter=5, tol=None, random_state=0)
@@ -158,7 +151,7 @@ def test_of_one_batch_weights_are_repetition(optimizer, n_rows):
     assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "rmsprop"])
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
 def test_a_few_long_rows_lower_the_rate(optimizer):
     rows, labels = np.tile(X, (4, 1)), np.tile(LABELS, 4)
     model = SGDClassifierPlus(optimizer=optimizer, **SETTINGS)
@@ -168,16 +161,30 @@ def test_a_few_long_rows_lower_the_rate(optimizer):
     assert clone(model).fit(rows, labels).eta0_ < before / 1.5
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_a_few_long_rows_count_wherever_they_are(form):
+    """A sample of the rows may hold none of them."""
+    rows, labels = np.tile(X, (6, 1)), np.tile(LABELS, 6)
+    rows[1234] *= 100
+    for seed in (0, 1):
+        model = SGDClassifierPlus(optimizer="adagrad", **{**SETTINGS, "random_state": seed}).fit(
+            form(rows), labels
+        )
+        norms = 1 + scaling_of(model).apply(Rows(form(rows))).squared_norms()
+        assert norms.max() > 100 * norms.mean()
+        assert_allclose(model.eta0_, SIZE_OF_LABELS / np.sqrt((norms**2).mean() / norms.mean()))
+
+
 @pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=["numbers", "labels"])
 def test_a_choice_that_overflows_is_lowered(target, monkeypatch):
     """By tens, until the weights stay finite."""
-    right, chosen = sgdkit.estimators.base.choose_rates, []
+    chosen = []
 
     def far_too_large(*args, **options):
-        chosen.append(1e3 * right(*args, **options))
+        chosen.append(1e3 * choose_rates(*args, **options))
         return chosen[-1]
 
-    monkeypatch.setattr(sgdkit.estimators.base, "choose_rates", far_too_large)
+    replace_everywhere(monkeypatch, choose_rates, far_too_large)
     options = {"optimizer": "sgd", "learning_rate": "constant", "batch_size": 1, "random_state": 0}
     model = SGDRegressorPlus(max_iter=50, **options).fit(X, target)
     assert np.isfinite(model.coef_).all()
@@ -188,22 +195,30 @@ def test_a_choice_that_overflows_is_lowered(target, monkeypatch):
         model.set_params(eta0=10 * model.eta0_).fit(X, target)
 
 
-@pytest.mark.parametrize("optimizer", CLOSED_FORM)
-@pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
+@pytest.mark.parametrize("optimizer", STEADY)
+def test_a_rate_is_chosen_anew_for_another_schedule(optimizer):
+    X = make_features()
+    y = make_targets(X, "numbers")
+    model = SGDRegressorPlus(optimizer=optimizer, batch_size=1, warm_start=True, random_state=0).fit(X, y)
+    fresh = clone(model).set_params(learning_rate="constant").fit(X, y)
+    assert model.set_params(learning_rate="constant").fit(X, y).eta0_ == pytest.approx(fresh.eta0_)
+
+
+@pytest.mark.parametrize("optimizer", ADAPTIVE)
 def test_candidates_of_a_search_have_the_same_rate(optimizer):
     model = SGDClassifierPlus(optimizer=optimizer, max_iter=2, random_state=0)
     search = OnePassGridSearchCV(model, {"alpha": [1e-5, 1e-2]}, cv=2).fit(X, LABELS)
     assert search.best_estimator_.eta0_ == clone(model).fit(X, LABELS).eta0_
 
 
-@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
-def test_a_few_long_rows_count_wherever_they_are(form):
-    """A sample of the rows may hold none of them."""
-    rows, labels = np.tile(X, (6, 1)), np.tile(LABELS, 6)
-    rows[1234] *= 100
-    models = [SGDClassifierPlus(optimizer="adagrad", **{**SETTINGS, "random_state": seed}) for seed in (0, 1)]
-    for model in models:
-        model.fit(form(rows), labels)
-        norms = 1 + model._scaling.apply(Rows(form(rows))).squared_norms()
-        assert norms.max() > 100 * norms.mean()
-        assert_allclose(model.eta0_, SIZE_OF_LABELS / np.sqrt((norms**2).mean() / norms.mean()))
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
+def test_candidates_have_rates_for_their_own_schedules(optimizer):
+    X = make_features()
+    y = make_targets(X, "numbers")
+    model = SGDRegressorPlus(optimizer=optimizer, learning_rate="optimal", batch_size=1, **SHORT)
+    folds = [(np.arange(200), np.arange(200, 300))]
+    grid = {"alpha": ["auto", 1e-2, 1e-4]}
+    found = OnePassGridSearchCV(model, grid, cv=folds, refit=False).fit(X, y).cv_results_["mean_test_score"]
+    for score, alpha in zip(found, grid["alpha"], strict=True):
+        alone = clone(model).set_params(alpha=alpha).fit(X[:200], y[:200])
+        assert score == pytest.approx(alone.score(X[200:], y[200:]), rel=1e-9)

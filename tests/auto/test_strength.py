@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.auto import strength
 from sgdkit.auto.strength import CANDIDATES, FEWEST_ROWS, _nearest
-from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.penalties import PENALTIES
+from tests.problems import LOSSES
 
 SHORT = {"max_iter": 1, "tol": None, "random_state": 0}
 IRIS = load_iris(return_X_y=True)
@@ -33,7 +34,7 @@ def test_classes_far_apart_need_less_and_noise_needs_more():
 
 
 def test_candidates_are_trained_to_their_end(monkeypatch):
-    """Stopped early, weak penalties look better than they are."""
+    """Where it stops early, weak penalties look better than they are."""
     X, y = load_digits(return_X_y=True)
     model = SGDClassifierPlus(**SHORT)
     assert multiple(model, X, y) == pytest.approx(0.1)
@@ -95,16 +96,13 @@ def test_optimizer_and_rate_have_no_say(n_copies):
     assert len({round(multiple(model, X, y), 9) for model in models}) == 1
 
 
-@pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet"])
-@pytest.mark.parametrize("loss", sorted({*CLASSIFIER_LOSSES, *REGRESSOR_LOSSES}))
-def test_it_is_a_candidate_for_any_loss_and_penalty(loss, penalty):
+@pytest.mark.parametrize("penalty", [name for name in PENALTIES if name])
+@pytest.mark.parametrize(("estimator", "loss"), LOSSES)
+def test_it_is_a_candidate_for_any_loss_and_penalty(estimator, loss, penalty):
     X = RNG.standard_normal((300, 4))
     y = np.exp(np.clip(X[:, 0], -1, 1))
-    if loss in CLASSIFIER_LOSSES:
-        model, y = SGDClassifierPlus(loss, penalty=penalty, **SHORT), y > 1
-    else:
-        model = SGDRegressorPlus(loss, penalty=penalty, **SHORT)
-    assert np.isclose(multiple(model, X, y), CANDIDATES).any()
+    model = estimator(loss, penalty=penalty, **SHORT)
+    assert np.isclose(multiple(model, X, y > 1 if is_classifier(model) else y), CANDIDATES).any()
 
 
 def test_several_outputs_and_labels():

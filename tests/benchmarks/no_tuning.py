@@ -42,14 +42,15 @@ from threadpoolctl import threadpool_limits
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
+from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.auto.scaling import Standard
 from sgdkit.estimators import base as sgdkit_base
 from tests.benchmarks import data, peers
 from tests.benchmarks.report import table
 from tests.benchmarks.tables import HELD_OUT, TABLES, load
 from tests.benchmarks.timing import Missing
+from tests.internals import scaling_of
 
-OPTIMIZERS = ("gd", "sgd", "adam", "adagrad", "rmsprop")
 RATE_FACTORS = 10.0 ** np.arange(-2, 1.51, 0.25)
 RATE_EPOCHS = 10
 LARGE = 20_000
@@ -113,8 +114,8 @@ def peer_grid(kind, seed):
 
 def exact(model, split, kind):
     """The scores of the exact minimiser of the objective of one of our models."""
-    X, X_test = (model._scaling.apply(Rows(X)).X for X in (split.X, split.X_test))
-    strength = len(split.y) * model.alpha_ * model._scaling.unit**2
+    X, X_test = (scaling_of(model).apply(Rows(X)).X for X in (split.X, split.X_test))
+    strength = len(split.y) * model.alpha_ * scaling_of(model).unit**2
     if kind == "regression":
         minimiser = Ridge(alpha=strength, tol=1e-8)
     else:
@@ -259,7 +260,7 @@ def objective(model, X, y, kind):
     else:
         own = scores[np.arange(len(y)), np.searchsorted(model.classes_, y)]
         loss = np.mean(logsumexp(scores, axis=1) - own)
-    return float(loss + model.alpha_ / 2 * np.sum(np.square(model._scaling.scale * model.coef_)))
+    return float(loss + model.alpha_ / 2 * np.sum(np.square(scaling_of(model).scale * model.coef_)))
 
 
 def rate_excess(optimizer, split, kind):

@@ -12,6 +12,7 @@ IMPORT_ALLOWANCE = 0.050  # seconds
 PEAK = """
 import json, sys, tracemalloc
 from tests.benchmarks import data, peers
+from tests.internals import trainer_of
 
 n, d, n_classes, optimizer = json.loads(sys.argv[1])
 X, y = data.zipf(n, d, 51, "float32", n_classes)
@@ -20,7 +21,7 @@ model.fit(X[:300], y[:300] % 2)
 tracemalloc.start()
 model.fit(X, y)
 kept, peak = tracemalloc.get_traced_memory()
-state = sum(update.record.nbytes for update in model._trainer.states)
+state = sum(state.record.nbytes for state in trainer_of(model).states)
 print(json.dumps([peak, model.coef_.nbytes, state, X.data.nbytes + X.indices.nbytes + X.indptr.nbytes]))
 """
 IMPORT = """

@@ -9,7 +9,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import SelectFromModel
@@ -31,11 +31,11 @@ from sklearn.utils.fixes import parse_version
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.optimizers import OPTIMIZERS, SGD, Adam
+from tests.problems import ESTIMATORS, IRIS, STATEFUL
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-IRIS_X, IRIS_Y = load_iris(return_X_y=True)
-IRIS_X = StandardScaler().fit_transform(IRIS_X)
+IRIS_X, IRIS_Y = IRIS
 TEXTS = ["the cat sat", "a dog ran", "cats and a cat", "dogs run", "the cat", "that dog"] * 5
 ANIMALS = np.array(["cat", "dog"] * 15)
 
@@ -92,7 +92,7 @@ def test_column_transformer(library, classifier):
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-@pytest.mark.parametrize("estimator", [SGDClassifierPlus, SGDRegressorPlus])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_data_frames(library, estimator):
     names = [f"x{k}" for k in range(4)]
     X = frame(library, {name: IRIS_X[:, k] for k, name in enumerate(names)})
@@ -141,7 +141,7 @@ def test_sparse_arrays_from_one_end_to_the_other(classifier):
 
 def test_grid_search_over_optimizers(classifier):
     model = make_pipeline(StandardScaler(), classifier)
-    grid = {"sgdclassifierplus__optimizer": [*OPTIMIZERS, SGD(momentum=0.9), Adam(amsgrad=True)]}
+    grid = {"sgdclassifierplus__optimizer": STATEFUL}
     search = GridSearchCV(model, grid, cv=3, n_jobs=2, error_score="raise").fit(IRIS_X, IRIS_Y)
     assert (search.cv_results_["mean_test_score"] > 0.8).all()
     assert search.score(IRIS_X, IRIS_Y) > 0.9
@@ -222,10 +222,10 @@ def test_meta_classifiers(meta, classifier):
 def test_one_vs_rest_is_multi_class_ovr(classifier):
     classifier.set_params(optimizer="gd", tol=1e-8, alpha=1e-2)
     rest = OneVsRestClassifier(classifier).fit(IRIS_X, IRIS_Y)
-    own = clone(classifier).set_params(multi_class="ovr", tol=1e-8).fit(IRIS_X, IRIS_Y)
+    ovr = clone(classifier).set_params(multi_class="ovr", tol=1e-8).fit(IRIS_X, IRIS_Y)
     # One stops for each class, the other for all at once.
-    assert_allclose(np.vstack([m.coef_ for m in rest.estimators_]), own.coef_, rtol=0.05, atol=0.02)
-    assert_array_equal(rest.predict(IRIS_X), own.predict(IRIS_X))
+    assert_allclose(np.vstack([m.coef_ for m in rest.estimators_]), ovr.coef_, rtol=0.05, atol=0.02)
+    assert_array_equal(rest.predict(IRIS_X), ovr.predict(IRIS_X))
 
 
 def test_several_outputs(classifier, regressor):
@@ -233,8 +233,8 @@ def test_several_outputs(classifier, regressor):
     X = StandardScaler().fit_transform(X)
     outputs = np.column_stack([y, -y])
     several = MultiOutputRegressor(regressor.set_params(optimizer="gd", tol=1e-9)).fit(X, outputs)
-    own = clone(regressor).fit(X, outputs)
-    assert_allclose(several.predict(X), own.predict(X), rtol=1e-3)
+    alone = clone(regressor).fit(X, outputs)
+    assert_allclose(several.predict(X), alone.predict(X), rtol=1e-3)
     labels = np.column_stack([IRIS_Y == 0, IRIS_Y > 1]).astype(int)
     for meta in MultiOutputClassifier, ClassifierChain:
         assert (meta(classifier).fit(IRIS_X, labels).predict(IRIS_X) == labels).mean() > 0.9
@@ -304,7 +304,7 @@ def test_routing_of_sample_weight_and_classes_to_partial_fit(classifier):
         assert "sample_weight" in str(routed.get_metadata_routing())
 
 
-@pytest.mark.parametrize("estimator", [SGDClassifierPlus, SGDRegressorPlus])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("to_input", [np.asarray, sparse.csr_array])
 def test_validation_set_through_a_pipeline(estimator, to_input):
     rng = np.random.RandomState(0)

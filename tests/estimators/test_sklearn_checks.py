@@ -9,10 +9,9 @@ import sklearn
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
-from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.optimizers import OPTIMIZERS
+from tests.problems import ESTIMATORS, FULL_BATCH
 
-ESTIMATORS = [SGDClassifierPlus, SGDRegressorPlus]
 # Repeating a row takes one more step, a weight makes a step longer; an optimizer's state tells them apart.
 WEIGHT_CHECKS = [
     "check_sample_weight_equivalence_on_dense_data",
@@ -21,8 +20,8 @@ WEIGHT_CHECKS = [
 
 
 def expected_failed_checks(estimator):
-    """Row by row, a weight is no repetition; gradient descent takes all rows at once."""
-    if estimator.batch_size != 1 or estimator.optimizer == "gd":
+    """Row by row, a weight is no repetition; full gradients take all rows at once."""
+    if estimator.batch_size != 1 or estimator.optimizer in FULL_BATCH:
         return {}
     return dict.fromkeys(WEIGHT_CHECKS, "one row at a time, a weight scales a step instead of repeating it")
 

@@ -1,4 +1,4 @@
-"""Patience."""
+"""Patience: when a value that should fall has not fallen for too long."""
 
 import math
 

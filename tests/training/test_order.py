@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from sgdkit import SGDClassifierPlus
 from sgdkit._kernels.arrays import shuffle_stretch
 from sgdkit.training.order import MANY_ROWS, RUN, run_length, shuffled
+from tests.problems import STOCHASTIC, first_of_each_kind
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 1000])
@@ -108,7 +109,7 @@ def test_one_class_may_stand_apart_whatever_its_number(apart):
     assert run_length(np.concatenate([targets[targets != apart], targets[targets == apart]])) == 1
 
 
-def test_so_may_a_rare_one():
+def test_a_rare_class_may_stand_apart():
     targets = np.random.default_rng(0).integers(0, 10, MANY_ROWS).astype(np.int32)
     targets[:40] = 10
     assert run_length(targets) == 1
@@ -133,7 +134,7 @@ def test_constant_targets_have_an_order(value):
     assert run_length(np.full((MANY_ROWS, 1), value)) in (1, RUN)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+@pytest.mark.parametrize("optimizer", first_of_each_kind(STOCHASTIC))
 def test_runs_learn_as_much_as_rows_one_by_one(optimizer, monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((MANY_ROWS, 5))
@@ -160,11 +161,11 @@ def test_sorting_by_class_does_not_change_what_is_learnt():
     assert model.fit(X[order], y[order]).score(X, y) == pytest.approx(shuffled_score, abs=0.01)
 
 
-def test_the_rows_to_visit_may_be_some():
-    """The order is one of their places, wherever they stand."""
+def test_the_rows_to_visit_may_be_part_of_the_rows():
+    """Their order does not depend on where they stand."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((2 * MANY_ROWS, 3)), rng.integers(0, 2, 2 * MANY_ROWS)
     kept = rng.random(len(y)) < 0.7
     model = SGDClassifierPlus(max_iter=1, tol=None, random_state=0, eta0=0.01, standardize=False)
-    some = model.fit(X, y, sample_weight=kept.astype(float)).coef_.copy()
-    assert_array_equal(model.fit(X[kept], y[kept]).coef_, some)
+    coef = model.fit(X, y, sample_weight=kept.astype(float)).coef_.copy()
+    assert_array_equal(model.fit(X[kept], y[kept]).coef_, coef)

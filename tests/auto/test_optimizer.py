@@ -1,0 +1,67 @@
+"""`optimizer="auto"`: full gradients where features are dense, else AdaGrad."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import log_loss
+
+from sgdkit import SGDClassifierPlus
+from sgdkit.optimizers import GD, AdaGrad, Adam
+
+DENSE = load_breast_cancer(return_X_y=True)
+RARE = (DENSE[0] > np.quantile(DENSE[0], 0.95, axis=0)).astype(float), DENSE[1]
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smooth(as_rows):
+    def chosen(data, **options):
+        model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3, **options)
+        return model.fit(as_rows(data[0]), data[1]).optimizer_
+
+    assert chosen(DENSE) == GD()
+    assert chosen(RARE) == AdaGrad()
+    assert chosen(DENSE, loss="hinge") == AdaGrad()
+    settings = {
+        "eta0": 0.1,
+        "batch_size": 8,
+        "learning_rate": "constant",
+        "early_stopping": True,
+        "average": True,
+    }
+    for name, value in settings.items():
+        assert chosen(DENSE, **{name: value}) == AdaGrad()
+    assert chosen(DENSE, optimizer="adam") == Adam()
+    # Rows of weight 0 are absent.
+    many_empty = np.vstack([DENSE[0], np.zeros((9 * len(DENSE[0]) + 100, 30))])
+    y, weights = np.tile(DENSE[1], 11)[: len(many_empty)], np.arange(len(many_empty)) < len(DENSE[0])
+    model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3)
+    assert model.fit(as_rows(many_empty), y).optimizer_ == AdaGrad()
+    assert model.fit(as_rows(many_empty), y, sample_weight=weights).optimizer_ == GD()
+
+
+def test_auto_goes_on_in_chunks_with_adagrad_and_warm_with_what_it_took():
+    model = SGDClassifierPlus(warm_start=True, random_state=0).fit(*DENSE)
+    n_steps = model.t_
+    model.fit(*DENSE)
+    assert model.optimizer_ == GD()
+    assert model.t_ > n_steps
+    before = log_loss(DENSE[1], model.predict_proba(DENSE[0]))
+    model.partial_fit(*DENSE)
+    assert model.optimizer_ == AdaGrad()
+    assert model.t_ == 1 + len(DENSE[1])
+    assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.5 * before
+
+
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_a_chunk_after_a_fit_changes_little(n_rows):
+    model = SGDClassifierPlus(random_state=0).fit(*DENSE)
+    before = log_loss(DENSE[1], model.predict_proba(DENSE[0]))
+    loaded = pickle.loads(pickle.dumps(model))
+    for copied in model, loaded:
+        copied.partial_fit(DENSE[0][:n_rows], DENSE[1][:n_rows])
+    assert_array_equal(loaded.coef_, model.coef_)
+    assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.05 * before
