@@ -400,7 +400,7 @@ cdef class Tweedie(Deviance):
 
 
 cdef inline floating maximum(const floating* s, Py_ssize_t n) noexcept nogil:
-    """The largest of some numbers; in four parts, because each comparison waits for the one before."""
+    """The largest of `n` numbers; in four parts, because each comparison waits for the one before."""
     cdef floating a = s[0], b = s[0], c = s[0], d = s[0]
     cdef Py_ssize_t k
     for k in range(0, n - 3, 4):
@@ -412,7 +412,7 @@ cdef inline floating maximum(const floating* s, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline floating sum_of(const floating* s, Py_ssize_t n) noexcept nogil:
-    """The sum of some numbers; in four parts, because each addition waits for the one before."""
+    """The sum of `n` numbers; in four parts, because each addition waits for the one before."""
     cdef floating a = 0, b = 0, c = 0, d = 0
     cdef Py_ssize_t k
     for k in range(0, n - 3, 4):
@@ -428,7 +428,7 @@ cdef inline floating sum_of(const floating* s, Py_ssize_t n) noexcept nogil:
 cdef inline within softmax_of(
     const floating* s, const floating* t, Py_ssize_t n, Py_ssize_t m, floating* derivative, floating* value,
 ) noexcept nogil:
-    """Of n columns, m a model; exponentials are taken of all columns at once, since a model may have few."""
+    """Of `n` columns, `m` a model. Exponentials are taken of all columns at once, since a model may have few."""
     cdef Py_ssize_t model, k, c
     cdef floating top, score, total, one = 1
     for model in range(n // m):

@@ -43,14 +43,14 @@ def test_prox_is_the_minimiser(name, rate):
 
         best = minimize_scalar(objective, bounds=(-4, 4), method="bounded", options={"xatol": 1e-10})
         # At a kink or a flat bottom the position is less certain than the value.
-        own = float(penalty.prox(np.array([[w]]), rate)[0, 0])
-        assert objective(own) <= best.fun + 1e-12
-        assert own == pytest.approx(best.x, abs=1e-5)
+        reached = float(penalty.prox(np.array([[w]]), rate)[0, 0])
+        assert objective(reached) <= best.fun + 1e-12
+        assert reached == pytest.approx(best.x, abs=1e-5)
 
 
 @ALL_PENALTIES
 def test_units_are_those_of_the_weights(name):
-    """The penalty of U W, and its proximal step, which is that of each feature with strengths of its own."""
+    """The penalty of U W, and its proximal step, which is that of each feature with the strengths of its unit."""
     units, rates = np.array([0.01, 1.0, 3.0, 40.0, 0.5]), np.array([0.1, 0.5, 2.0])
     plain, w = PENALTIES[name](ALPHA, L1_RATIO), np.random.default_rng(0).standard_normal((5, 3))
     penalty = plain.of_units(units)
@@ -60,8 +60,8 @@ def test_units_are_those_of_the_weights(name):
     assert plain.shrinks_alike == (not plain.selects)
     # No penalty has no units.
     assert penalty.shrinks_alike == (name is None)
-    some = penalty.of_features([3, 1])
-    assert_allclose(some.value(w[[3, 1]]), plain.value(units[[3, 1], np.newaxis] * w[[3, 1]]), rtol=1e-14)
+    part = penalty.of_features([3, 1])
+    assert_allclose(part.value(w[[3, 1]]), plain.value(units[[3, 1], np.newaxis] * w[[3, 1]]), rtol=1e-14)
 
 
 @ALL_PENALTIES

@@ -1,6 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # cython: freethreading_compatible=True
-"""The only loop over rows: score a row, take the loss's derivative, hand the gradient to the optimizer."""
+"""The only loop over rows: score a row, take the loss's derivative, hand the gradient to the optimizer.
+
+It knows no formula: `Loss` evaluates a loss, `Update` makes steps, and `Rows` and `Targets` show the data.
+"""
 
 import numpy as np
 
@@ -19,9 +22,9 @@ from sgdkit._kernels.rows import Irregular
 cdef enum:
     FETCH_ROW = 8
     FETCH_WEIGHTS = 3
-    # Rows whose indices and values are looked at together, if nobody has done so; they are fetched so much earlier.
-    TOGETHER = 32
-    FETCH_MOST = FETCH_ROW + TOGETHER
+    # Rows whose indices and values are looked at in one go, if nobody has done so; they are fetched so much earlier.
+    FETCH_LOOK = 32
+    FETCH_MOST = FETCH_ROW + FETCH_LOOK
     # Bytes of state from which on its weights are worth asking for; less stays near the processor anyway.
     LARGE_STATE = 1 << 19
     # Rows between two looks ahead.
@@ -215,8 +218,8 @@ cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:
 
 
 cdef bint look_closely(Pass p, Py_ssize_t i) noexcept nogil:
-    """Whether the row to visit at `i`, and some after it, are regular; neighbours are looked at together."""
-    cdef Py_ssize_t last = min(i + TOGETHER, p.n_visits), first, n
+    """Whether the rows to visit from `i` on, until the next look, are regular; neighbours are looked at in one go."""
+    cdef Py_ssize_t last = min(i + FETCH_LOOK, p.n_visits), first, n
     while i < last:
         first, n = row_at(p, i), 1
         while i + n < last and row_at(p, i + n) == first + n:
@@ -313,7 +316,7 @@ cdef void visit_rows(Pass p, State state, floating* value_buffer) noexcept nogil
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t i, n, row
-    cdef bint by_class = p.class_weights.shape[0] > 0, alone = state.n_columns == 1 and not by_class
+    cdef bint by_class = p.class_weights.shape[0] > 0, single_column = state.n_columns == 1 and not by_class
     cdef bint looks = not p.rows.checked
     cdef Py_ssize_t ahead = FETCH_MOST if looks else FETCH_ROW
     state.gradient = state.intercept_gradient = p.derivative
@@ -321,7 +324,7 @@ cdef void visit_rows(Pass p, State state, floating* value_buffer) noexcept nogil
     for i in range(p.n_visits):
         if i % STRETCH == 0:
             look_ahead(p, i)
-        if looks and i % TOGETHER == 0 and not look_closely(p, i):
+        if looks and i % FETCH_LOOK == 0 and not look_closely(p, i):
             p.irregular = True
             break
         fetch(p, i % STRETCH, ahead, value_buffer)
@@ -330,7 +333,7 @@ cdef void visit_rows(Pass p, State state, floating* value_buffer) noexcept nogil
         # Long before they are read: one by one here, as vectors there.
         get_targets(p.targets, row, <floating*> p.column_targets)
         read(state, features, x, n, <floating*> p.scores)
-        if alone:
+        if single_column:
             # With a constant, the compiler drops the loops over columns.
             derive(p, row, 1.0, 1, False, x)
         else:

@@ -41,8 +41,8 @@ cdef class Rows:
     X : ndarray or CSR matrix or array of shape (n_rows, n_features)
         Of dtype float32 or float64. A sparse one that holds what is not finite is an error.
     check : bool, default=True
-        Whether to look at the indices and values of a sparse `X` now, or on the way of the first pass over all rows,
-        which so is spared a pass of its own for it.
+        Whether to look at the indices and values of a sparse `X` now. Else the first pass over all rows does it on its
+        way, which saves a pass.
     """
 
     def __init__(self, X, *, check=True):
@@ -86,7 +86,7 @@ cdef class Rows:
         return self._X
 
     def check(self):
-        """Look at the indices and values of a sparse `X`, unless somebody has; bring it into canonical format."""
+        """Look at the indices and values of a sparse `X`, unless that is done; bring it into canonical format."""
         if not self.checked:
             self._hold(canonical_csr(self._X))
             self.checked = True
@@ -193,9 +193,9 @@ cdef inline void look_at_indices(
     const index_t* indices, const index_t* indptr, Py_ssize_t row, Py_ssize_t last, Py_ssize_t n_features,
     Py_ssize_t* falls, bint* outside,
 ) noexcept nogil:
-    """How often indices do not rise within rows, and whether some are known to be outside; all rows in one loop.
+    """Count how often indices do not rise within rows, and note indices outside of X; all rows in one loop.
 
-    The bounds of the rows are valid.
+    The bounds of the rows are valid. Where indices do not rise, an index outside may go unnoticed.
     """
     cdef Py_ssize_t i, begin = max(<Py_ssize_t> indptr[row], <Py_ssize_t> indptr[0] + 1), end = indptr[last]
     falls[0] = 0

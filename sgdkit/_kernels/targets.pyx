@@ -44,7 +44,7 @@ cdef class Targets:
         return not self.labels and bool((self.values == self.values[0]).all())
 
     def take(self, rows):
-        """The targets of some rows."""
+        """The targets of the given rows."""
         return Targets(self.values[rows], self.column)
 
     def with_columns(self, column):

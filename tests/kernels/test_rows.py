@@ -1,4 +1,4 @@
-"""The view of rows: what is shared, what is copied, and that a first pass looks as closely as a look of its own."""
+"""The view of rows: what is shared, what is copied, and that a first pass looks as closely as `Rows.check`."""
 
 import pickle
 
@@ -152,13 +152,13 @@ def test_a_first_pass_mends_what_is_not_canonical(options, change, row):
     X, y = canonical(), targets()
     other = change(X, row)
     before = pickle.dumps(other)
-    expected, own = model(**options).fit(X, y), model(**options).fit(other, y)
+    expected, changed = model(**options).fit(X, y), model(**options).fit(other, y)
     if options["optimizer"] == "gd" and not options["standardize"]:
         # Products add up what is there, in the order in which it is.
-        np.testing.assert_allclose(own.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(changed.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
     else:
-        assert_array_equal(own.coef_, expected.coef_)
-        assert own.loss_curve_ == expected.loss_curve_
+        assert_array_equal(changed.coef_, expected.coef_)
+        assert changed.loss_curve_ == expected.loss_curve_
     assert pickle.dumps(other) == before
 
 
@@ -169,9 +169,9 @@ def test_a_first_pass_sees_what_is_wrong(options, change, message, row):
     X, y = canonical(), targets()
     fitted = model(**options).fit(X, y)
     before = fitted.coef_.copy()
-    for own in (model(**options), fitted):
+    for estimator in (model(**options), fitted):
         with pytest.raises(ValueError, match=message):
-            own.fit(change(X, row), y)
+            estimator.fit(change(X, row), y)
     assert_array_equal(fitted.coef_, before)
 
 
@@ -206,8 +206,8 @@ def test_threads_share_one_look(n_jobs, batch_size):
     expected = model(optimizer="sgd", **options).fit(X, y)
     for _ in range(5):
         for change in SAME.values():
-            own = model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
-            assert_array_equal(own.coef_, expected.coef_)
+            threaded = model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
+            assert_array_equal(threaded.coef_, expected.coef_)
         for change, message in WRONG.values():
             with pytest.raises(ValueError, match=message):
                 model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
@@ -260,10 +260,11 @@ ALL_ORDERS = pytest.mark.parametrize("make", ORDERS.values(), ids=ORDERS)
 @ALL_ORDERS
 @DTYPES
 def test_looking_changes_nothing(dtype, make):
-    (expected, rows), (own, unseen) = (one_pass(canonical(dtype), make(), check) for check in (True, False))
+    expected, rows = one_pass(canonical(dtype), make(), check=True)
+    record, unseen = one_pass(canonical(dtype), make(), check=False)
     assert rows.checked
     assert not unseen.checked
-    assert_array_equal(own, expected)
+    assert_array_equal(record, expected)
 
 
 @PLACES
