@@ -44,22 +44,8 @@ VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
 STEPS_OF_A_STAGE, MOST_STAGES = 20, 12
 
 
-def choose_alpha(settings, data, problem, initial, *, units, seed):
-    """The strength of the penalty of a fit, and the c of ``c / n`` if it was chosen, else None.
-
-    `units` is what the penalty multiplies the weights by, a number or one for each feature.
-    """
-    if settings.alpha != "auto":
-        return float(settings.alpha), None
-    options = {"penalty": settings.penalty, "l1_ratio": settings.l1_ratio, "units": units, "seed": seed}
-    row_weight = data.total_weight / data.n_rows
-    options |= {"row_weight": row_weight, "fit_intercept": settings.fit_intercept}
-    multiple = choose_strength(problem, initial, **options)
-    return alpha_of(multiple, data.total_weight), multiple
-
-
 def alpha_of(multiple, total_weight):
-    """``alpha = c / n``."""
+    """``alpha = c / n``, with the sum n of the weights of rows."""
     alpha = multiple / float(total_weight)
     if not np.isfinite(alpha):
         raise ValueError(

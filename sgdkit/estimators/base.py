@@ -31,7 +31,6 @@ from sgdkit.estimators.plan import plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.optimizers.base import Parametrized
-from sgdkit.optimizers.gd import gathered
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.course import Diverged, History
@@ -176,12 +175,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         score = None if validation is None else validation_scorer(chosen, validation)
         set_rates([chosen], seed=seeds[1])
         new_course = partial(chosen.course, score)
-        history, trainer = self._train(chosen, new_course, seed=seeds[2], seed_anew=seeds[2])
-        squares = None
-        if self.optimizer == "auto" and chosen.optimizer.full_batch:
-            # Without them, AdaGrad would go on from here in `partial_fit` as if it knew nothing.
-            squares = gathered(chosen.problem, chosen.anew().first_weights(), self.fit_intercept)
-        leave_past(self, chosen, trainer, squares)
+        history = self._train(chosen, new_course, seed=seeds[2], seed_anew=seeds[2])
         if not history.converged and self.tol is not None:
             warn_of_max_iter(self.max_iter, stacklevel=4)
         return self
@@ -200,12 +194,11 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         set_rates([chosen], seed=seeds[1])
         history = History(loss_curve=[] if past is None else list(self.loss_curve_))
         new_course = partial(chosen.course, None, history=history, tol=None, max_iter=1)
-        _, trainer = self._train(chosen, new_course, seed=seeds[2], seed_anew=history.n_iter)
-        leave_past(self, chosen, trainer)
+        self._train(chosen, new_course, seed=seeds[2], seed_anew=history.n_iter)
         return self
 
     def _train(self, chosen, new_course, *, seed, seed_anew):
-        """Train as planned, and publish the model; return the `History` and the `Trainer`.
+        """Train as planned, publish the model, and return the `History`.
 
         A rate of our own choice that makes the weights overflow is lowered, and training begins again.
         """
@@ -237,7 +230,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         if course.score is not None:
             trainer.load(course.history.coef)
         self._publish(chosen, trainer, course.history)
-        return course.history, trainer
+        leave_past(self, chosen, trainer)
+        return course.history
 
     @property
     def _listeners(self):

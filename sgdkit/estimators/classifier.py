@@ -1,27 +1,17 @@
 """SGDClassifierPlus: labels, losses and predictions of classes."""
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import _fit_context
-from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.extmath import softmax
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
 from sgdkit.estimators.labels import Labels
+from sgdkit.estimators.predictions import ClassifierPredictions
 from sgdkit.losses import CLASSIFIER_LOSSES
 
 
-def _has_probabilities(self):
-    if CLASSIFIER_LOSSES[self.loss].probability is None:
-        raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
-    return True
-
-
-class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
+class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
     """Linear classifiers fitted by first-order optimizers: logistic regression, SVMs and others.
 
     The fit minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b,
@@ -293,102 +283,3 @@ class SGDClassifierPlus(LinearClassifierMixin, BaseSGDPlus):
                     f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
                 )
         return self._fit_chunk(X, y, kind, sample_weight)
-
-    def decision_function(self, X):
-        """Return the scores ``X @ coef_.T + intercept_``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to score.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Of two classes, the score of ``classes_[1]``: it is predicted where this is positive.
-        """
-        return self._linear_predictor(X)
-
-    def predict(self, X):
-        """Predict class labels, or label indicators.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to predict.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The class of the highest score; in a multi-label problem, 1 where the score is positive.
-        """
-        check_is_fitted(self)
-        if self._indicator_dtype is None:
-            return super().predict(X)
-        return (self.decision_function(X) > 0).astype(self._indicator_dtype)
-
-    @available_if(_has_probabilities)
-    def predict_log_proba(self, X):
-        """Return the logarithms of `predict_proba`, computed without passing through the probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to predict.
-
-        Returns
-        -------
-        log_p : ndarray of shape (n_samples, n_classes)
-            The columns stand in the order of `classes_`.
-        """
-        check_is_fitted(self)
-        scores = self.decision_function(X)
-        if self._probability == "modified_huber":
-            with np.errstate(divide="ignore"):
-                return np.log(self.predict_proba(X))
-        if self._indicator_dtype is not None:
-            return log_expit(scores)
-        if scores.ndim == 1:
-            return log_expit(np.column_stack([-scores, scores]))
-        return log_softmax(scores if self._probability == "softmax" else log_expit(scores), axis=1)
-
-    @available_if(_has_probabilities)
-    def predict_proba(self, X):
-        """Estimate probabilities; the losses "log_loss" and "modified_huber" have them.
-
-        Softmax gives them as they are. The others estimate each class against the rest: log loss by
-        ``1 / (1 + exp(-s))``, modified Huber by ``(clip(s, -1, 1) + 1) / 2`` [1]_; with more than two classes these are
-        divided by their sum.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to predict.
-
-        Returns
-        -------
-        p : ndarray of shape (n_samples, n_classes)
-            The columns stand in the order of `classes_`. In a multi-label problem rows do not sum to 1.
-
-        References
-        ----------
-        .. [1] B. Zadrozny & C. Elkan, "Transforming classifier scores into multiclass probability estimates", KDD 2002.
-        """
-        check_is_fitted(self)
-        scores = self.decision_function(X)
-        if self._probability == "softmax":
-            return softmax(scores, copy=False)
-        estimate = _clipped if self._probability == "modified_huber" else expit
-        if scores.ndim == 1:
-            return np.column_stack([estimate(-scores), estimate(scores)])
-        if self._indicator_dtype is not None:
-            return estimate(scores)
-        if self._probability == "logistic":
-            return softmax(log_expit(scores), copy=False)
-        p = estimate(scores)
-        total = p.sum(axis=1, keepdims=True)
-        return np.divide(p, total, out=np.full_like(p, 1 / p.shape[1]), where=total > 0)
-
-
-def _clipped(scores):
-    return (np.clip(scores, -1, 1) + 1) / 2

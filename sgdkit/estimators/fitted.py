@@ -64,10 +64,10 @@ def publish(model, plan, history, rate):
     model.eta0_ = rate
 
 
-def leave_past(model, plan, trainer, squared_gradients=None):
-    """Note what later fits need, after training."""
-    options = {"trainer": trainer, "squared_gradients": squared_gradients}
-    model._past = Past(plan.data.kind, plan.scaling, plan.seen, plan.multiple, **options)
+def leave_past(model, plan, trainer):
+    """Note what later fits need; `trainer` is None where training was interrupted."""
+    squares = None if trainer is None else plan.gathered_squares()
+    model._past = Past(plan.data.kind, plan.scaling, plan.seen, plan.multiple, trainer, squares)
 
 
 def fitted_weights(model, shape):

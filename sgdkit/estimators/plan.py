@@ -22,6 +22,7 @@ from sgdkit.estimators.fitted import Past, fitted_weights
 from sgdkit.estimators.join import join_problems, join_weights
 from sgdkit.estimators.labels import loss_number
 from sgdkit.optimizers import Optimizer
+from sgdkit.optimizers.gd import gathered
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.course import Course, Patience
@@ -162,6 +163,15 @@ class Plan:
                 trainer.follow(schedule, self.rate_factors)
         if edited:
             trainer.load(self.scaling.to_scaled(weights))
+
+    def gathered_squares(self):
+        """What AdaGrad's sums would have been, had it trained in the place of full gradients that "auto" has chosen.
+
+        Without them, it would go on in `partial_fit` as if it knew nothing.
+        """
+        if self.settings.optimizer != "auto" or not self.optimizer.full_batch:
+            return None
+        return gathered(self.problem, self.anew().first_weights(), self.settings.fit_intercept)
 
     @property
     def curvature(self):

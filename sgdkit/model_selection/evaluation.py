@@ -67,15 +67,15 @@ class Evaluation:
         self.fit_params = dict(routed.estimator.fit)
         self.n_jobs = effective_n_jobs(search.n_jobs)
         scorers = scorer._scorers.values() if isinstance(scorer, _MultimetricScorer) else [scorer]
-        self._asks_for_all = not all(isinstance(own, (_BaseScorer, _PassthroughScorer)) for own in scorers)
+        self._asks_for_all = not all(isinstance(each, (_BaseScorer, _PassthroughScorer)) for each in scorers)
 
     def run(self, candidates):
         """Return what `_fit_and_score` would return, for each candidate and then each fold."""
         results = [[None] * len(self.splits) for _ in candidates]
         for settings, numbers in self._by_preparation(candidates):
             pipeline = clone(self.search.estimator).set_params(**clone(settings, safe=False))
-            own = [_own_parameters(pipeline, candidates[number]) for number in numbers]
-            self._run_prepared(pipeline, dict(zip(numbers, own, strict=True)), results)
+            parameters = {number: _final_parameters(pipeline, candidates[number]) for number in numbers}
+            self._run_prepared(pipeline, parameters, results)
         return [result for of_candidate in results for result in of_candidate]
 
     def _by_preparation(self, candidates):
@@ -119,8 +119,8 @@ class Evaluation:
             if size > FULL:
                 # Columns are worked on by fours.
                 size += -size % FULL
-            for part, own in zip(parts, group.split(size), strict=False):
-                part.append(own)
+            for part, subgroup in zip(parts, group.split(size), strict=False):
+                part.append(subgroup)
         return [part for part in parts if part]
 
     # -------------------------------------------------------------------------------------------------- candidates
@@ -128,8 +128,8 @@ class Evaluation:
     def _groups(self, estimator, parameters, results):
         """The groups of the candidates whose parameters are valid; the others fail in every fold."""
         groups = {}
-        for number, own in parameters.items():
-            candidate = clone(estimator).set_params(**clone(own, safe=False))
+        for number, values in parameters.items():
+            candidate = clone(estimator).set_params(**clone(values, safe=False))
             try:
                 candidate._validate_params()
                 check_parameters(candidate)
@@ -162,25 +162,28 @@ class Evaluation:
 
     def _split_fit_params(self, pipeline):
         """The weights of the final estimator, and the parameters of fit of the steps before it."""
-        own, others = self.fit_params, {}
+        final, others = self.fit_params, {}
         if isinstance(pipeline, Pipeline):
             name = pipeline.steps[-1][0]
+            prefix = f"{name}__"
             if get_config()["enable_metadata_routing"]:
-                own = process_routing(pipeline, "fit", **self.fit_params)[name].fit if self.fit_params else {}
+                final = (
+                    process_routing(pipeline, "fit", **self.fit_params)[name].fit if self.fit_params else {}
+                )
                 router = None if _is_alone(pipeline) else get_routing_for_object(pipeline[:-1])
                 consumed = router.consumes("fit_transform", self.fit_params.keys()) if router else ()
                 others = {key: self.fit_params[key] for key in consumed}
             else:
-                own = {k.removeprefix(f"{name}__"): v for k, v in own.items() if k.startswith(f"{name}__")}
-                others = {k: v for k, v in self.fit_params.items() if not k.startswith(f"{name}__")}
-        unknown = sorted({*own} - {"sample_weight"} | ({*others} if _is_alone(pipeline) else set()))
+                others = {key: value for key, value in final.items() if not key.startswith(prefix)}
+                final = {k.removeprefix(prefix): value for k, value in final.items() if k.startswith(prefix)}
+        unknown = sorted({*final} - {"sample_weight"} | ({*others} if _is_alone(pipeline) else set()))
         if unknown:
             raise TypeError(
                 f"{type(self.search).__name__}.fit takes sample_weight and groups, and not {unknown}; around a "
                 "pipeline, those of a step by its name, as in sgd__sample_weight. "
                 "Use sklearn.model_selection.GridSearchCV for other parameters of fit."
             )
-        return own.get("sample_weight"), others
+        return final.get("sample_weight"), others
 
     def _validated(self, estimator, X, y, sample_weight):
         estimator = clone(estimator)
@@ -241,17 +244,14 @@ class Evaluation:
                 for number in group.numbers:
                     results[number][k] = self._failure(error, seconds, k)
             return
-        known = {
-            name: getattr(validated, name)
-            for name in ("n_features_in_", "feature_names_in_")
-            if hasattr(validated, name)
-        }
+        names = [name for name in ("n_features_in_", "feature_names_in_") if hasattr(validated, name)]
+        features = {name: getattr(validated, name) for name in names}
         preparation = time.perf_counter() - begin
         n_candidates = sum(len(group.numbers) for group in groups)
         for group in self._blocks(groups, fold):
             begin, turn = time.perf_counter(), Turn(turns)
             listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
-            vars(group.estimator).update(known)
+            vars(group.estimator).update(features)
             try:
                 fitted = fit_group(group, fold, listeners=listeners if turns is None else [*listeners, turn])
             except Exception as error:
@@ -268,10 +268,10 @@ class Evaluation:
 
     def _score_models(self, models, sets, steps, pipeline):
         """Yield the scores of models, in the form of `_fit_and_score`."""
-        known = [_with_scores(models, X, X_valid) for X, X_valid, _ in sets.values()]
-        for of_model in zip(*known, strict=True):
+        versions = [_with_scores(models, X, X_valid) for X, X_valid, _ in sets.values()]
+        for of_sets in zip(*versions, strict=True):
             begin, result = time.perf_counter(), {}
-            for (name, (X, _, indices)), model in zip(sets.items(), of_model, strict=True):
+            for (name, (X, _, indices)), model in zip(sets.items(), of_sets, strict=True):
                 result[f"{name}_scores"] = self._score_one(model, X, indices, steps, pipeline)
             result["score_time"] = time.perf_counter() - begin
             result["n_test_samples"] = len(sets["test"][2])
@@ -354,7 +354,7 @@ def _settings_of_preparation(estimator, parameters):
     return {name: value for name, value in parameters.items() if not name.startswith(prefix)}
 
 
-def _own_parameters(estimator, parameters):
+def _final_parameters(estimator, parameters):
     """The parameters of a candidate's final estimator, by its own names."""
     if not isinstance(estimator, Pipeline):
         return dict(parameters)

@@ -42,9 +42,9 @@ from threadpoolctl import threadpool_limits
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
-from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.auto.scaling import Standard
 from sgdkit.estimators import base as sgdkit_base
+from sgdkit.optimizers import OPTIMIZERS
 from tests.benchmarks import data, peers
 from tests.benchmarks.report import table
 from tests.benchmarks.tables import HELD_OUT, TABLES, load
@@ -115,7 +115,7 @@ def peer_grid(kind, seed):
 def exact(model, split, kind):
     """The scores of the exact minimiser of the objective of one of our models."""
     X, X_test = (scaling_of(model).apply(Rows(X)).X for X in (split.X, split.X_test))
-    strength = len(split.y) * model.alpha_ * scaling_of(model).unit**2
+    strength = len(split.y) * model.alpha_ * scaling_of(model).unit ** 2
     if kind == "regression":
         minimiser = Ridge(alpha=strength, tol=1e-8)
     else:
