@@ -9,6 +9,8 @@ from sgdkit._kernels.compiler cimport within
 
 cdef extern from *:
     """
+    #include <string.h>
+
     #if defined(__GNUC__) || defined(__clang__)
     #if defined(__clang__)
     #define SGDKIT_SHUFFLE(mask, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -51,22 +53,27 @@ cdef extern from *:
         *(sgdkit_doubles4 *) p = SGDKIT_DOUBLES(ab_even, cd_even, 0, 1, 4, 5);
     }
     #else
-    #define SGDKIT_TRANSPOSE(number)                                                                        \\
-        static inline void sgdkit_transpose_##number(                                                       \\
-            const number *a, const number *b, const number *c, const number *d,                             \\
-            number *p, number *q, number *r, number *s                                                      \\
-        ) {                                                                                                 \\
-            const number whole[4][4] = {                                                                    \\
-                {a[0], b[0], c[0], d[0]}, {a[1], b[1], c[1], d[1]},                                         \\
-                {a[2], b[2], c[2], d[2]}, {a[3], b[3], c[3], d[3]}                                          \\
-            };                                                                                              \\
-            for (int k = 0; k < 4; k++) s[k] = whole[3][k];                                                 \\
-            for (int k = 0; k < 4; k++) r[k] = whole[2][k];                                                 \\
-            for (int k = 0; k < 4; k++) q[k] = whole[1][k];                                                 \\
-            for (int k = 0; k < 4; k++) p[k] = whole[0][k];                                                 \\
-        }
-    SGDKIT_TRANSPOSE(float)
-    SGDKIT_TRANSPOSE(double)
+    static inline void sgdkit_transpose_bytes(const char *const *rows, char *const *columns, size_t size) {
+        char copy[4][4][sizeof(double)];
+        for (int k = 0; k < 4; k++)
+            for (int j = 0; j < 4; j++) memcpy(copy[j][k], rows[k] + j * size, size);
+        for (int j = 3; j >= 0; j--)
+            for (int k = 0; k < 4; k++) memcpy(columns[j] + k * size, copy[j][k], size);
+    }
+    static inline void sgdkit_transpose_float(
+        const float *a, const float *b, const float *c, const float *d, float *p, float *q, float *r, float *s
+    ) {
+        const char *const rows[] = {(const char *) a, (const char *) b, (const char *) c, (const char *) d};
+        char *const columns[] = {(char *) p, (char *) q, (char *) r, (char *) s};
+        sgdkit_transpose_bytes(rows, columns, sizeof(float));
+    }
+    static inline void sgdkit_transpose_double(
+        const double *a, const double *b, const double *c, const double *d, double *p, double *q, double *r, double *s
+    ) {
+        const char *const rows[] = {(const char *) a, (const char *) b, (const char *) c, (const char *) d};
+        char *const columns[] = {(char *) p, (char *) q, (char *) r, (char *) s};
+        sgdkit_transpose_bytes(rows, columns, sizeof(double));
+    }
     #endif
     """
     void sgdkit_transpose_float(
