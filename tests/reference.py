@@ -14,7 +14,7 @@ def _positive(x):
 # Values of each parameter that a loss may depend on, by its `parameter_name`; None stands for losses without one.
 PARAMETERS = {
     None: (0.0,),
-    "epsilon": (0.3, 0.1, 1.5),
+    "epsilon": (0.3, 0.1, 0.7, 1.5),
     "quantile": (0.7, 0.1, 0.5),
     "power": (1.5, 1.0, 1.9, 2.0),
 }
