@@ -135,7 +135,11 @@ class Linear(Schedule):
 
     @property
     def shape(self):
-        return type(self), self.n_steps, self.first_step
+        return type(self), self.n_steps
+
+    @property
+    def settings(self):
+        return *super().settings, self.first_step
 
     def rates(self, t):
         return self.eta0 * np.maximum(1 - (t - self.first_step) / self.n_steps, 0)

@@ -69,6 +69,7 @@ class ChosenRate:
     """A first rate that is chosen here, or left to backtracking."""
 
     chosen = True
+    rate = None
     n_retreats = 6
 
     def column_factors(self, problem, optimizer):

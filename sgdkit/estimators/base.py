@@ -27,7 +27,7 @@ from sgdkit.estimators.data import (
     targets_kind,
 )
 from sgdkit.estimators.fitted import leave_past, publish
-from sgdkit.estimators.plan import plan, set_rates
+from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.optimizers.base import Parametrized
@@ -171,11 +171,11 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             data, validation = data.split(self.validation_fraction, seeds[0])
         past = self._past if fitted and coef_init is None and intercept_init is None else None
         options = {"coef_init": coef_init, "intercept_init": intercept_init}
-        chosen = plan(self, data, past, seed=seeds[1], **options)
-        score = None if validation is None else validation_scorer(chosen, validation)
-        set_rates([chosen], seed=seeds[1])
-        new_course = partial(chosen.course, score)
-        history = self._train(chosen, new_course, seed=seeds[2], seed_anew=seeds[2])
+        plan = make_plan(self, data, past, seed=seeds[1], **options)
+        score = None if validation is None else validation_scorer(plan, validation)
+        set_rates([plan], seed=seeds[1])
+        new_course = partial(plan.course, score)
+        history = self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2])
         if not history.converged and self.tol is not None:
             warn_of_max_iter(self.max_iter, stacklevel=4)
         return self
@@ -188,60 +188,60 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             if past is None:
                 raise ValueError(ALL_ZERO)
             return self
-        chosen = plan(self, data, past, seed=None, whole=False)
+        plan = make_plan(self, data, past, seed=None, whole=False)
         # A trainer that goes on has its own generator.
-        seeds = [None] * 3 if chosen.resumed_trainer is not None else draw_seeds(self.random_state)
-        set_rates([chosen], seed=seeds[1])
+        seeds = [None] * 3 if plan.resumed_trainer is not None else draw_seeds(self.random_state)
+        set_rates([plan], seed=seeds[1])
         history = History(loss_curve=[] if past is None else list(self.loss_curve_))
-        new_course = partial(chosen.course, None, history=history, tol=None, max_iter=1)
-        self._train(chosen, new_course, seed=seeds[2], seed_anew=history.n_iter)
+        new_course = partial(plan.course, None, history=history, tol=None, max_iter=1)
+        self._train(plan, new_course, seed=seeds[2], seed_anew=history.n_iter)
         return self
 
-    def _train(self, chosen, new_course, *, seed, seed_anew):
+    def _train(self, plan, new_course, *, seed, seed_anew):
         """Train as planned, publish the model, and return the `History`.
 
         A rate of our own choice that makes the weights overflow is lowered, and training begins again.
         """
-        trainer = chosen.resumed_trainer
-        n_retreats = chosen.rate_choice.n_retreats if chosen.rate is not None else 0
+        trainer = plan.resumed_trainer
+        n_retreats = plan.rate_choice.n_retreats if plan.rate is not None else 0
         if trainer is None:
-            trainer = chosen.new_trainer(seed)
+            trainer = plan.new_trainer(seed)
         else:
             # From here on, its state is no longer that of the last fit.
             self._past.trainer = None
-            chosen.resume(trainer)
+            plan.resume(trainer)
         while True:
             course = new_course()
             try:
-                train(trainer, chosen.problem, [course], shuffle=self.shuffle, listeners=self._listeners)
+                train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=self._listeners)
             except Irregular:
-                chosen.problem.rows.check()
+                plan.problem.rows.check()
             except KeyboardInterrupt:
-                self._publish_interrupted(chosen, trainer, course)
+                self._publish_interrupted(plan, trainer, course)
                 raise
             else:
                 if not isinstance(course.error, Diverged) or not n_retreats:
                     break
                 n_retreats -= 1
-                chosen.rate /= 10
-            trainer = chosen.new_trainer(seed_anew)
+                plan.rate /= 10
+            trainer = plan.new_trainer(seed_anew)
         if course.error is not None:
             raise course.error
         if course.score is not None:
             trainer.load(course.history.coef)
-        self._publish(chosen, trainer, course.history)
-        leave_past(self, chosen, trainer)
+        self._publish(plan, trainer, course.history)
+        leave_past(self, plan, trainer)
         return course.history
 
     @property
     def _listeners(self):
         return [Report()] if self.verbose else []
 
-    def _publish(self, chosen, trainer, history):
-        publish(self, chosen, history, trainer.first_rate)
+    def _publish(self, plan, trainer, history):
+        publish(self, plan, history, trainer.first_rate)
         self.t_ = trainer.n_steps + 1
 
-    def _publish_interrupted(self, chosen, trainer, course):
+    def _publish_interrupted(self, plan, trainer, course):
         """Keep what there is; the optimizer stands amid an epoch, so a later fit goes on from the weights alone."""
         history = course.history
         if history.coef is None:
@@ -249,8 +249,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         if course.score is None:
             # Of epochs that were one call, weights are known after the last.
             del history.loss_curve[history.best_iter :]
-        self._publish(chosen, trainer, history)
-        leave_past(self, chosen, None)
+        self._publish(plan, trainer, history)
+        leave_past(self, plan, None)
 
     def _linear_predictor(self, X):
         """The scores of rows, of shape (n_samples,) or (n_samples, n_columns)."""

@@ -1,6 +1,6 @@
 """A plan is all that is chosen before training, as one value.
 
-`plan` takes the parameters of an estimator, the rows, and what earlier fits have left; `fit`, `partial_fit` and
+`make_plan` takes the parameters of an estimator, the rows, and what earlier fits have left; `fit`, `partial_fit` and
 searches all make plans. Nothing here changes an estimator, so a plan that fails leaves nothing to be undone.
 
 What "auto" stands for is chosen in `sgdkit.auto`, in this order: the scaling, which gives the problem; the optimizer;
@@ -189,7 +189,7 @@ class Plan:
         return Course(patience, max_iter, score=score, history=history, keeps_last=keeps_last)
 
 
-def plan(settings, data, past=None, *, seed, coef_init=None, intercept_init=None, whole=True, made=None):
+def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init=None, whole=True, made=None):
     """Choose all that training needs but the first rate, which `set_rates` chooses.
 
     Parameters
@@ -293,23 +293,18 @@ def _alpha(plan, seed, whole):
 
 def set_rates(plans, *, seed):
     """Choose the first rates of plans whose problems differ in their penalties alone."""
-    plan, choice = plans[0], plans[0].rate_choice
-    factors = choice.column_factors(plan.problem, plan.optimizer)
+    first = plans[0]
+    factors = first.rate_choice.column_factors(first.problem, first.optimizer)
     for plan in plans:
-        plan.rate_factors = factors
-    if not choice.chosen:
-        for plan in plans:
-            plan.rate = plan.rate_choice.rate
+        plan.rate, plan.rate_factors = plan.rate_choice.rate, factors
+    trainer = first.resumed_trainer
+    if not first.rate_choice.chosen:
         return
-    trainer = plan.resumed_trainer
-    if trainer is not None:
-        if trainer.schedule is None or plan.keeps_rate(trainer):
-            plan.rate = None if trainer.schedule is None else trainer.schedule.eta0
-            plan.rate_factors = trainer.rate_factors
-            return
-        seed = trainer.n_steps
-    if not plan.optimizer.backtracks(plan.problem.loss):
-        _choose_rates(plans, seed)
+    if trainer is not None and (trainer.schedule is None or first.keeps_rate(trainer)):
+        first.rate = None if trainer.schedule is None else trainer.schedule.eta0
+        first.rate_factors = trainer.rate_factors
+    elif not first.optimizer.backtracks(first.problem.loss):
+        _choose_rates(plans, seed if trainer is None else trainer.n_steps)
 
 
 def _choose_rates(plans, seed):

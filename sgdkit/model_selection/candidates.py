@@ -27,7 +27,7 @@ from sgdkit.estimators.data import ALL_ZERO, encode, targets_kind
 from sgdkit.estimators.fitted import publish
 from sgdkit.estimators.join import join_problems, join_schedules, join_weights
 from sgdkit.estimators.labels import make_loss
-from sgdkit.estimators.plan import Plan, plan, set_rates
+from sgdkit.estimators.plan import Plan, make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
 from sgdkit.training.course import Course, Diverged
 from sgdkit.training.loop import train
@@ -245,7 +245,7 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
     made = {}
     for candidate in candidates:
         candidate.model = copy.copy(estimator).set_params(**candidate.parameters)
-        candidate.plan = plan(candidate.model, data, seed=seeds[1], made=made)
+        candidate.plan = make_plan(candidate.model, data, seed=seeds[1], made=made)
     for equal in _equal_in(candidates, _loss_parameter_name(settings)):
         if validation is not None:
             score = validation_scorer(equal[0].plan, validation)
