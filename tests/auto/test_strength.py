@@ -51,7 +51,7 @@ def test_it_does_not_matter_which_models_are_trained_together(load, monkeypatch)
     chosen = multiple(model, X, y)
     monkeypatch.setattr(strength, "FEW_SCORES", 0)
     assert multiple(model, X, y) == pytest.approx(chosen)
-    monkeypatch.setattr(strength, "FEWER", -1)
+    monkeypatch.setattr(strength, "SHARE_GOING_ON", -1)
     assert multiple(model, X, y) == pytest.approx(chosen)
 
 

@@ -43,7 +43,7 @@ from threadpoolctl import threadpool_limits
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
 from sgdkit.auto.scaling import Standard
-from sgdkit.estimators import base as sgdkit_base
+from sgdkit.estimators import plan
 from sgdkit.optimizers import OPTIMIZERS
 from tests.benchmarks import data, peers
 from tests.benchmarks.report import table
@@ -241,8 +241,8 @@ def _choosing_share(split, kind):
 
         return wrapper
 
-    rates = patch.object(sgdkit_base, "choose_rates", timed(sgdkit_base.choose_rates))
-    strengths = patch.object(sgdkit_base, "choose_strength", timed(sgdkit_base.choose_strength))
+    rates = patch.object(plan, "choose_rates", timed(plan.choose_rates))
+    strengths = patch.object(plan, "choose_strength", timed(plan.choose_strength))
     scales = patch.object(Standard, "__init__", timed(Standard.__init__))
     with rates, scales, strengths:
         begin = perf_counter()

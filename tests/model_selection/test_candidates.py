@@ -187,7 +187,7 @@ def test_class_weights_share_rows_that_are_not_scaled(optimizer, penalty, learni
     found, alone = found_and_alone(model, grid, X, y, np.arange(180), sample_weight if weighted else None)
     assert_same_models(found, alone)
     # The common scale depends on the weights, and is no more than a factor of the penalty.
-    units = {scaling_of(fitted).unit for fitted in found}
+    units = {scaling_of(fitted).unit for fitted in alone}
     assert len(units) == len(grid)
     assert units.isdisjoint({1.0})
     if optimizer in ADAPTIVE and learning_rate == "auto":
