@@ -105,8 +105,38 @@ def evaluate(loss, s, t, p=0.0, n_outputs=None):
     return value(*score), derivative(*score)
 
 
-# Optimizers: `direction(on, g)` takes the gradients of the touched coordinates `on`; `metric()` is d, of all.
-class SGD:
+def prox(w, d, S, l1, l2):
+    """argmin_v d/2 (v - w)^2 + S l1 |v| + S l2 v^2 / 2."""
+    return shrink(w, S * l1 / d) / (1 + S * l2 / d)
+
+
+def shrink(z, threshold):
+    return np.sign(z) * np.maximum(np.abs(z) - threshold, 0)
+
+
+class Descent:
+    """An optimizer whose weights move along a direction, and take the proximal step of the penalty when they are read.
+
+    Each has, of all coordinates, `metric()` and `reached()` (whether there is a metric yet), and of the touched ones
+    `direction(on, g)`. `slots()` is what the slots after the weight hold; `variants` are hyper-parameters away from
+    their defaults, so that a few steps tell them apart. Where the metric is not `constant`, the penalty has to wait.
+    """
+
+    constant = False
+
+    def step(self, w, on, g, rate):
+        w[on] -= rate * self.direction(on, g)
+
+    def read(self, w, missed, total, l1, l2):
+        """The weights when they are read; `missed` and `total` are sums of rates, since the last reading and ever."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.reached(), prox(w, self.metric(), missed, l1, l2), w)
+
+
+class SGD(Descent):
+    variants = {"": {}, "momentum": {"momentum": 0.8}, "nesterov": {"momentum": 0.8, "nesterov": True}}
+    constant = True
+
     def __init__(self, shape, momentum, nesterov):
         self.momentum, self.nesterov = momentum, nesterov
         self.velocity = np.zeros(shape)
@@ -118,8 +148,16 @@ class SGD:
     def metric(self):
         return np.full_like(self.velocity, 1 - self.momentum)
 
+    def reached(self):
+        return True
 
-class AdaGrad:
+    def slots(self):
+        return [self.velocity] if self.momentum else []
+
+
+class AdaGrad(Descent):
+    variants = {"": {}, "initial": {"initial_accumulator_value": 0.3, "epsilon": 1e-3}}
+
     def __init__(self, shape, initial_accumulator_value, epsilon):
         self.epsilon = epsilon
         self.G = np.full(shape, float(initial_accumulator_value))
@@ -131,9 +169,23 @@ class AdaGrad:
     def metric(self):
         return np.sqrt(self.G) + self.epsilon
 
+    def reached(self):
+        return self.G > 0
 
-class Adam:
-    def __init__(self, shape, beta_1, beta_2, epsilon, amsgrad):
+    def slots(self):
+        return [np.sqrt(self.G)]
+
+
+class Adam(Descent):
+    variants = {
+        "": {},
+        "fast": {"beta_1": 0.6, "beta_2": 0.7, "epsilon": 1e-3},
+        "memoryless": {"beta_1": 0.0, "beta_2": 0.0, "epsilon": 0.1},
+        "no-second": {"beta_1": 0.8, "beta_2": 0.0, "epsilon": 0.1},
+        "amsgrad": {"beta_1": 0.6, "beta_2": 0.7, "amsgrad": True},
+    }
+
+    def __init__(self, shape, beta_1, beta_2, epsilon, amsgrad=False):
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
         self.m, self.v, self.largest = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.n = np.zeros((shape[0], 1))
@@ -143,7 +195,10 @@ class Adam:
         self.m[on] = self.beta_1 * self.m[on] + (1 - self.beta_1) * g
         self.v[on] = self.beta_2 * self.v[on] + (1 - self.beta_2) * g**2
         self.largest = np.maximum(self.largest, self.v_hat())
-        return self.m_hat()[on] / self.metric()[on]
+        return self.mean(on, g) / self.metric()[on]
+
+    def mean(self, on, g):
+        return self.m_hat()[on]
 
     def m_hat(self):
         return self.m / (1 - self.beta_1 ** np.maximum(self.n, 1))
@@ -154,8 +209,23 @@ class Adam:
     def metric(self):
         return np.sqrt(self.largest if self.amsgrad else self.v_hat()) + self.epsilon
 
+    def reached(self):
+        return self.metric() > self.epsilon
 
-class RMSProp:
+    def slots(self):
+        root = self.metric() - self.epsilon
+        return [root, self.m_hat()] + ([self.v_hat()] if self.amsgrad else [])
+
+
+class RMSProp(Descent):
+    variants = {
+        "": {},
+        "momentum": {"rho": 0.8, "momentum": 0.5, "epsilon": 1e-3},
+        "centered": {"rho": 0.8, "centered": True, "epsilon": 1e-2},
+        "centered-momentum": {"rho": 0.8, "momentum": 0.5, "centered": True, "epsilon": 1e-2},
+        "memoryless": {"rho": 0.0, "epsilon": 0.1},
+    }
+
     def __init__(self, shape, rho, momentum, centered, epsilon):
         self.rho, self.momentum, self.centered, self.epsilon = rho, momentum, centered, epsilon
         self.v, self.mean, self.velocity = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -172,10 +242,14 @@ class RMSProp:
     def metric(self):
         return (1 - self.momentum) * (self.root() + self.epsilon)
 
+    def reached(self):
+        # A constant gradient has no variance, which is not to say that there was none.
+        return self.centered or self.v > 0
 
-def prox(w, d, S, l1, l2):
-    """argmin_v d/2 (v - w)^2 + S l1 |v| + S l2 v^2 / 2."""
-    return np.sign(w) * np.maximum(np.abs(w) - S * l1 / d, 0) / (1 + S * l2 / d)
+    def slots(self):
+        slots = [self.root()]
+        slots += [self.mean, self.v] if self.centered else []
+        return slots + ([self.velocity] if self.momentum else [])
 
 
 class Model:
@@ -202,7 +276,8 @@ class Model:
         self.l1, self.l2, self.scale, self.units = l1, l2, scale, units
         self.fit_intercept, self.average_from = fit_intercept, average_from
         self.w = np.zeros(optimizer.metric().shape)
-        self.missed = np.zeros((len(self.w), 1))  # the sum S of rates since a coordinate was last touched
+        # The sum of rates since a coordinate was last touched, and of all rates.
+        self.missed, self.total = np.zeros((len(self.w), 1)), 0.0
         self.n_rows_seen, self.after_steps, self.sums = 0, [], 0.0
 
     @property
@@ -212,19 +287,13 @@ class Model:
         Where the metric is one constant and the penalty l2 of weights in one unit, the latter is one factor for all.
         """
         several = bool(np.any(self.l1)) or np.ptp(self.units) > 0
-        return not isinstance(self.optimizer, SGD) or several or self.average_from > 0
+        return not self.optimizer.constant or several or self.average_from > 0
 
     def catch_up(self, on):
         on = on & (np.arange(len(self.w)) < len(self.w) - 1)
-        S, d = self.missed * self.scale, self.optimizer.metric()
-        # Without a gradient yet, an adaptive optimizer has no metric, and its weight waits.
-        known = d > getattr(self.optimizer, "epsilon", 0) * (1 - getattr(self.optimizer, "momentum", 0))
-        known = known | getattr(self.optimizer, "centered", False)
-        self.w = np.where(
-            on[:, np.newaxis] & known,
-            prox(self.w, d, S, self.l1 * self.units, self.l2 * self.units**2),
-            self.w,
-        )
+        rates = self.missed * self.scale, self.total * self.scale
+        read = self.optimizer.read(self.w, *rates, self.l1 * self.units, self.l2 * self.units**2)
+        self.w = np.where(on[:, np.newaxis], read, self.w)
         self.missed[on] = 0
 
     def step(self, X, t, weights, rate):
@@ -236,8 +305,9 @@ class Model:
         self.catch_up(on)
         values, derivatives = evaluate(self.loss, A @ self.w, t, self.p, self.n_outputs)
         g = A.T @ (weights * derivatives) / len(X)
-        self.w[on] -= rate * self.scale * self.optimizer.direction(on, g[on])
+        self.optimizer.step(self.w, on, g[on], rate * self.scale)
         self.missed += rate
+        self.total += rate
         if not self.waits:
             self.catch_up(np.full(len(self.w), True))
         self.n_rows_seen += len(X)
@@ -269,6 +339,8 @@ def largest_rates(start, end, gradient, losses, end_losses, *, n_rows, n_outputs
 class GD:
     """Proximal gradient descent on all rows with a fixed rate, Nesterov's momentum (k - 1) / (k + 2) in step k."""
 
+    variants = {"": {}, "plain": {"nesterov": False}}
+
     def __init__(self, shape, nesterov):
         self.nesterov, self.k = nesterov, 0
         self.w = self.before = np.zeros(shape)
@@ -283,7 +355,13 @@ class GD:
         self.w, self.before = new, self.w
 
 
-OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop": RMSProp}
+OPTIMIZERS = {
+    "gd": GD,
+    "sgd": SGD,
+    "adam": Adam,
+    "adagrad": AdaGrad,
+    "rmsprop": RMSProp,
+}
 
 
 def scales(X, weights=None, shifts=True):

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from setuptools import Extension
 from setuptools._distutils.sysconfig import get_python_inc
 from setuptools.build_meta import *  # noqa: F403
 from setuptools.command.build_ext import build_ext
@@ -30,20 +31,29 @@ Install a C compiler and Python's headers, and try again:
 
 
 class BuildExt(build_ext):
-    """Compile each module with the same flags; anew where any of our headers is newer than it."""
+    """Compile every .pyx file with the same flags; anew where any of our headers is newer than it."""
 
     def finalize_options(self):
+        # Here, so that a source distribution gets headers too.
+        headers = [str(path) for pattern in ("*.px[di]", "*.h") for path in sorted(Path("sgdkit").rglob(pattern))]
+        self.distribution.ext_modules = [
+            Extension(
+                ".".join(path.with_suffix("").parts),
+                [str(path)],
+                depends=[*headers, "sgdkit/_build/build_ext.py"],
+                include_dirs=["sgdkit/_kernels"],
+                define_macros=MACROS,
+                py_limited_api=True,
+            )
+            for path in sorted(Path("sgdkit").rglob("*.pyx"))
+        ]
+        # So that what is included has the path that it is imported by.
+        self.cython_include_dirs = "."
         super().finalize_options()
-        # Here, so that a source distribution gets them too.
-        headers = [str(path) for pattern in ("*.px[di]", "*.h") for path in Path("sgdkit").rglob(pattern)]
-        for extension in self.extensions:
-            extension.depends = [*headers, "sgdkit/_build/build_ext.py"]
-            extension.include_dirs = ["sgdkit/_kernels"]
 
     def build_extensions(self):
         self._check_compiler()
         for extension in self.extensions:
-            extension.define_macros, extension.py_limited_api = MACROS, True
             extension.extra_compile_args = UNIX_FLAGS if self.compiler.compiler_type == "unix" else []
         super().build_extensions()
 

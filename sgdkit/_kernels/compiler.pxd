@@ -51,6 +51,8 @@ cdef extern from *:
     """
     void SGDKIT_PREFETCH(const void* address) noexcept nogil
     void SGDKIT_ONE_BY_ONE(Py_ssize_t k) noexcept nogil
+    # Three attributes of functions. Cython has no place for these but the return type, which it writes into C as it is,
+    # so they go for types: functions of these types return 0.
     # Inlined wherever it is called: an argument that is a constant there is one inside, and loops over it are dropped.
     ctypedef void within "SGDKIT_WITHIN"
     # A function of its own: inlined into a loop, GCC no longer sees that its statements do the same four times.

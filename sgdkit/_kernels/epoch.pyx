@@ -14,7 +14,7 @@ from sgdkit._kernels.compiler cimport LINE, SGDKIT_PREFETCH, fetch_lines, within
 from sgdkit._kernels.loss cimport Loss, evaluate
 from sgdkit._kernels.rows cimport Rows, begin, get_row, regular
 from sgdkit._kernels.targets cimport Targets, get_targets
-from sgdkit._kernels.state cimport State
+from sgdkit._kernels.state cimport State, asks_while_reading
 
 from sgdkit._kernels.rows import Irregular
 
@@ -255,7 +255,7 @@ cdef inline void fetch(Pass p, Py_ssize_t i, Py_ssize_t ahead, floating* unused)
         if record <= LINE:
             for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
                 SGDKIT_PREFETCH(data + features[k] * record)
-        elif p.state.asks:
+        elif asks_while_reading(p.state):
             # While this row is read; here, for what it has too few features for.
             p.state.coming, p.state.n_coming = features + p.begins[i + 1], p.ends[i + 1] - p.begins[i + 1]
             for k in range(p.begins[i + 1] + p.ends[i] - p.begins[i], p.ends[i + 1]):

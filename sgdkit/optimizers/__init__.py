@@ -6,16 +6,26 @@ keeps its moments, and its own number of steps n. The penalty is a proximal step
 ``w <- prox(w - eta * direction)`` with ``prox(v) = argmin_u d/(2 eta) (u - v)^2 + alpha * R(u)``, so every optimizer
 has the same minimiser.
 
-To add an optimizer: a file here, and its entry in `OPTIMIZERS`.
+To add an optimizer: a file here, with its parameters, slots and formula (`sgdkit/_kernels/rule.pxi` says of what it
+consists), its entry in `OPTIMIZERS`, its class in `tests/reference.py`, and a line in the changelog.
 """
 
 from sklearn.utils._param_validation import StrOptions
 
+from sgdkit.optimizers.adagrad import AdaGrad
+from sgdkit.optimizers.adam import Adam
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.gd import GD
-from sgdkit.optimizers.stochastic import SGD, AdaGrad, Adam, RMSProp
+from sgdkit.optimizers.rmsprop import RMSProp
+from sgdkit.optimizers.sgd import SGD
 
-OPTIMIZERS = {"gd": GD, "sgd": SGD, "adam": Adam, "adagrad": AdaGrad, "rmsprop": RMSProp}
+OPTIMIZERS = {
+    "gd": GD,
+    "sgd": SGD,
+    "adam": Adam,
+    "adagrad": AdaGrad,
+    "rmsprop": RMSProp,
+}
 
 
 def as_optimizer(optimizer):

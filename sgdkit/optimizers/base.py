@@ -1,8 +1,15 @@
 """What all optimizers share: hyper-parameters in scikit-learn's manner, and what others may ask of them."""
 
 from functools import cache
+from numbers import Real
 
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval
+
+# What hyper-parameters may be: a share in [0, 1), a number above 0, or one of at least 0.
+SHARE = [Interval(Real, 0, 1, closed="left")]
+POSITIVE = [Interval(Real, 0, None, closed="neither")]
+NON_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 
 
 class Parametrized(BaseEstimator):
@@ -19,14 +26,22 @@ class Optimizer(Parametrized):
     """Base class of the optimizers: they clone, print, take `set_params` and compare by their parameters.
 
     An optimizer holds hyper-parameters only, and `fit` does not change it; the state is the fitted model's.
+
+    Attributes
+    ----------
+    full_batch : bool
+        Whether a step takes all rows.
+    scales_with_gradient : bool
+        Whether the direction has the gradient's scale, or does not depend on it.
+    decays : bool
+        Whether the metric lowers the steps of a coordinate like the root of their number.
+    default_tol : float
+        What `tol="auto"` stands for. The objective of an epoch of stochastic steps is known up to its noise.
     """
 
-    # Whether a step takes all rows, and whether the direction has the gradient's scale (or does not depend on it).
     full_batch = False
     scales_with_gradient = False
-    # Whether its metric lowers the steps of a coordinate like the root of their number.
     decays = False
-    # What `tol="auto"` stands for. The objective of an epoch of stochastic steps is known up to its noise.
     default_tol = 1e-3
     _parameter_constraints: dict = {}
 
@@ -58,6 +73,11 @@ class Optimizer(Parametrized):
         fit_intercept : bool, default=True
         average_from : int, default=0
             The average begins with the step that has seen this number of rows; 0 means that there is none.
+
+        Returns
+        -------
+        state : State
+            Or what has its public methods; that of a `full_batch` optimizer has `epoch(problem, rate)` as well.
         """
         raise NotImplementedError(f"{type(self).__name__} must define make_state")
 

@@ -92,10 +92,10 @@ class FullGradientState:
         with np.errstate(invalid="ignore"):
             return self._penalty.value(weights[:-1]) + 0 * weights[-1]
 
-    def set_columns(self, penalty, scale):
+    def set_columns(self, penalty, rate_factors):
         """Set the penalty, and the factor of each column's rate."""
         self._penalty, self._cached = penalty, None
-        self.scale = np.asarray(scale, dtype=self.W.dtype)
+        self.rate_factors = np.asarray(rate_factors, dtype=self.W.dtype)
 
     def flush(self):
         """Nothing is put off here."""
@@ -118,19 +118,19 @@ class FullGradientState:
             step = self._step(scores, share, rate)
             if rate is None and share.any():
                 if scores.losses is None:
-                    scores.losses, scores.penalties = scores.total(scores.own), self._penalties(self.W)
+                    scores.losses, scores.penalties = scores.total(scores.current), self._penalties(self.W)
                 before = scores.objectives(scores.losses, scores.penalties)
                 risen = ~(scores.objectives(*step[2:4]) <= before)
                 if risen.any():
                     self.n_accelerated = np.where(risen, 0, self.n_accelerated)
                     again = self._step(scores, np.where(risen, 0, share), rate)
                     step = [np.where(risen, new, old) for new, old in zip(again, step, strict=True)]
-        self.previous, scores.previous = self.W, scores.own
-        self.W, scores.own, scores.losses, scores.penalties, self.rate, self.aim = step
+        self.previous, scores.previous = self.W, scores.current
+        self.W, scores.current, scores.losses, scores.penalties, self.rate, self.aim = step
         scores.n_steps += 1
         if scores.n_steps % REFRESH == 0:
             # Both, for momentum takes their difference, and would multiply an error in it.
-            scores.own, scores.previous = scores.of(self.W), scores.of(self.previous)
+            scores.current, scores.previous = scores.of(self.W), scores.of(self.previous)
         self.n_accelerated = self.n_accelerated + 1
         self.n_rows_seen += scores.n_rows
         if self.average_from and self.n_rows_seen >= self.average_from:
@@ -143,14 +143,14 @@ class FullGradientState:
 
         Returns the new weights, their scores, losses and penalties, the rates, and those to aim at next.
         """
-        V, scores_V = self.W, scores.own
+        V, scores_V = self.W, scores.current
         if share.any():
             V = V + share * (V - self.previous)
             scores_V = combine(scores_V, scores.previous, 1 + share, -share, np.zeros_like(share))
         losses, gradient = scores.gradient(scores_V)
         if rate is None:
             return self._backtrack(scores, losses, gradient, V, scores_V)
-        end = self._move(V, gradient, self.scale * self.W.dtype.type(rate))
+        end = self._move(V, gradient, self.rate_factors * self.W.dtype.type(rate))
         return *scores.at(end), self._penalties(end), self.rate, self.aim
 
     def _backtrack(self, scores, losses, gradient, V, scores_V):
@@ -182,8 +182,8 @@ class FullGradientState:
             end = V - rates * gradient
             shrunk = self._penalty.prox(1.0, rates).astype(rates.dtype, copy=False)
             end[:-1] *= shrunk
-            own = combine(scores_V, slope, shrunk, -rates * shrunk, end[-1] - shrunk * V[-1])
-            return end, own, scores.total(own)
+            end_scores = combine(scores_V, slope, shrunk, -rates * shrunk, end[-1] - shrunk * V[-1])
+            return end, end_scores, scores.total(end_scores)
 
         return ahead
 
@@ -198,7 +198,7 @@ class _Scores:
 
     Attributes
     ----------
-    own, previous : ndarray of shape (n_rows, n_columns)
+    current, previous : ndarray of shape (n_rows, n_columns)
     losses, penalties : ndarray of shape (n_columns,) or None
         Of the last model; None before the first step.
     """
@@ -215,8 +215,8 @@ class _Scores:
         # The columns that share a loss.
         self.n_outputs = problem.loss.n_outputs if problem.loss.coupled else 1
         self.n_steps = 0
-        self.own, self.losses, self.penalties = self.of(state.W), None, None
-        self.previous = self.own if state.previous is state.W else self.of(state.previous)
+        self.current, self.losses, self.penalties = self.of(state.W), None, None
+        self.previous = self.current if state.previous is state.W else self.of(state.previous)
 
     def at(self, weights):
         """The weights themselves, their scores and losses."""
@@ -318,8 +318,8 @@ def gathered(problem, weights, fit_intercept):
     scores = _Scores(
         problem, FullGradientState(None, weights, shape, weights.dtype, fit_intercept=fit_intercept)
     )
-    derivative, X = np.empty_like(scores.own), scores.X
-    scores.total(scores.own, derivative)
+    derivative, X = np.empty_like(scores.current), scores.X
+    scores.total(scores.current, derivative)
     if issparse(X):
         squares = np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1])
     else:
