@@ -217,6 +217,14 @@ class Adam(Descent):
         return [root, self.m_hat()] + ([self.v_hat()] if self.amsgrad else [])
 
 
+class Nadam(Adam):
+    variants = {"": {}, "fast": {"beta_1": 0.6, "beta_2": 0.7, "epsilon": 1e-3}}
+
+    def mean(self, on, g):
+        n, beta = self.n[on], self.beta_1
+        return beta * self.m[on] / (1 - beta ** (n + 1)) + (1 - beta) * g / (1 - beta**n)
+
+
 class RMSProp(Descent):
     variants = {
         "": {},
@@ -359,6 +367,7 @@ OPTIMIZERS = {
     "gd": GD,
     "sgd": SGD,
     "adam": Adam,
+    "nadam": Nadam,
     "adagrad": AdaGrad,
     "rmsprop": RMSProp,
 }

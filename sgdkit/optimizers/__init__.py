@@ -16,6 +16,7 @@ from sgdkit.optimizers.adagrad import AdaGrad
 from sgdkit.optimizers.adam import Adam
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.gd import GD
+from sgdkit.optimizers.nadam import Nadam
 from sgdkit.optimizers.rmsprop import RMSProp
 from sgdkit.optimizers.sgd import SGD
 
@@ -23,6 +24,7 @@ OPTIMIZERS = {
     "gd": GD,
     "sgd": SGD,
     "adam": Adam,
+    "nadam": Nadam,
     "adagrad": AdaGrad,
     "rmsprop": RMSProp,
 }
