@@ -260,6 +260,33 @@ class RMSProp(Descent):
         return slots + ([self.velocity] if self.momentum else [])
 
 
+class FTRL:
+    """The weight follows from the sums when it is read; that of the intercept, the last one, at once."""
+
+    variants = {"": {}, "slow": {"epsilon": 0.5}}
+    constant = False
+
+    def __init__(self, shape, epsilon):
+        self.epsilon = epsilon
+        self.n, self.z = np.zeros(shape), np.zeros(shape)
+
+    def metric(self):
+        return np.where(self.n > 0, np.sqrt(self.n) + self.epsilon, 0)
+
+    def step(self, w, on, g, rate):
+        before = self.metric()
+        self.n[on] += g**2
+        self.z[on] += rate * g - (self.metric() - before)[on] * w[on]
+        w[-1] = self.read(w, 0, 0, 0, 0)[-1]
+
+    def read(self, w, missed, total, l1, l2):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.n > 0, -shrink(self.z, total * l1) / (self.metric() + total * l2), w)
+
+    def slots(self):
+        return [np.sqrt(self.n), self.z]
+
+
 class Model:
     """Columns in training by mini-batches. `optimizer` is one of the classes above, `l1`, `l2`, `scale` broadcast.
 
@@ -369,6 +396,7 @@ OPTIMIZERS = {
     "adam": Adam,
     "nadam": Nadam,
     "adagrad": AdaGrad,
+    "ftrl": FTRL,
     "rmsprop": RMSProp,
 }
 

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import StrOptions
 from sgdkit.optimizers.adagrad import AdaGrad
 from sgdkit.optimizers.adam import Adam
 from sgdkit.optimizers.base import Optimizer
+from sgdkit.optimizers.ftrl import FTRL
 from sgdkit.optimizers.gd import GD
 from sgdkit.optimizers.nadam import Nadam
 from sgdkit.optimizers.rmsprop import RMSProp
@@ -26,6 +27,7 @@ OPTIMIZERS = {
     "adam": Adam,
     "nadam": Nadam,
     "adagrad": AdaGrad,
+    "ftrl": FTRL,
     "rmsprop": RMSProp,
 }
 

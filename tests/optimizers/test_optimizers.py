@@ -4,11 +4,23 @@ import pickle
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from sgdkit import SGDClassifierPlus
 from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.penalties import PENALTIES
 from tests import reference
+from tests.optimizers.setups import (
+    COMPILED,
+    N_COLUMNS,
+    N_FEATURES,
+    N_ROWS,
+    epoch_of,
+    make_setup,
+    signs,
+    strengths,
+)
 
 EACH = pytest.mark.parametrize("name", OPTIMIZERS)
 
@@ -52,3 +64,65 @@ def test_each_has_a_state_of_the_shape_asked_for(name):
     assert state.weights().dtype == np.float32
     assert (state.fit_intercept, state.average_from) == (False, 7)
     assert_array_equal(state.take([0, 2]).weights(), state.weights()[:, [0, 2]])
+
+
+def stream(n_chunks=30):
+    """Chunks of sparse rows, of which three features of 40 have a bearing on the class."""
+    rng = np.random.default_rng(0)
+    for _ in range(n_chunks):
+        X = rng.standard_normal((50, 40)) * (rng.random((50, 40)) < 0.3)
+        yield X, (X[:, :3].sum(axis=1) + 0.1 * rng.standard_normal(50) > 0).astype(int)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_ftrl_gives_exact_zeros_on_a_stream(standardize):
+    model = SGDClassifierPlus(
+        optimizer="ftrl", penalty="l1", alpha=0.05, eta0=0.5, standardize=standardize, random_state=0
+    )
+    for X, y in stream():
+        model.partial_fit(X, y, classes=[0, 1])
+    assert (model.coef_[0, :3] > 0).all()
+    assert np.count_nonzero(model.coef_[0, 3:]) <= 2
+    others = {}
+    for name in COMPILED:
+        other = clone(model).set_params(optimizer=name)
+        for X, y in stream(10):
+            other.partial_fit(X, y, classes=[0, 1])
+        others[name] = np.count_nonzero(other.coef_)
+    assert others["ftrl"] == min(others.values())
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("units", [None, np.linspace(0.5, 2, N_FEATURES)])
+@pytest.mark.parametrize("n_columns", [1, 3])
+def test_ftrl_goes_on_from_given_weights(penalty, units, n_columns):
+    """Its sums follow from them, so that steps without a gradient leave them alone, but for the penalty's part."""
+    setup = make_setup(OPTIMIZERS["ftrl"](), units=units, **strengths(penalty))
+    setup.t = signs(np.random.default_rng(1), (N_ROWS, n_columns))
+    state, weights = setup.state(), np.random.default_rng(0).standard_normal((N_FEATURES + 1, n_columns))
+    weights[1] = 0
+    epoch_of(setup, state)
+    state.flush()
+    state.load(weights)
+    for copy in (pickle.loads(pickle.dumps(state)), state.take(np.arange(n_columns)), state):
+        assert_array_equal(copy.weights(), weights)
+        copy.set_columns(setup.penalty, np.ones(n_columns))
+        # Records are read at a rate that changes nothing but the clock.
+        setup.run(copy, np.arange(N_ROWS), np.full(N_ROWS, 1e-13))
+        copy.flush()
+        assert_allclose(copy.weights(), weights, rtol=1e-10, atol=1e-11)
+
+
+def test_ftrl_takes_the_sum_of_rates_along():
+    setup = make_setup(OPTIMIZERS["ftrl"](), **strengths("elasticnet"))
+    state = setup.state()
+    for seed in range(3):
+        epoch_of(setup, state, seed)
+        state.flush()
+    copies = pickle.loads(pickle.dumps(state)), state.take(np.arange(N_COLUMNS)), state
+    for copy in copies:
+        copy.set_columns(setup.penalty, np.ones(N_COLUMNS))
+        epoch_of(setup, copy, 3)
+        copy.flush()
+    for copy in copies[:2]:
+        assert_array_equal(copy.record, state.record)
