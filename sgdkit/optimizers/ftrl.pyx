@@ -86,7 +86,6 @@ cdef inline within begin_reading(State u, Reading* reading, floating unused) noe
         total = u.elapsed[c] + u.clock * u.factors[c]
         l1[c] = <floating> (total * u.alpha_l1[c])
         l2[c] = <floating> (total * u.alpha_l2[c])
-    return 0
 
 
 cdef inline within catch_up_record(
@@ -112,7 +111,6 @@ cdef inline within catch_up_record(
             if average != NULL:
                 average[c] += weight * (v - w[c])
             w[c] = v
-    return 0
 
 
 cdef inline within step_record(
@@ -138,7 +136,6 @@ cdef inline within step_record(
                 if average != NULL:
                     average[c] += weight * (v - w[c])
                 w[c] = v
-    return 0
 
 
 include "sgdkit/_kernels/kernels.pxi"

@@ -87,7 +87,6 @@ cdef inline within direction(
     others[0] = mean
     metric[0] = slot[0] + <floating> rule.epsilon
     change[0] = gain[2 * FEW] * mean + gain[0] * g
-    return 0
 
 
 include "sgdkit/_kernels/descent.pxi"
