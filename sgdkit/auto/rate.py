@@ -25,7 +25,7 @@ from sgdkit.training.problem import select
 from sgdkit.training.trainer import Trainer
 
 # The size of scores: of classes, in units of the losses; of numbers, in standard deviations of the target. Measured on
-# 15 data sets, see docs/design.md.
+# 15 data sets, see docs/experiments.md.
 SIZE_OF_LABELS, SIZE_OF_NUMBERS = 1.8, 0.3
 # The first steps, over which a schedule is compared with a falling metric, are an epoch, and no fewer than these.
 FIRST_STEPS = 100
