@@ -13,6 +13,7 @@ import sgdkit
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus, model_selection
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.optimizers.base import Optimizer
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
 
@@ -33,11 +34,16 @@ LISTS = [
 
 
 def public():
-    """The paths of our classes and of those methods that do not come from scikit-learn, with the objects."""
+    """The paths of our classes and of those methods that do not come from scikit-learn, with the objects.
+
+    A method without a docstring has that of the method it overrides.
+    """
     for cls in CLASSES:
         yield pytest.param(f"{cls.__module__}.{cls.__name__}", cls, id=cls.__name__)
+    for cls in [*CLASSES, Optimizer]:
         for name, method in inspect.getmembers(cls, callable):
-            if not name.startswith("_") and str(method.__module__).startswith("sgdkit"):
+            overrides = any(hasattr(base, name) for base in cls.__mro__[1:]) and not method.__doc__
+            if not name.startswith("_") and str(method.__module__).startswith("sgdkit") and not overrides:
                 name = f"{cls.__name__}.{name}"
                 yield pytest.param(f"{cls.__module__}.{name}", method, id=name)
 

@@ -30,6 +30,7 @@ OPTIMIZERS = {
     "ftrl": FTRL,
     "rmsprop": RMSProp,
 }
+__all__ = [cls.__name__ for cls in OPTIMIZERS.values()]
 
 
 def as_optimizer(optimizer):

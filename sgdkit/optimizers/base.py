@@ -54,23 +54,48 @@ class Optimizer(Parametrized):
         return getattr(self, "momentum", 0.0)
 
     def default_schedule(self, loss):
-        """The schedule of `learning_rate="auto"`."""
+        """Return the name of the schedule that `learning_rate="auto"` stands for.
+
+        Parameters
+        ----------
+        loss : Loss
+            The loss to be minimised.
+
+        Returns
+        -------
+        name : str
+            A key of `SCHEDULES`.
+        """
         return "constant"
 
     def backtracks(self, loss):
-        """Whether `eta0="auto"` leaves the rate to backtracking."""
+        """Tell whether `eta0="auto"` leaves the rate to backtracking.
+
+        Parameters
+        ----------
+        loss : Loss
+            The loss to be minimised.
+
+        Returns
+        -------
+        backtracks : bool
+            False unless the optimizer says otherwise.
+        """
         return False
 
     def make_state(self, record, shape, dtype, *, fit_intercept=True, average_from=0):
-        """The state of columns in training.
+        """Make the state of columns in training.
 
         Parameters
         ----------
         record : ndarray of shape (n_features + 1, width), or None
             The state to go on from; None begins at zero.
-        shape : tuple of int (n_features, n_columns)
+        shape : tuple of int
+            The numbers of features and columns.
         dtype : {numpy.float32, numpy.float64}
+            That of the rows.
         fit_intercept : bool, default=True
+            Whether the intercepts are trained.
         average_from : int, default=0
             The average begins with the step that has seen this number of rows; 0 means that there is none.
 
