@@ -7,9 +7,9 @@
 #   it is a constant lets the compiler drop their branches. A plain rule that is not adaptive moves along the gradient.
 # - `gains`, what the columns share in a touch of a feature, such as the corrections of averages;
 # - `direction`, by which the gradient changes the slots of a coordinate and moves its weight; and then it includes
-#   `descent.pxi`. Or it defines in its own way how a record is read and stepped on, see there.
+#   `proximal_step.pxi`. Or it defines in its own way how a record is read and stepped on, see there.
 #
-# Then it includes `kernels.pxi`, and its state is a subclass of `RuleState`, whose attribute `rule` it fills.
+# Then it includes `rule_state.pxi`, and its state is a subclass of `RuleState`, whose attribute `rule` it fills.
 
 from cython cimport floating
 from libc.math cimport sqrt, sqrtf

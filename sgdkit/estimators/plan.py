@@ -17,9 +17,9 @@ from sgdkit.auto.optimizer import choose_optimizer
 from sgdkit.auto.rate import choose_rates, rate_choice
 from sgdkit.auto.scaling import Scaling, choose_scaling
 from sgdkit.auto.strength import alpha_of, choose_strength
+from sgdkit.estimators.columns import join_problems, join_weights
 from sgdkit.estimators.data import Data, check_initial
 from sgdkit.estimators.fitted import Past, fitted_weights
-from sgdkit.estimators.join import join_problems, join_weights
 from sgdkit.estimators.labels import loss_number
 from sgdkit.optimizers import Optimizer
 from sgdkit.optimizers.gd import gathered

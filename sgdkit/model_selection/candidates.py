@@ -23,9 +23,9 @@ from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
+from sgdkit.estimators.columns import join_problems, join_schedules, join_weights
 from sgdkit.estimators.data import ALL_ZERO, encode, targets_kind
 from sgdkit.estimators.fitted import publish
-from sgdkit.estimators.join import join_problems, join_schedules, join_weights
 from sgdkit.estimators.labels import make_loss
 from sgdkit.estimators.plan import Plan, make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer

@@ -104,8 +104,8 @@ cdef inline within direction(
     change[0] = mean
 
 
-include "sgdkit/_kernels/descent.pxi"
-include "sgdkit/_kernels/kernels.pxi"
+include "sgdkit/_kernels/proximal_step.pxi"
+include "sgdkit/_kernels/rule_state.pxi"
 
 
 cdef class AdamState(RuleState):

@@ -138,7 +138,7 @@ cdef inline within step_record(
                 w[c] = v
 
 
-include "sgdkit/_kernels/kernels.pxi"
+include "sgdkit/_kernels/rule_state.pxi"
 
 
 cdef class FTRLState(RuleState):

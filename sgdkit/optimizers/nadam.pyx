@@ -89,8 +89,8 @@ cdef inline within direction(
     change[0] = gain[2 * FEW] * mean + gain[0] * g
 
 
-include "sgdkit/_kernels/descent.pxi"
-include "sgdkit/_kernels/kernels.pxi"
+include "sgdkit/_kernels/proximal_step.pxi"
+include "sgdkit/_kernels/rule_state.pxi"
 
 
 cdef class NadamState(RuleState):

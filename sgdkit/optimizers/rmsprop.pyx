@@ -105,8 +105,8 @@ cdef inline within direction(
     change[0] = others[0]
 
 
-include "sgdkit/_kernels/descent.pxi"
-include "sgdkit/_kernels/kernels.pxi"
+include "sgdkit/_kernels/proximal_step.pxi"
+include "sgdkit/_kernels/rule_state.pxi"
 
 
 cdef class RMSPropState(RuleState):

@@ -74,8 +74,8 @@ cdef inline within direction(
     change[0] = g + momentum * slot[0] if rule.nesterov else slot[0]
 
 
-include "sgdkit/_kernels/descent.pxi"
-include "sgdkit/_kernels/kernels.pxi"
+include "sgdkit/_kernels/proximal_step.pxi"
+include "sgdkit/_kernels/rule_state.pxi"
 
 
 cdef class SGDState(RuleState):
