@@ -1,6 +1,7 @@
 """BaseSGDPlus: what the two estimators share: parameters, and `fit` as check, plan, train, publish."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from threading import local
@@ -207,8 +208,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         if trainer is None:
             trainer = plan.new_trainer(seed)
         else:
-            # From here on, its state is no longer that of the last fit.
-            self._past.trainer = None
+            # From here on, its state is no longer that of the last fit. Shallow copies of the model share the `Past`.
+            self._past = replace(self._past, trainer=None)
             plan.resume(trainer)
         while True:
             course = new_course()

@@ -233,6 +233,13 @@ def test_a_copy_goes_on_identically(kind, optimizer, n_jobs, copied, tmp_path):
     assert_same_model(other, model)
 
 
+def test_a_shallow_copy_goes_on_with_the_optimizer():
+    model = SGDClassifierPlus(optimizer="adam", random_state=0).partial_fit(*CANCER, classes=[0, 1])
+    other = copy.copy(model)
+    model.partial_fit(*CANCER)
+    assert other.partial_fit(*CANCER).t_ > model.t_
+
+
 # ----------------------------------------------------------------------------------------------------- chunks
 
 
