@@ -176,9 +176,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         score = None if validation is None else validation_scorer(plan, validation)
         set_rates([plan], seed=seeds[1])
         new_course = partial(plan.course, score)
-        history = self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2])
-        if not history.converged and self.tol is not None:
-            warn_of_max_iter(self.max_iter, stacklevel=4)
+        self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2])
         return self
 
     def _fit_chunk(self, X, y, kind, sample_weight):
@@ -199,7 +197,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         return self
 
     def _train(self, plan, new_course, *, seed, seed_anew):
-        """Train as planned, publish the model, and return the `History`.
+        """Train as planned, and publish the model.
 
         A rate of our own choice that makes the weights overflow is lowered, and training begins again.
         """
@@ -228,11 +226,13 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             trainer = plan.new_trainer(seed_anew)
         if course.error is not None:
             raise course.error
+        if not course.history.converged and course.patience.tol is not None:
+            # Before the model is changed, for a filter may make it an error.
+            warn_of_max_iter(course.max_iter, stacklevel=5)
         if course.score is not None:
             trainer.load(course.history.coef)
         self._publish(plan, trainer, course.history)
         leave_past(self, plan, trainer)
-        return course.history
 
     @property
     def _listeners(self):

@@ -146,6 +146,19 @@ def test_convergence_warning():
 
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("error")
+def test_a_convergence_warning_that_is_an_error_leaves_the_model_as_it_was():
+    model = SGDClassifierPlus(max_iter=2, random_state=0)
+    with pytest.raises(ConvergenceWarning):
+        model.fit(*IRIS)
+    assert not hasattr(model, "coef_")
+    before = model.set_params(max_iter=1000).fit(*IRIS).coef_
+    with pytest.raises(ConvergenceWarning):
+        model.set_params(max_iter=2, alpha=0.1).fit(*IRIS)
+    assert model.coef_ is before
+    assert model.alpha_ != 0.1
+
+
 def test_no_convergence_warning():
     assert SGDClassifierPlus(max_iter=3, tol=None).fit(*CANCER).n_iter_ == 3
     assert SGDClassifierPlus().fit(*CANCER).n_iter_ < 1000
