@@ -307,6 +307,12 @@ def test_rows_without_a_feature(optimizer):
     assert model.score(X, CLASSES) > 0.8
 
 
+def test_after_full_gradients_adagrad_goes_on_whether_chosen_or_given():
+    chosen = SGDClassifierPlus(random_state=0).fit(*CANCER)
+    given = copy.deepcopy(chosen).set_params(optimizer="adagrad")
+    assert_array_equal(given.partial_fit(*CANCER).coef_, chosen.partial_fit(*CANCER).coef_)
+
+
 # -------------------------------------------------------------------------------- after an error, or a change
 
 
