@@ -186,6 +186,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         if not data.n_rows:
             if past is None:
                 raise ValueError(ALL_ZERO)
+            # Balanced weights of classes count its rows all the same.
+            self._past = replace(past, kind=data.kind)
             return self
         plan = make_plan(self, data, past, seed=None, whole=False)
         # A trainer that goes on has its own generator.

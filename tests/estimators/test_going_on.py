@@ -307,6 +307,17 @@ def test_rows_without_a_feature(optimizer):
     assert model.score(X, CLASSES) > 0.8
 
 
+def test_balanced_weights_count_a_chunk_whose_classes_have_no_weight():
+    labels = CLASSES == 0
+    model = SGDClassifierPlus(random_state=0).partial_fit(X, labels, classes=[False, True])
+    given = copy.deepcopy(model)
+    model.set_params(class_weight={False: 0.0, True: 0.0}).partial_fit(X[:200], labels[:200])
+    model.set_params(class_weight="balanced").partial_fit(X[200:], labels[200:])
+    weights = len(X) / (2 * np.bincount(labels))
+    given.set_params(class_weight=dict(zip([False, True], weights, strict=True)))
+    assert_array_equal(given.partial_fit(X[200:], labels[200:]).coef_, model.coef_)
+
+
 def test_after_full_gradients_adagrad_goes_on_whether_chosen_or_given():
     chosen = SGDClassifierPlus(random_state=0).fit(*CANCER)
     given = copy.deepcopy(chosen).set_params(optimizer="adagrad")
