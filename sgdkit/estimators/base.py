@@ -27,7 +27,7 @@ from sgdkit.estimators.data import (
     encode,
     targets_kind,
 )
-from sgdkit.estimators.fitted import leave_past, publish
+from sgdkit.estimators.fitted import Past, leave_past, publish
 from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
@@ -159,10 +159,11 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         # What does not read all of them in one pass first has them looked at now.
         rows = Rows(X, check=self.early_stopping or self.warm_start)
         sample_weight = check_weights(sample_weight, X)
-        fitted = self.warm_start and hasattr(self, "coef_")
-        kind = targets_kind(self).learn(y)
-        if fitted:
-            kind.check_going_on(self._past.kind)
+        kind, past = targets_kind(self).learn(y), None
+        if self.warm_start and hasattr(self, "coef_"):
+            # Of weights that the user has set before any fit, nothing else is known.
+            past = self._past or Past(kind)
+            kind.check_going_on(past.kind)
         data = encode(self, kind, X, y, sample_weight, rows=rows)
         if not data.n_rows:
             raise ValueError(ALL_ZERO)
@@ -170,7 +171,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         seeds = draw_seeds(self.random_state)
         if self.early_stopping and validation is None:
             data, validation = data.split(self.validation_fraction, seeds[0])
-        past = self._past if fitted and coef_init is None and intercept_init is None else None
+        if coef_init is not None or intercept_init is not None:
+            past = None
         options = {"coef_init": coef_init, "intercept_init": intercept_init}
         plan = make_plan(self, data, past, seed=seeds[1], **options)
         score = None if validation is None else validation_scorer(plan, validation)

@@ -1,6 +1,6 @@
 """What a fit leaves: the fitted attributes of an estimator, and its `Past`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -29,9 +29,9 @@ class Past:
     """
 
     kind: object
-    scaling: Scaling
-    seen: np.ndarray
-    multiple: float | None
+    scaling: Scaling = field(default_factory=Scaling)
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    multiple: float | None = None
     trainer: Trainer | None = None
     squared_gradients: np.ndarray | None = None
 

@@ -77,6 +77,14 @@ def test_weights_that_the_user_has_set_are_gone_on_from(optimizer, sparse_coef):
         assert_allclose(model.intercept_, given[1], atol=1e-9)
 
 
+def test_weights_set_before_any_fit_are_gone_on_from():
+    model = SGDRegressorPlus(eta0=1e-12, warm_start=True, max_iter=1, tol=None)
+    model.coef_, model.intercept_ = np.arange(5.0), np.array([2.0])
+    model.fit(X, NUMBERS)
+    assert_allclose(model.coef_, np.arange(5.0), atol=1e-9)
+    assert_allclose(model.intercept_, 2.0, atol=1e-9)
+
+
 @pytest.mark.parametrize("average", [False, True])
 def test_weights_changed_in_place_are_gone_on_from(average):
     model = SGDRegressorPlus(eta0=1e-12, batch_size=150, average=average).fit(*IRIS)
