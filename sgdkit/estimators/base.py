@@ -184,6 +184,9 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
     def _fit_chunk(self, X, y, kind, sample_weight):
         """One epoch over a chunk of rows, going on from the model as it is."""
         past = self._past
+        if past is None and hasattr(self, "coef_"):
+            # Of weights that the user has set before any fit, nothing else is known.
+            past = Past(kind)
         data = encode(self, kind, X, y, check_weights(sample_weight, X), rows=Rows(X))
         if not data.n_rows:
             if past is None:
@@ -195,7 +198,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         # A trainer that goes on has its own generator.
         seeds = [None] * 3 if plan.resumed_trainer is not None else draw_seeds(self.random_state)
         set_rates([plan], seed=seeds[1])
-        history = History(loss_curve=[] if past is None else list(self.loss_curve_))
+        history = History(loss_curve=list(getattr(self, "loss_curve_", [])))
         new_course = partial(plan.course, None, history=history, tol=None, max_iter=1)
         self._train(plan, new_course, seed=seeds[2], seed_anew=history.n_iter)
         return self

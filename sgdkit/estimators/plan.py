@@ -21,7 +21,7 @@ from sgdkit.estimators.columns import join_problems, join_weights
 from sgdkit.estimators.data import Data, check_initial
 from sgdkit.estimators.fitted import Past, fitted_weights
 from sgdkit.estimators.labels import loss_number
-from sgdkit.optimizers import AdaGrad, Optimizer
+from sgdkit.optimizers import Optimizer
 from sgdkit.optimizers.gd import gathered
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.schedules import SCHEDULES
@@ -60,7 +60,7 @@ class Plan:
     rate_factors : ndarray of shape (n_columns,), or None
         By what each column multiplies the rate; None stands for 1.
     squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
-        What AdaGrad's sums begin with, after full gradients.
+        What sums of squared gradients begin with, after full gradients.
     """
 
     settings: object
@@ -253,7 +253,7 @@ def _base(settings, data, past, loss, whole):
     optimizer = choose_optimizer(settings, problem, whole=whole)
     base = Plan(settings, data, past, seen, scaling, problem, optimizer)
     goes_on = not whole and past is not None and past.squared_gradients is not None
-    if goes_on and isinstance(optimizer, AdaGrad):
+    if goes_on and optimizer.decays:
         change = scaling.since(past.scaling)
         ratio = 1.0 if change is None else np.append(change[0], 1.0)[:, np.newaxis]
         base.squared_gradients = past.squared_gradients * np.square(ratio)

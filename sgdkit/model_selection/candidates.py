@@ -247,10 +247,10 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
         candidate.model = copy.copy(estimator).set_params(**candidate.parameters)
         candidate.plan = make_plan(candidate.model, data, seed=seeds[1], made=made)
     for equal in _equal_in(candidates, _loss_parameter_name(settings)):
-        if validation is not None:
-            score = validation_scorer(equal[0].plan, validation)
-            for candidate in equal:
-                candidate.score = score
+        for candidate in equal if validation is not None else []:
+            # Their mean losses come from one product; another scorer may look at what was chosen for a candidate.
+            shares = settings.scoring == "loss" and candidate is not equal[0]
+            candidate.score = equal[0].score if shares else validation_scorer(candidate.plan, validation)
         set_rates([candidate.plan for candidate in equal], seed=seeds[1])
 
 

@@ -371,3 +371,13 @@ def test_a_model_does_not_keep_the_data(optimizer):
     gc.collect()
     assert kept() is None
     assert model.score(X, CLASSES) > 0.8
+
+
+def test_a_chunk_goes_on_from_weights_that_were_set_before_any_fit():
+    X, y = IRIS
+    model = SGDClassifierPlus(eta0=1e-12, standardize=False, random_state=0)
+    coef, intercept = np.arange(12.0).reshape(3, 4), np.arange(3.0)
+    model.coef_, model.intercept_ = coef, intercept
+    model.partial_fit(X, y, classes=[0, 1, 2])
+    assert_allclose(model.coef_, coef, atol=1e-6)
+    assert_allclose(model.intercept_, intercept, atol=1e-6)

@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sgdkit._kernels.epoch import Pass
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES, CrammerSinger, Softmax
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES, Penalty

@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sgdkit._kernels.backtracking import Tries
-from sgdkit._kernels.rows import Rows, Targets
+from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.targets import Targets
 from sgdkit.optimizers import GD
 from sgdkit.optimizers.gd import FullGradientState, _Scores
 from sgdkit.penalties import PENALTIES, Penalty
