@@ -24,7 +24,6 @@ VARIANTS = {
 }
 CONSTANT = [name for name, optimizer in reference.OPTIMIZERS.items() if getattr(optimizer, "constant", False)]
 LOSSES = {**REGRESSOR_LOSSES, **CLASSIFIER_LOSSES, "softmax": Softmax, "crammer_singer": CrammerSinger}
-PARAMETERS = {"epsilon": 0.3, "quantile": 0.7}
 TOLERANCES = {
     np.float64: {"rtol": 1e-9, "atol": 1e-12},
     np.float32: {"rtol": 1e-3, "atol": 1e-5},
@@ -55,7 +54,7 @@ ALL_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 def make_loss(name, n_outputs=1):
     cls = LOSSES[name]
-    return cls(PARAMETERS.get(cls.parameter_name, 0.0), n_outputs)
+    return cls(reference.PARAMETERS[cls.parameter_name][0], n_outputs)
 
 
 @dataclass
@@ -104,7 +103,7 @@ class Setup:
     def run(self, state, order, rates):
         loss = make_loss(self.loss, self.n_columns)
         weights = {"class_weights": self.class_weights, "column_weights": self.column_weights}
-        options = {"weights": self.weights, "batch_size": self.batch_size, **weights}
+        options = {"row_weights": self.weights, "batch_size": self.batch_size, **weights}
         visits = Pass(Rows(self.X), self.targets(), loss, state, **options)
         return visits.visit(np.asarray(order, dtype=np.int32), np.asarray(rates, dtype=np.float64))
 

@@ -78,16 +78,16 @@ def test_weights_for_each_column_are_rows_of_its_own(loss, penalty):
     single.penalty = PENALTIES[penalty](0.01, None)
     weights = np.repeat(kept * (60 / kept.sum(axis=0)), n_outputs, axis=1)
     joint = FullGradientState(GD(), None, (3, n_models * n_outputs), np.float64)
-    problem = replace(single.repeat(n_models), weights=weights)
+    problem = replace(single.repeat(n_models), row_weights=weights)
     joint.set_columns(problem.penalty, 1.0)
     for _ in range(10):
         joint.epoch(problem, None)
-    assert_array_equal(problem.take([2, 0]).weights, weights[:, [4, 5, 0, 1]])
+    assert_array_equal(problem.take([2, 0]).row_weights, weights[:, [4, 5, 0, 1]])
     assert_allclose(problem.total_weight, 60)
     for model, rows in enumerate(kept.T):
         alone = FullGradientState(GD(), None, (3, n_outputs), np.float64)
         alone.set_columns(single.penalty, 1.0)
-        part = replace(single, order=np.flatnonzero(rows))
+        part = replace(single, row_indices=np.flatnonzero(rows))
         for _ in range(10):
             alone.epoch(part, None)
         assert_allclose(joint.weights()[:, problem.columns([model])], alone.weights(), rtol=1e-9, atol=1e-10)
@@ -212,7 +212,7 @@ def test_backtracking_never_lets_the_objective_rise(nesterov, loss, penalty, sca
     if loss == "softmax":
         setup.labels = np.arange(N_ROWS) % 2
         setup.t = np.where(setup.labels[:, np.newaxis] == np.arange(2), 1.0, -1.0)
-    elif loss in {"poisson", "gamma"}:
+    elif loss in reference.OF_LOG_LINK:
         setup.t = np.random.default_rng(2).gamma(2.0, size=setup.t.shape)
     curve = objectives(setup, 25)
     assert np.all(np.diff(curve, axis=0) <= 1e-13 * np.abs(curve[:-1]))
