@@ -8,7 +8,6 @@ absent, and so is the zero of a dense matrix; this is what makes dense and spars
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import assert_all_finite
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -271,7 +270,8 @@ def canonical_csr(X):
     rise, n_stored = rows_rise(X.indices, X.indptr, len(X.data), X.shape[1])
     zeros, finite = look_at_values(X.data[X.indptr[0]:n_stored])
     if not finite:
-        assert_all_finite(X.data, input_name="X")
+        fault = "NaN" if np.isnan(X.data).any() else f"infinity or a value too large for {X.dtype!r}"
+        raise ValueError(f"Input X contains {fault}.")
     if rise and not zeros:
         return X
     canonical = X.copy()
