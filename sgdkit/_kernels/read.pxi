@@ -72,11 +72,12 @@ cdef inline within score(
     """Write the score of a row for each of `m` columns."""
     cdef const floating* intercept = <const floating*> u.data + u.n_features * u.record_size
     cdef const floating* inverse = <const floating*> u.inverse
+    cdef bint shared = shares_growth(u)
     cdef Py_ssize_t c
     score_row(<const floating*> u.data, features, x, n, scores, m, u.record_size)
     if not ADAPTIVE and u.form == GROWN:
         for c in range(m):
-            scores[c] *= inverse[0 if shares_growth(u) else c]
+            scores[c] *= inverse[0 if shared else c]
     for c in range(m):
         scores[c] += intercept[c]
 
