@@ -1,6 +1,6 @@
 """Searches that train all candidates of a fold in the same passes over its rows.
 
-`search.py` has the interface, `evaluation.py` folds, scores and results, `candidates.py` says what is trained together.
+`search.py` has the interface, `evaluation.py` folds, scores and results; `shared_passes.py` says what shares a pass.
 """
 
 from sgdkit.model_selection.search import OnePassGridSearchCV, OnePassRandomizedSearchCV

@@ -23,7 +23,14 @@ from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, check_weights
 from sgdkit.estimators.scoring import knowing_scores
-from sgdkit.model_selection.candidates import Fold, Group, column_parameters, fit_group, hashed, sharing_key
+from sgdkit.model_selection.shared_passes import (
+    Fold,
+    Group,
+    column_parameters,
+    fit_group,
+    hashed,
+    sharing_key,
+)
 from sgdkit.model_selection.turns import Turn, n_under_way, run_in_turns
 from sgdkit.training.loop import Listener
 
