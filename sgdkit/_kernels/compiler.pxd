@@ -41,8 +41,8 @@ cdef extern from *:
     /* A name that is made of two, each of which may be a macro. */
     #define SGDKIT_JOIN_NOW(a, b) a##b
     #define SGDKIT_JOIN(a, b) SGDKIT_JOIN_NOW(a, b)
-    typedef float *SGDKIT_RESTRICT sgdkit_own_floats;
-    typedef double *SGDKIT_RESTRICT sgdkit_own_doubles;
+    typedef float *SGDKIT_RESTRICT sgdkit_sole_floats;
+    typedef double *SGDKIT_RESTRICT sgdkit_sole_doubles;
     #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__)
     #define SGDKIT_CLONED __attribute__((noinline, target_clones("avx2", "default"))) void
     #else
@@ -59,8 +59,8 @@ cdef extern from *:
     ctypedef void apart "SGDKIT_APART"
     # Arguments of these types point to numbers to which no other argument does, so the compiler need not look whether
     # what is read and what is written overlap.
-    ctypedef float* own_floats "sgdkit_own_floats"
-    ctypedef double* own_doubles "sgdkit_own_doubles"
+    ctypedef float* sole_floats "sgdkit_sole_floats"
+    ctypedef double* sole_doubles "sgdkit_sole_doubles"
     # Compiled for processors with AVX2 as well, and chosen when the module is loaded. The results are the same to the
     # last bit, since nothing is reordered, and no multiplication fused with an addition.
     ctypedef void cloned "SGDKIT_CLONED"
@@ -80,6 +80,6 @@ cdef inline void fetch_lines(const char* address, Py_ssize_t n_bytes) noexcept n
         address += LINE
 
 
-ctypedef fused own_numbers:
-    own_floats
-    own_doubles
+ctypedef fused sole_numbers:
+    sole_floats
+    sole_doubles

@@ -7,7 +7,7 @@ and the weights are what is stored over it.
 from cython cimport floating
 from libc.stdint cimport int32_t
 
-from sgdkit._kernels.compiler cimport own_doubles, own_floats, own_numbers, within
+from sgdkit._kernels.compiler cimport sole_doubles, sole_floats, sole_numbers, within
 from sgdkit._kernels.moves cimport move_columns, move_features
 from sgdkit._kernels.state cimport GROWN, State, averages, shares_growth
 
@@ -19,13 +19,13 @@ ctypedef struct Shared:
 
 
 cdef inline within moves_of(
-    own_numbers moves, own_numbers gradient, own_numbers rate_factors, own_doubles growth, own_doubles rates,
+    sole_numbers moves, sole_numbers gradient, sole_numbers rate_factors, sole_doubles growth, sole_doubles rates,
     Py_ssize_t n, Shared shared, floating unused,
 ) noexcept nogil:
     """Write what weights move by in `n` columns."""
     cdef floating step
     cdef Py_ssize_t c
-    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+    if (floating is float and sole_numbers is sole_floats) or (floating is double and sole_numbers is sole_doubles):
         for c in range(n):
             step = <floating> rates[0 if shared.rate else c] * rate_factors[c]
             moves[c] = step * <floating> growth[0 if shared.growth else c] * gradient[c]

@@ -7,7 +7,7 @@ cdef inline within begin_reading(State u, Reading* reading, floating unused) noe
 
 
 cdef inline within catch_up_record(
-    own_numbers w, own_numbers root, own_numbers others, own_numbers average, Py_ssize_t n, Reading reading,
+    sole_numbers w, sole_numbers root, sole_numbers others, sole_numbers average, Py_ssize_t n, Reading reading,
     floating unused,
 ) noexcept nogil:
     """Bring `n` coordinates up to date; `average` is NULL, or points to the last slot."""
@@ -20,7 +20,7 @@ cdef inline within catch_up_record(
     cdef const floating* unit = <const floating*> reading.unit
     cdef bint lanes = reading.layout == LANES
     cdef Py_ssize_t c, column, feature
-    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+    if (floating is float and sole_numbers is sole_floats) or (floating is double and sole_numbers is sole_doubles):
         for c in range(n):
             column, feature = 0 if lanes else c, c if lanes else 0
             of_l1 = of_l2 = missed[feature]
@@ -55,7 +55,7 @@ cdef inline floating stepped_product(
 
 
 cdef inline within step_record(
-    const Rule* rule, own_numbers w, own_numbers root, own_numbers others, own_numbers average, Py_ssize_t n,
+    const Rule* rule, sole_numbers w, sole_numbers root, sole_numbers others, sole_numbers average, Py_ssize_t n,
     Stepping stepping, floating unused,
 ) noexcept nogil:
     """Step on `n` coordinates; `average` is NULL, or points to the last slot."""
@@ -66,7 +66,7 @@ cdef inline within step_record(
     cdef const floating* gain = <const floating*> stepping.gain
     cdef bint lanes = stepping.layout == LANES
     cdef Py_ssize_t c, column, feature
-    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+    if (floating is float and sole_numbers is sole_floats) or (floating is double and sole_numbers is sole_doubles):
         for c in range(n):
             column, feature = 0 if lanes else c, c if lanes else 0
             direction(rule, root + c, others + c, n, x * gradient[c], gain + feature, &metric, &change)

@@ -17,7 +17,7 @@ from libc.stdint cimport int32_t
 
 from sgdkit._kernels.proximal cimport shrink
 from sgdkit._kernels.compiler cimport (
-    SGDKIT_ONE_BY_ONE, apart, cloned, fetch_lines, own_doubles, own_floats, own_numbers, within,
+    SGDKIT_ONE_BY_ONE, apart, cloned, fetch_lines, sole_doubles, sole_floats, sole_numbers, within,
 )
 from sgdkit._kernels.growth cimport fold, move, turn
 from sgdkit._kernels.scores cimport score_row

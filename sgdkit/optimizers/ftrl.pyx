@@ -89,7 +89,7 @@ cdef inline within begin_reading(State u, Reading* reading, floating unused) noe
 
 
 cdef inline within catch_up_record(
-    own_numbers w, own_numbers root, own_numbers others, own_numbers average, Py_ssize_t n, Reading reading,
+    sole_numbers w, sole_numbers root, sole_numbers others, sole_numbers average, Py_ssize_t n, Reading reading,
     floating unused,
 ) noexcept nogil:
     """Compute `n` weights from their sums; `average` is NULL, or points to the last slot."""
@@ -98,7 +98,7 @@ cdef inline within catch_up_record(
     cdef const floating* units = <const floating*> reading.unit
     cdef bint lanes = reading.layout == LANES
     cdef Py_ssize_t c, column, feature
-    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+    if (floating is float and sole_numbers is sole_floats) or (floating is double and sole_numbers is sole_doubles):
         for c in range(n):
             column, feature = 0 if lanes else c, c if lanes else 0
             if reading.has_units:
@@ -114,7 +114,7 @@ cdef inline within catch_up_record(
 
 
 cdef inline within step_record(
-    const Rule* rule, own_numbers w, own_numbers root, own_numbers others, own_numbers average, Py_ssize_t n,
+    const Rule* rule, sole_numbers w, sole_numbers root, sole_numbers others, sole_numbers average, Py_ssize_t n,
     Stepping stepping, floating unused,
 ) noexcept nogil:
     """Add a gradient to the sums of `n` coordinates; only the intercept, which has no penalty, moves at once."""
@@ -124,7 +124,7 @@ cdef inline within step_record(
     cdef const floating* rates = <const floating*> stepping.rates
     cdef bint lanes = stepping.layout == LANES
     cdef Py_ssize_t c
-    if (floating is float and own_numbers is own_floats) or (floating is double and own_numbers is own_doubles):
+    if (floating is float and sole_numbers is sole_floats) or (floating is double and sole_numbers is sole_doubles):
         for c in range(n):
             g = x * gradient[c]
             before = metric_of(root[c], epsilon)
