@@ -9,6 +9,7 @@ on once, and chooses the rates of all of them together.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -89,7 +90,12 @@ class Plan:
             return self.scaling.unit
         return 1.0 if self.scaling.factor is None else self.scaling.factor
 
-    @property
+    @cached_property
+    def change(self):
+        """What `Scaling.since` tells of the scaling of earlier fits; None where there is no change, or no such fit."""
+        return None if self.past is None else self.scaling.since(self.past.scaling)
+
+    @cached_property
     def resumed_trainer(self):
         """The trainer of the last fit, if its state is of use here."""
         trainer = None if self.past is None else self.past.trainer
@@ -128,9 +134,7 @@ class Plan:
 
     def keeps_rate(self, trainer):
         """Whether the rate that was chosen for a trainer of an earlier fit still suits this one."""
-        if self.scaling.since(self.past.scaling) is not None:
-            return False
-        return self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
+        return self.change is None and self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
 
     def new_trainer(self, seed):
         """A trainer at the first rate, with the weights to begin with."""
@@ -154,9 +158,8 @@ class Plan:
         """Have the trainer of an earlier fit go on from the fitted weights, which the user may have edited."""
         weights = np.append(self.coef, self.intercept[np.newaxis], axis=0).astype(trainer.dtype, copy=False)
         edited = not np.array_equal(weights, self.past.scaling.to_raw(trainer.weights()))
-        change = self.scaling.since(self.past.scaling)
-        if change is not None:
-            trainer.rescale(*change)
+        if self.change is not None:
+            trainer.rescale(*self.change)
         if self.rate is not None or trainer.schedule is not None:
             schedule = self.schedule(self.rate, trainer.n_steps + 1)
             if schedule is None or trainer.schedule is None or schedule.settings != trainer.schedule.settings:
@@ -254,8 +257,7 @@ def _base(settings, data, past, loss, whole):
     base = Plan(settings, data, past, seen, scaling, problem, optimizer)
     goes_on = not whole and past is not None and past.squared_gradients is not None
     if goes_on and optimizer.decays:
-        change = scaling.since(past.scaling)
-        ratio = 1.0 if change is None else np.append(change[0], 1.0)[:, np.newaxis]
+        ratio = 1.0 if base.change is None else np.append(base.change[0], 1.0)[:, np.newaxis]
         base.squared_gradients = past.squared_gradients * np.square(ratio)
     return base
 
