@@ -77,9 +77,14 @@ cdef class LogLoss(Loss):
     """Logistic loss of one column: `log(1 + exp(-t s))`."""
 
     probability = "logistic"
+    stiffness = 0.25
+    score_size = 1.2
 
     def __cinit__(self):
         self.f32, self.f64 = log_loss, log_loss
+
+    def mean_stiffness(self, shares):
+        return max(float(np.mean(shares * (1 - shares))), 1e-6)
 
 
 cdef void hinge(
@@ -116,6 +121,8 @@ cdef void squared_hinge(
 cdef class SquaredHinge(Loss):
     """Squared hinge loss: `max(0, 1 - t s)^2`."""
 
+    stiffness = 4.0
+
     def __cinit__(self):
         self.f32, self.f64 = squared_hinge, squared_hinge
 
@@ -140,6 +147,7 @@ cdef class ModifiedHuber(Loss):
     """Modified Huber loss (Zhang, 2004): `max(0, 1 - t s)^2`, but `-4 t s` below `t s = -1`."""
 
     probability = "modified_huber"
+    stiffness = 4.0
 
     def __cinit__(self):
         self.f32, self.f64 = modified_huber, modified_huber
@@ -179,6 +187,8 @@ cdef void squared_error(
 
 cdef class SquaredError(Loss):
     """Squared error: `(s - t)^2 / 2`."""
+
+    stiffness = 2.0
 
     def __cinit__(self):
         self.f32, self.f64 = squared_error, squared_error
@@ -277,6 +287,7 @@ cdef class SquaredEpsilonInsensitive(Loss):
     """Squared epsilon-insensitive loss: `max(0, |s - t| - epsilon)^2`."""
 
     parameter_name = "epsilon"
+    stiffness = 2.0
 
     def __cinit__(self):
         self.f32, self.f64 = squared_epsilon_insensitive, squared_epsilon_insensitive
@@ -465,6 +476,8 @@ cdef class Softmax(Loss):
 
     coupled = True
     probability = "softmax"
+    stiffness = 0.5
+    score_size = 1.2
 
     def __cinit__(self):
         self.f32, self.f64 = softmax, softmax

@@ -142,7 +142,7 @@ class Linear(Schedule):
         return *super().settings, self.first_step
 
     def rates(self, t):
-        return self.eta0 * np.maximum(1 - (t - self.first_step) / self.n_steps, 0)
+        return self.eta0 * np.clip(1 - (t - self.first_step) / self.n_steps, 0, 1)
 
     def for_pilot(self):
         return Constant(1.0)

@@ -61,6 +61,12 @@ cdef class Loss:
         Whether the columns of a model share the loss, and so cannot be trained apart.
     smooth : bool
         Whether the derivative is continuous.
+    stiffness : float
+        The inverse of the step along a derivative that suits a score. It is about the largest second derivative, or
+        what a kink comes to over a margin of 1; and twice that where a derivative has no bound.
+    score_size : float
+        By about how much few steps are to move the scores of classes: less than a margin of 1, or more where a loss has
+        no margin.
     homogeneous : bool
         Whether the loss is smallest, and scales, at a score of 0: then no rate is better than another.
     probability : str or None
@@ -73,6 +79,8 @@ cdef class Loss:
 
     coupled = False
     smooth = True
+    stiffness = 1.0
+    score_size = 0.45
     homogeneous = False
     probability = None
     log_link = False
@@ -107,6 +115,10 @@ cdef class Loss:
             return np.ones(y.shape[1])
         mean = np.average(y, axis=0, weights=sample_weight)
         return np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight))
+
+    def mean_stiffness(self, shares):
+        """The stiffness where scores are those of constant models for labels, of which these shares are 1."""
+        return self.stiffness
 
     def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
         """The weighted sum over rows of the loss of each column.

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint32_t
 
 cdef class Targets:
     cdef readonly Py_ssize_t n_rows, n_columns
-    cdef readonly bint labels
+    cdef readonly bint labels, signs
     cdef readonly object values, column
     # The class, or the output, of each column; the class of each row; or its outputs, row by row.
     cdef const int32_t* modelled

@@ -14,10 +14,13 @@ cdef class Targets:
         elsewhere. Two-dimensional: the target of column `c` is `values[:, column[c]]`.
     column : array-like of int of shape (n_columns,)
         The class, or the output, that each column models.
+    signs : bool, default=False
+        Whether two-dimensional values are -1 or 1, the targets of a classification; the others are.
     """
 
-    def __init__(self, values, column):
+    def __init__(self, values, column, *, signs=False):
         self.labels = values.ndim == 1
+        self.signs = self.labels or signs
         self.n_rows = values.shape[0]
         self.n_outputs = 1 if self.labels else values.shape[1]
         self.values = np.ascontiguousarray(values, dtype=np.int32 if self.labels else np.float64)
@@ -45,8 +48,8 @@ cdef class Targets:
 
     def take(self, rows):
         """The targets of the given rows."""
-        return Targets(self.values[rows], self.column)
+        return Targets(self.values[rows], self.column, signs=self.signs)
 
     def with_columns(self, column):
         """The same rows with other columns."""
-        return Targets(self.values, column)
+        return Targets(self.values, column, signs=self.signs)

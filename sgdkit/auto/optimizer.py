@@ -1,40 +1,61 @@
-"""`optimizer="auto"`: full gradients where features are dense, else AdaGrad."""
+"""`optimizer="auto"`: full gradients where features are dense; else AdaGrad, or SGD for many classes."""
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import clone
 
+from sgdkit.auto.epochs import has_plan
 from sgdkit.auto.rate import rate_choice
-from sgdkit.optimizers import GD, AdaGrad, as_optimizer
+from sgdkit.optimizers import GD, SGD, AdaGrad, as_optimizer
 
 # Full gradients are for rows with at least this share of non-zeros, and for so many values or scores.
 DENSE_SHARE, MOST_VALUES = 0.1, 10_000_000
 
 
-def choose_optimizer(settings, problem, *, whole=True):
-    """The optimizer of a fit, as a new object; `whole` says whether the rows are all there are, and not a chunk."""
+def choose_optimizer(settings, problem, *, whole=True, earlier=None):
+    """The optimizer of a fit, as a new object.
+
+    Parameters
+    ----------
+    settings : BaseSGDPlus
+    problem : Problem
+    whole : bool, default=True
+        Whether the rows are all there are, and not a chunk.
+    earlier : Optimizer, default=None
+        That of the fit that a chunk goes on from.
+    """
     if settings.optimizer != "auto":
         optimizer = as_optimizer(settings.optimizer)
         return clone(optimizer) if optimizer is settings.optimizer else optimizer
+    if not whole and earlier is not None and not earlier.full_batch:
+        return clone(earlier)
     # What only steps on few rows make use of.
     wanted = settings.early_stopping or settings.average or not rate_choice(settings).chosen
     wanted = wanted or settings.batch_size != "auto" or settings.learning_rate != "auto"
-    return AdaGrad() if wanted or not whole else suited_to(problem)
+    if whole and not wanted and gains_from_full_gradients(problem):
+        return GD()
+    return for_few_epochs(problem) if has_plan(settings, problem, whole=whole) else AdaGrad()
 
 
-def suited_to(problem):
-    """The optimizer for a problem: full gradients where features are dense, values few, and the loss is smooth.
-
-    There they need fewer epochs than any other; where features are rare, AdaGrad does.
-    """
+def gains_from_full_gradients(problem):
+    """Whether full gradients need the least time: where features are dense, values few, and the loss is smooth."""
     rows, n_columns = problem.rows, problem.targets.n_columns
     n_values = problem.n_rows * max(rows.n_features, n_columns)
     if not problem.loss.smooth or n_values > MOST_VALUES:
-        return AdaGrad()
+        return False
     counts = np.diff(rows.X.indptr) if issparse(rows.X) else np.count_nonzero(rows.X, axis=1)
     row_weights = problem.select(problem.row_weights)
-    share = np.average(problem.select(counts), weights=row_weights) / rows.n_features
-    return GD() if share >= DENSE_SHARE else AdaGrad()
+    return np.average(problem.select(counts), weights=row_weights) / rows.n_features >= DENSE_SHARE
+
+
+def for_few_epochs(problem):
+    """The optimizer for a planned number of steps: SGD for the columns of many classes, or labels; else AdaGrad.
+
+    A rate of its own for each feature is what two classes and numbers gain by, where features are rare. What columns of
+    many classes gain by it is no more than noise: each class has few rows. So the plain step is as good, in half of the
+    time.
+    """
+    return SGD() if problem.targets.signs and problem.targets.n_columns > 1 else AdaGrad()
 
 
 def numbers_a_weight(optimizer, dtype):

@@ -7,6 +7,10 @@ its own score. AdaGrad's own denominator sees to that at ``eta = size / r``. Ave
 gradients leave it to the schedule, which counts all steps: a feature that a share p of them touches needs a rate
 ``1 / sqrt(p)`` times as large.
 
+The length of SGD's step has the gradient's scale. Where it is to fall to 0, and targets are classes, whose losses have
+derivatives of a known size, the first rate is ``1 / (h r^2)``: a step moves the score of its own row by about its
+derivative over the loss's `stiffness` h.
+
 Otherwise, and of data that are one batch, pilot runs choose it: all candidate rates train at once, as columns of one
 pass over a sample of the rows. The one whose losses, each met before its row was learnt from, have the smallest sum
 wins.
@@ -27,6 +31,8 @@ from sgdkit.training.trainer import Trainer
 # The size of scores: of classes, in units of the losses; of numbers, in standard deviations of the target. Measured on
 # 15 data sets, see docs/experiments.md.
 SIZE_OF_LABELS, SIZE_OF_NUMBERS = 1.8, 0.3
+# A rate that is to fall to 0 may be so many times as large.
+OF_A_PLAN = 3.0
 # The first steps, over which a schedule is compared with a falling metric, are an epoch, and no fewer than these.
 FIRST_STEPS = 100
 # Candidate rates, in multiples of the scale that the data suggest; of one batch, and of these around the formula.
@@ -78,7 +84,7 @@ class ChosenRate:
         None where that makes no difference: for classes, for one output, and where steps have the gradient's scale.
         """
         targets = problem.targets
-        if targets.labels or targets.n_columns == 1 or optimizer.scales_with_gradient:
+        if targets.signs or targets.n_columns == 1 or optimizer.scales_with_gradient:
             return None
         y, row_weights = problem.select(targets.values), problem.select(problem.weights_or_ones)
         spread = problem.loss.score_scale(y, row_weights)[targets.column]
@@ -100,26 +106,55 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     seed : int
         Of the sample, and of its shuffling.
     """
-    generator = np.random.Generator(np.random.PCG64(seed))
+    rate, factors = _by_formula(problem, optimizer, schedule), CANDIDATES_AROUND
     varied_batch = problem.single_batch and _has_many_rows(problem)
+    if rate is not None and not (varied_batch and _can_be_tried(problem, optimizer, schedule)):
+        return np.full(problem.n_models, rate)
+    generator = np.random.Generator(np.random.PCG64(seed))
     sample, initial = _sample(problem, _sampled_indices(problem, optimizer, generator), initial)
-    if not optimizer.scales_with_gradient:
-        rate = _size(sample) / _row_size(problem) * (1 - optimizer.inertia)
-        if not optimizer.decays:
-            rate /= _falling(problem, schedule)
-        # A rate that is not to fall has to suit the end of training, of which pilots see nothing.
-        falls = optimizer.decays or np.diff(schedule.rates(np.array([1.0, 2.0])), axis=0).any()
-        has_pilots = varied_batch and problem.n_rows <= SAMPLE_ROWS and falls
-        rates = rate * (CANDIDATES_AROUND if has_pilots else np.ones(1))
-    else:
-        rates = _rate_scale(sample, initial) * (CANDIDATES_OF_A_BATCH if varied_batch else CANDIDATES)
-    if len(rates) == 1 or problem.loss.homogeneous or sample.targets.constant:
+    if rate is None:
+        rate = _rate_scale(sample, initial)
+        factors = CANDIDATES_OF_A_BATCH if varied_batch else CANDIDATES
+    if problem.loss.homogeneous or sample.targets.constant:
         # A pilot would prefer the rate that moves least.
-        return np.full(problem.n_models, rates[len(rates) // 2])
+        return np.full(problem.n_models, rate * factors[len(factors) // 2])
     options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
-    losses = _pilot(sample, optimizer, schedule, rates=rates, initial=initial, **options)
-    best = rates[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
+    losses = _pilot(sample, optimizer, schedule, rates=rate * factors, initial=initial, **options)
+    best = rate * factors[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
     return SHARE_OF_THE_BEST * best if optimizer.scales_with_gradient and not optimizer.full_batch else best
+
+
+def _by_formula(problem, optimizer, schedule):
+    """The rate that follows from the rows; None where only pilots tell."""
+    if optimizer.scales_with_gradient:
+        # Derivatives of losses of classes are known beforehand, and with them how far a step goes.
+        if not schedule.needs_end or not problem.targets.signs or problem.single_batch:
+            return None
+        return (1 - optimizer.inertia) / (_stiffness(problem) * _row_size(problem) ** 2)
+    planned_classes = schedule.needs_end and problem.targets.signs
+    size = problem.loss.score_size if planned_classes else _size(problem)
+    rate = size / _row_size(problem) * (1 - optimizer.inertia)
+    if optimizer.decays:
+        return rate
+    rate /= _falling(problem, schedule)
+    return rate * OF_A_PLAN if schedule.needs_end else rate
+
+
+def _stiffness(problem):
+    """That of the loss; of labels, of which many may be rare, where scores are those of constant models."""
+    targets = problem.targets
+    if targets.labels:
+        return problem.loss.stiffness
+    shares = np.average(
+        problem.select(targets.values) > 0, axis=0, weights=problem.select(problem.row_weights)
+    )
+    return problem.loss.mean_stiffness(shares)
+
+
+def _can_be_tried(problem, optimizer, schedule):
+    """Whether pilots are short, and the rate falls: else it has to suit the end of training, which they never see."""
+    falls = optimizer.decays or np.diff(schedule.rates(np.array([1.0, 2.0])), axis=0).any()
+    return problem.n_rows <= SAMPLE_ROWS and falls
 
 
 def _sampled_indices(problem, optimizer, generator):
@@ -217,10 +252,11 @@ def _row_size(problem):
 
 def _size(problem):
     """The size of the scores to be reached."""
-    if problem.targets.labels:
+    if problem.targets.signs:
         return SIZE_OF_LABELS
     # A constant target has no spread; then its size must do.
-    spread = problem.loss.score_scale(problem.targets.values, problem.weights_or_ones).max()
+    y, row_weights = problem.select(problem.targets.values), problem.select(problem.weights_or_ones)
+    spread = problem.loss.score_scale(y, row_weights).max()
     return SIZE_OF_NUMBERS * (spread or problem.targets.size or 1.0)
 
 
@@ -231,7 +267,7 @@ def _rate_scale(problem, initial):
     from the beginning; not at the beginning itself, where it may be no more than rounding error.
     """
     X = problem.rows.X
-    size = _size(problem) / (SIZE_OF_LABELS if problem.targets.labels else SIZE_OF_NUMBERS)
+    size = _size(problem) / (SIZE_OF_LABELS if problem.targets.signs else SIZE_OF_NUMBERS)
     scores = score_rows(X, initial[:-1]) + (initial[-1] + X.dtype.type(size))
     derivative = np.empty_like(scores)
     problem.loss.total(scores, problem.targets, None, derivative)

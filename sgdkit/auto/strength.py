@@ -1,7 +1,11 @@
 """`alpha="auto"`: the strength of the penalty.
 
 It is ``c / n``, n being the sum of the rows' weights; ``c = 1`` is the default of `LogisticRegression` and `Ridge`.
-Models of all candidates for c are fitted to a part of the rows, as columns of the same passes, and predict the others.
+Where rows are visited one by one, that is all: on real texts, one-hot rows and ratings, other values of c gain next to
+nothing, and to tell which would take longer than the fit.
+
+For dense rows, few enough to be trained by full gradients, it is a choice. Models of all candidates for c are fitted to
+a part of the rows, as columns of the same passes, and predict the others.
 Taken is the c nearest to 1 whose loss there is within two standard errors of the smallest; a model whose training has
 not come to its end is no candidate, since stopping early is a penalty too. Of many rows a sample takes part, and
 because few rows favour larger and larger c in noise, and smaller ones in text of many classes, it may only choose
@@ -15,9 +19,10 @@ Invariants:
 import numpy as np
 
 from sgdkit._kernels.scores import score_rows
-from sgdkit.auto.optimizer import suited_to
+from sgdkit.auto.optimizer import gains_from_full_gradients
 from sgdkit.auto.rate import choose_rates
 from sgdkit.auto.sample import contents
+from sgdkit.optimizers import GD, AdaGrad
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import Constant
 from sgdkit.training.loop import SHARE_GOING_ON
@@ -35,13 +40,11 @@ N_PARTS, ROWS_FOR_ALL_PARTS = 4, 1000
 FEW_SCORES = 1000
 # Held-out rows fall into so many groups, between which losses differ by the error.
 N_GROUPS = 5
-# Of the objective, what it fell by in the last quarter of the epochs: less is the end of training, and where it is more
-# when there are no epochs left, training has not come to its end.
+# Of the objective, what it fell by in the last quarter of the steps: less is the end of training, and where it is more
+# when there are no steps left, training has not come to its end.
 SETTLED, STILL_FALLING = 0.01, 0.1
-# Visits of rows, and bounds of the number of epochs.
-VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 15_000, 8, 60
-# Where an epoch is one step, so many make a stage, and there is another stage while the best model needs it.
-STEPS_OF_A_STAGE, MOST_STAGES = 20, 12
+# So many steps at the least; so many make a stage, and there is another stage while the best model needs it.
+FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 20, 12
 
 
 def alpha_of(multiple, total_weight):
@@ -74,7 +77,10 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     seed : int
         Of the rows that take part, and of their division.
     """
+    by_full_gradients = gains_from_full_gradients(problem)
     if penalty is None or problem.loss.homogeneous or problem.targets.constant:
+        return 1.0
+    if not by_full_gradients and not problem.single_batch:
         return 1.0
     indices = problem.indices
     generator = np.random.Generator(np.random.PCG64(seed))
@@ -88,7 +94,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     sample = problem.on(indices)
     outs = place % N_PARTS == np.arange(N_PARTS if len(indices) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
-    optimizer = suited_to(sample)
+    optimizer = GD() if by_full_gradients else AdaGrad()
     sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
     for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
@@ -135,27 +141,22 @@ def _models(problem, kept, n_candidates):
 
 
 def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
-    """Fit models with penalties of some strengths; yield their weights, and which need more epochs.
+    """Fit models with penalties of some strengths; yield their weights, and which need more steps.
 
     Those that have settled leave after a stage.
     """
-    options, n_rows = {"fit_intercept": fit_intercept, "seed": seed}, models.n_rows
-    schedule = None
+    options, schedule = {"fit_intercept": fit_intercept, "seed": seed}, None
     if not optimizer.backtracks(models.loss):
         rates = choose_rates(models.take([0]), optimizer, Constant(1.0), initial=initial, **options)
         schedule = Constant(float(rates[0]))
     trainer = Trainer(optimizer, schedule, models, **options)
     weights = np.tile(initial, models.n_models)
     trainer.load(weights)
-    step_an_epoch = optimizer.full_batch or models.single_batch
-    n_epochs = (
-        STEPS_OF_A_STAGE if step_an_epoch else int(np.clip(VISITS / n_rows, FEWEST_EPOCHS, MOST_EPOCHS))
-    )
     numbers, objectives, falls = np.arange(models.n_models), [], np.empty(models.n_models)
     everything, models.penalty = models, strengths
-    for _ in range(MOST_STAGES if step_an_epoch else 1):
+    for _ in range(MOST_STAGES):
         trainer.set_penalty(models.penalty)
-        falls[numbers] = fall = _stage(trainer, models, n_epochs, objectives)
+        falls[numbers] = fall = _stage(trainer, models, objectives)
         weights[:, everything.columns(numbers)] = trainer.weights()
         yield weights, falls > STILL_FALLING
         stay = np.flatnonzero(fall >= SETTLED)
@@ -166,20 +167,20 @@ def _stages(models, strengths, optimizer, initial, *, fit_intercept, seed):
             models, numbers, objectives = models.take(stay), numbers[stay], [o[stay] for o in objectives]
 
 
-def _stage(trainer, models, n_epochs, objectives):
-    """Train for some epochs, or until all models have settled; append their objectives, and return how they fall."""
-    for _ in range(n_epochs):
+def _stage(trainer, models, objectives):
+    """Make some steps, or until all models have settled; append their objectives, and return how they fall."""
+    for _ in range(STEPS_OF_A_STAGE):
         columns = trainer.epoch(models) / models.total_weight + trainer.penalty()
         objectives.append(columns.reshape(models.n_models, -1).sum(axis=1))
         earlier, last = objectives[-1 - len(objectives) // 4], objectives[-1]
         fall = (earlier - last) / np.maximum(np.abs(last), np.finfo(float).tiny)
-        if len(objectives) >= FEWEST_EPOCHS and (fall < SETTLED).all():
+        if len(objectives) >= FEWEST_STEPS and (fall < SETTLED).all():
             break
     return fall
 
 
 def _held_out(problem, out, groups, stages):
-    """The losses of the rows held out in each group, part and candidate, once no part's best needs more epochs.
+    """The losses of the rows held out in each group, part and candidate, once no part's best needs more steps.
 
     Also returns which candidates of each part do.
     """

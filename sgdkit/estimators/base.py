@@ -55,7 +55,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         "learning_rate": [StrOptions({"auto", *SCHEDULES})],
         "eta0": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "tol": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left"), None],
         "shuffle": ["boolean"],
         "early_stopping": ["boolean"],
@@ -152,7 +152,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` epochs were not enough; not with `tol=None`.
+            If `max_iter` epochs were not enough; not with `tol=None`, nor where they are planned.
         """
         check_parameters(self)
         X, y = check_rows(self, X, y, reset=True)

@@ -81,7 +81,7 @@ class Labels:
         if (y.ndim == 2) != (self.indicator_dtype is not None):
             raise ValueError(_KINDS_DIFFER)
         if y.ndim == 2:
-            return Targets(2.0 * y - 1.0, np.arange(y.shape[1]))
+            return Targets(2.0 * y - 1.0, np.arange(y.shape[1]), signs=True)
         n_classes = len(self.classes)
         return Targets(self._codes(y), [1] if n_classes == 2 else np.arange(n_classes))
 

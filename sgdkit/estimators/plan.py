@@ -3,9 +3,9 @@
 `make_plan` takes the parameters of an estimator, the rows, and what earlier fits have left; `fit`, `partial_fit` and
 searches all make plans. Nothing here changes an estimator, so a plan that fails leaves nothing to be undone.
 
-What "auto" stands for is chosen in `sgdkit.auto`, in this order: the scaling, which gives the problem; the optimizer;
-the strength of the penalty; and, by `set_rates`, the first rate. A search makes the choices that its candidates agree
-on once, and chooses the rates of all of them together.
+What "auto" stands for is chosen in `sgdkit.auto`, in this order: the scaling, which gives the problem; the optimizer,
+and the number of epochs; the strength of the penalty; and, by `set_rates`, the first rate. A search makes the choices
+that its candidates agree on once, and chooses the rates of all of them together.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from joblib import effective_n_jobs
 
+from sgdkit.auto.epochs import NO_PLAN, planned_epochs
 from sgdkit.auto.optimizer import choose_optimizer
 from sgdkit.auto.rate import choose_rates, rate_choice
 from sgdkit.auto.scaling import Scaling, choose_scaling
@@ -50,6 +51,8 @@ class Plan:
     scaling : Scaling
     problem : Problem
     optimizer : Optimizer
+    n_epochs : int or None
+        The planned epochs, over which the rate falls to 0; None trains until there is no progress.
     alpha : float
     multiple : float or None
         The c of ``alpha = c / n``; None where alpha was given.
@@ -71,6 +74,7 @@ class Plan:
     scaling: Scaling
     problem: Problem
     optimizer: Optimizer
+    n_epochs: int | None = None
     alpha: float = 0.0
     multiple: float | None = None
     coef: np.ndarray | None = None
@@ -127,9 +131,9 @@ class Plan:
             return None
         settings, name = self.settings, self.settings.learning_rate
         if name == "auto":
-            name = self.optimizer.default_schedule(self.problem.loss)
+            name = "linear" if self.n_epochs else self.optimizer.default_schedule(self.problem.loss)
         steps_an_epoch = 1 if self.optimizer.full_batch else self.problem.steps_an_epoch
-        numbers = {"n_steps": settings.max_iter * steps_an_epoch, "first_step": first_step}
+        numbers = {"n_steps": (self.n_epochs or 0) * steps_an_epoch, "first_step": first_step}
         return SCHEDULES[name](rate, power_t=settings.power_t, alpha=self.curvature, **numbers)
 
     def keeps_rate(self, trainer):
@@ -185,10 +189,12 @@ class Plan:
         """The course of the model; `score` is that of `Course`, or None, and `parameters` replace those of settings."""
         settings = self.settings
         tol = parameters.get("tol", settings.tol)
-        tol = self.optimizer.default_tol if tol == "auto" else tol
+        if tol == "auto":
+            tol = None if self.n_epochs else self.optimizer.default_tol
         relative = score is None or settings.scoring == "loss"
         patience = Patience(tol, settings.n_iter_no_change, relative=relative)
-        max_iter = parameters.get("max_iter", settings.max_iter)
+        max_iter = NO_PLAN if settings.max_iter == "auto" else settings.max_iter
+        max_iter = parameters.get("max_iter", self.n_epochs or max_iter)
         return Course(patience, max_iter, score=score, history=history, keeps_last=keeps_last)
 
 
@@ -220,6 +226,7 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     loss = _once(made, ("loss", number), lambda: data.kind.make_loss(settings, data.targets))
     base = _once(made, "base", lambda: _base(settings, data, past, loss, whole))
     result = replace(base, settings=settings, problem=replace(base.problem, loss=loss))
+    result.n_epochs = planned_epochs(settings, result.problem, result.optimizer, whole=whole)
     first = _once(made, ("first", number), lambda: _first(result, coef_init, intercept_init))
     result.coef, result.intercept = first
     key = "alpha", number, settings.alpha, settings.l1_ratio
@@ -253,7 +260,8 @@ def _base(settings, data, past, loss, whole):
         row_indices=data.row_indices,
         batch_size=min(int(batch_size), n_rows),
     )
-    optimizer = choose_optimizer(settings, problem, whole=whole)
+    earlier = None if past is None or past.trainer is None else past.trainer.optimizer
+    optimizer = choose_optimizer(settings, problem, whole=whole, earlier=earlier)
     base = Plan(settings, data, past, seen, scaling, problem, optimizer)
     goes_on = not whole and past is not None and past.squared_gradients is not None
     if goes_on and optimizer.decays:
@@ -317,7 +325,8 @@ def _choose_rates(plans, seed):
     rates = {}
     for number, plan in enumerate(plans):
         schedule = plan.schedule(1.0)
-        key = None if schedule.separable or optimizer.scales_with_gradient else schedule.alpha
+        by_alpha = not schedule.separable and not optimizer.scales_with_gradient
+        key = schedule.shape, schedule.alpha if by_alpha else None
         if key not in rates:
             rates[key] = choose_rates(problem, optimizer, schedule, **options)
         plan.rate = float(rates[key][number])

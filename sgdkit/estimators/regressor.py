@@ -45,9 +45,9 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     alpha : float >= 0 or "auto", default="auto"
         Strength of the penalty. On standardised features, `LogisticRegression(C=C)` minimises the same objective at
         ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at
-        their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, and c is 1 unless models with
-        another c predict rows that are held out clearly better; see the user guide, *Without tuning*. `alpha_` is the
-        number.
+        their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, and c is 1, unless features
+        are dense, and models with another c predict rows that are held out clearly better; see the user guide, *Without
+        tuning*. `alpha_` is the number.
     l1_ratio : float in [0, 1], default=0.15
         Share of the l1 norm in the "elasticnet" penalty.
     standardize : bool, default=True
@@ -70,23 +70,26 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     learning_rate : {"auto", "constant", "invscaling", "optimal", "linear", "adaptive"}, default="auto"
         The rate of step t = 1, 2, ...: "constant" is ``eta0``, "invscaling" ``eta0 / t ** power_t``, "optimal"
         ``eta0 / (1 + alpha * eta0 * (t - 1))`` [1]_, "linear" ``eta0 * (1 - (t - 1) / n)``, with n the steps of
-        `max_iter` epochs (not in `partial_fit`), and "adaptive" ``eta0``, divided by 5 after every `n_iter_no_change`
-        epochs in a row without progress, down to a millionth. "auto" is the schedule that suits the optimizer; see the
-        user guide, *Without tuning*.
+        the planned epochs, see `max_iter` (not in `partial_fit`), and "adaptive" ``eta0``, divided by 5 after every
+        `n_iter_no_change` epochs in a row without progress, down to a millionth. "auto" is "linear" where epochs are
+        planned, else the schedule that suits the optimizer; see the user guide, *Without tuning*.
     eta0 : float > 0 or "auto", default="auto"
         The first rate, for features as training sees them (see `standardize`). "auto" takes it from the size of the
-        rows and of the targets, from short pilot runs (for "sgd"), or from backtracking (for "gd"); see the user guide,
+        rows and of the targets, from short pilot runs (where "sgd" cannot know), or from backtracking (for "gd"); see the user guide,
         *Without tuning*. A rate that "auto" chose is lowered where the weights overflow, and training begins again.
         `eta0_` is the rate that was used.
     power_t : float >= 0, default=0.5
         Exponent of "invscaling".
-    max_iter : int >= 1, default=1000
-        The most epochs (passes over the rows) that `fit` makes; `partial_fit` makes one.
+    max_iter : int >= 1 or "auto", default="auto"
+        The most epochs (passes over the rows) that `fit` makes; `partial_fit` makes one. "auto" plans 4 to 8, more of
+        few rows, where these are visited one by one and nothing else says when to stop; it is 1000 otherwise. The user
+        guide, *Without tuning*, has a table of what `max_iter`, `tol` and the others mean together.
     tol : float >= 0, "auto" or None, default="auto"
-        Training stops when `n_iter_no_change` epochs in a row have not lowered the objective, loss and penalty
-        together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation loss in this
-        way, or a score, which has to rise by `tol` itself. "auto" is 1e-5 for "gd", whose objective has no noise, and
-        1e-3 for the others. None makes `max_iter` epochs.
+        A number trains until the optimum: until `n_iter_no_change` epochs in a row have not lowered the objective, loss
+        and penalty together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation
+        loss in this way, or a score, which has to rise by `tol` itself. "auto" makes the planned epochs, `max_iter` at
+        the most, where there is a plan; else it is 1e-5 for "gd", whose objective has no noise, and 1e-3 for the
+        others. None makes `max_iter` epochs.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
         targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by
@@ -191,7 +194,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         learning_rate="auto",
         eta0="auto",
         power_t=0.5,
-        max_iter=1000,
+        max_iter="auto",
         tol="auto",
         shuffle=True,
         early_stopping=False,

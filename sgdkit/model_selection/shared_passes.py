@@ -54,11 +54,12 @@ def sharing_key(candidate, number):
     parameters = {
         name: value for name, value in candidate.get_params(deep=False).items() if name not in of_columns
     }
-    # A rate that is chosen is not one that is given; without an l1 norm, the penalty may take another way; and targets
-    # may be valid for one number of the loss and not for another.
+    # A rate that is chosen is not one that is given; an end that is planned, not one that progress decides; without an
+    # l1 norm, the penalty may take another way; and targets may be valid for one number of the loss and not for another.
     has_no_l1 = candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
     domain = make_loss(candidate, targets_kind(candidate).losses).minimum_target
-    return hashed((parameters, rate_choice(candidate).chosen, has_no_l1, domain), number)
+    may_be_planned = candidate.tol in ("auto", None)
+    return hashed((parameters, rate_choice(candidate).chosen, may_be_planned, has_no_l1, domain), number)
 
 
 def hashed(value, number):
@@ -136,7 +137,7 @@ class Fold:
             data,
             X=self.X,
             y=self.y,
-            targets=Targets(spread(data.targets.values), data.targets.column),
+            targets=Targets(spread(data.targets.values), data.targets.column, signs=data.targets.signs),
             sample_weight=self.sample_weight,
             row_weights=spread(data.row_weights),
             row_indices=row_indices,
@@ -181,7 +182,7 @@ class Candidate:
     @property
     def unfinished(self):
         course = self.course
-        return course.error is None and self.model.tol is not None and not course.history.converged
+        return course.error is None and course.patience.tol is not None and not course.history.converged
 
     def publish(self):
         """Make the estimator a fitted model, and let go of what it was trained with."""
@@ -284,7 +285,7 @@ def _train(candidates, **options):
         for candidate in pending:
             candidate.plan.rate /= 10
         n_retreats -= 1
-    unfinished = [candidate.model.max_iter for candidate in candidates if candidate.unfinished]
+    unfinished = [candidate.course.max_iter for candidate in candidates if candidate.unfinished]
     for candidate in candidates:
         candidate.publish()
     if unfinished:

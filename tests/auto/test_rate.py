@@ -11,8 +11,15 @@ from sklearn.preprocessing import StandardScaler
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
-from sgdkit.auto.rate import CANDIDATES, FIRST_STEPS, SIZE_OF_LABELS, SIZE_OF_NUMBERS, choose_rates
-from sgdkit.losses import LogLoss
+from sgdkit.auto.rate import (
+    CANDIDATES,
+    FIRST_STEPS,
+    OF_A_PLAN,
+    SIZE_OF_LABELS,
+    SIZE_OF_NUMBERS,
+    choose_rates,
+)
+from sgdkit.losses import CLASSIFIER_LOSSES, Hinge, LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.schedules import Constant
@@ -43,8 +50,11 @@ def share_of_steps(batch_size):
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("optimizer", DECAYING)
 def test_a_decaying_metric(optimizer, container):
-    model = SGDClassifierPlus(optimizer=optimizer, **SETTINGS).fit(container(X), LABELS)
-    assert_allclose(model.eta0_, SIZE_OF_LABELS / LENGTH)
+    for loss, size in ("log_loss", LogLoss.score_size), ("hinge", Hinge.score_size):
+        model = SGDClassifierPlus(loss, optimizer=optimizer, **SETTINGS)
+        assert_allclose(model.fit(container(X), LABELS).eta0_, size / LENGTH)
+        model.set_params(learning_rate="constant")
+        assert_allclose(model.fit(container(X), LABELS).eta0_, SIZE_OF_LABELS / LENGTH)
     model = SGDRegressorPlus(optimizer=optimizer, **SETTINGS).fit(container(X), NUMBERS)
     assert_allclose(model.eta0_, SIZE_OF_NUMBERS * NUMBERS.std() / LENGTH)
 
@@ -53,11 +63,26 @@ def test_a_decaying_metric(optimizer, container):
 @pytest.mark.parametrize("optimizer", STEADY)
 def test_a_falling_schedule_is_compared_with_a_falling_metric(optimizer, batch_size):
     options = {"optimizer": optimizer, "batch_size": batch_size, **SETTINGS}
-    model = SGDClassifierPlus(**options).fit(X, LABELS)
+    model = SGDClassifierPlus(learning_rate="invscaling", **options).fit(X, LABELS)
     expected = SIZE_OF_LABELS / LENGTH / np.sqrt(share_of_steps(batch_size))
     assert_allclose(model.eta0_, expected)
     model = SGDClassifierPlus(learning_rate="constant", **options).fit(X, LABELS)
-    assert_allclose(model.eta0_, expected / np.sqrt(max(FIRST_STEPS, 900 / batch_size)))
+    n_steps = 900 / batch_size
+    assert_allclose(model.eta0_, expected / np.sqrt(max(FIRST_STEPS, n_steps)))
+    model = SGDClassifierPlus(learning_rate="linear", **options).fit(X, LABELS)
+    falling = np.sqrt(max(FIRST_STEPS, n_steps)) * (1 - (max(FIRST_STEPS, n_steps) - 1) / (2 * n_steps))
+    assert_allclose(model.eta0_, OF_A_PLAN * expected * LogLoss.score_size / SIZE_OF_LABELS / falling)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_hinge"])
+@pytest.mark.parametrize("optimizer", PILOTED)
+def test_steps_of_classes_follow_from_the_loss(optimizer, loss):
+    model = SGDClassifierPlus(loss, optimizer=optimizer, **SETTINGS).fit(X, LABELS)
+    assert_allclose(model.eta0_, 1 / (CLASSIFIER_LOSSES[loss].stiffness * LENGTH**2))
+    labels = np.column_stack([LABELS, LABELS & (X[:, 0] > 0), X[:, 0] > 1.5]).astype(int)
+    share = np.mean(4 * labels.mean(axis=0) * (1 - labels.mean(axis=0))) if loss == "log_loss" else 1.0
+    rate = SGDClassifierPlus(loss, optimizer=optimizer, **SETTINGS).fit(X, labels).eta0_
+    assert_allclose(rate, model.eta0_ / share)
 
 
 @pytest.mark.parametrize("cls", WITH_MOMENTUM)
@@ -97,28 +122,28 @@ def test_a_pilot_chooses_between_candidates(optimizer):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", ["breast_cancer", "digits", "diabetes"])
 def test_the_rate_is_near_the_best_of_a_grid(name, optimizer):
-    """By the objective after ten epochs on all rows."""
+    """By the loss of rows held out, after ten epochs."""
     load = {"breast_cancer": load_breast_cancer, "digits": load_digits, "diabetes": load_diabetes}[name]
     rows, y = load(return_X_y=True)
     rows = StandardScaler().fit_transform(rows)
+    train = np.random.default_rng(0).random(len(y)) < 0.7
     estimator = SGDRegressorPlus if name == "diabetes" else SGDClassifierPlus
     model = estimator(optimizer=optimizer, batch_size=1, max_iter=10, tol=None, random_state=0)
 
-    def objective(eta0):
+    def loss(eta0):
         fitted = clone(model).set_params(eta0=eta0)
+        if optimizer in STOCHASTIC:
+            fitted.set_params(learning_rate="linear")
         try:
-            fitted.fit(rows, y)
+            fitted.fit(rows[train], y[train])
         except ValueError:  # it overflows
             return np.inf, None
-        # Full-gradient epochs at no rate to speak of give the objective of the model as it is.
-        judge = clone(model).set_params(optimizer="gd", eta0=1e-30, max_iter=1, warm_start=True)
-        judge.set_params(standardize=model.standardize).fit(rows, y)
-        for attribute in "coef_", "intercept_":
-            setattr(judge, attribute, getattr(fitted, attribute))
-        return judge.fit(rows, y).loss_curve_[-1], fitted.eta0_
+        if name == "diabetes":
+            return np.mean((y[~train] - fitted.predict(rows[~train])) ** 2), fitted.eta0_
+        return log_loss(y[~train], fitted.predict_proba(rows[~train])), fitted.eta0_
 
-    auto, rate = objective("auto")
-    others = [objective(rate * factor)[0] for factor in 10.0 ** np.arange(-1.5, 1.6, 0.5)]
+    auto, rate = loss("auto")
+    others = [loss(rate * factor)[0] for factor in 10.0 ** np.arange(-1.5, 1.6, 0.5)]
     assert auto <= 1.25 * min(others)
 
 
@@ -172,7 +197,7 @@ def test_a_few_long_rows_count_wherever_they_are(form):
         )
         norms = 1 + scaling_of(model).apply(Rows(form(rows))).squared_norms()
         assert norms.max() > 100 * norms.mean()
-        assert_allclose(model.eta0_, SIZE_OF_LABELS / np.sqrt((norms**2).mean() / norms.mean()))
+        assert_allclose(model.eta0_, LogLoss.score_size / np.sqrt((norms**2).mean() / norms.mean()))
 
 
 @pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=["numbers", "labels"])

@@ -71,12 +71,12 @@ OWN_NUMBERS = [
 def test_a_column_has_its_own_number_of_the_loss(kind, loss, optimizer, eta0, alpha):
     X, y = make_data(kind)
     y = np.abs(y) if loss in LOG_LINK else y
-    # One epoch of a hundred steps: where a loss has a kink, differences of the last bit grow.
+    # One epoch of ninety steps: where a loss has a kink, differences of the last bit grow.
     model = make_model(kind, loss=loss, optimizer=optimizer, eta0=eta0, alpha=alpha, max_iter=1)
     name = {**CLASSIFIER_LOSSES, **REGRESSOR_LOSSES}[loss].parameter_name
     numbers = [inside(model, name, share) for share in (0.1, 0.4, 0.7)]
     grid = [{name: number, "alpha": strength} for number in numbers for strength in (alpha, 3e-2)]
-    found, alone = found_and_alone(model, grid, X, y, np.arange(10, 110))
+    found, alone = found_and_alone(model, grid, X, y, np.arange(10, 100))
     assert_same_models(found, alone)
     assert len({fitted.loss_curve_[-1] for fitted in found}) == len(grid)
 
@@ -135,7 +135,7 @@ def test_a_column_has_its_own_class_weights(
 ):
     X, y, sample_weight = make_codes(kind)
     settings = {"loss": loss, "multi_class": multi_class, "optimizer": optimizer, "batch_size": batch_size}
-    # No more than a hundred steps: where a loss has a kink, differences of the last bit grow.
+    # Fewer than a hundred steps: where a loss has a kink, differences of the last bit grow.
     settings["max_iter"] = 1 if batch_size == 1 else 5
     model = make_model(kind, eta0=eta0, standardize=False, **settings)
     epsilons = (0.1, 0.3) if loss == "huber" else (0.1, 0.1)
@@ -145,7 +145,7 @@ def test_a_column_has_its_own_class_weights(
         for alpha, epsilon in zip(("auto", 3e-2), epsilons, strict=True)
     ]
     # Unsorted, as those of ShuffleSplit.
-    train = np.random.default_rng(1).permutation(len(X))[:100]
+    train = np.random.default_rng(1).permutation(len(X))[:90]
     rows = sparse.csr_array(X), y, train, sample_weight if weighted else None
     found, alone = found_and_alone(model, grid, *rows)
     assert widths_of_passes(capsys)[0] == width_of(grid, optimizer)
