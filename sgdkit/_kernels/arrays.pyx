@@ -8,9 +8,7 @@ from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from sgdkit._kernels.compiler cimport cloned
-from sgdkit._kernels.rows cimport ROWS, Rows, get_row, regular
-
-from sgdkit._kernels.rows import Irregular
+from sgdkit._kernels.rows cimport ROWS, Rows, get_row, look
 
 # The columns of `add_moments`.
 N_MOMENTS = 6
@@ -34,17 +32,16 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
 
     Raises
     ------
-    Irregular
-        With the moments half done, where nobody had looked at the rows before.
+    ValueError
+        With the moments half done, where nobody had looked at the rows before, and one is not valid or not finite.
     """
     if order is not None:
         rows.check()
-    values = np.empty(max(rows.longest, 1), rows.dtype)
-    indices = np.empty(max(rows.longest, 1), np.int32)
+    values, indices = rows.buffers()
     cdef floating[::1] value_buffer = values
     cdef int32_t[::1] index_buffer = indices
     cdef const int64_t[::1] visited = np.empty(0, np.int64) if order is None else order
-    cdef bint everything = order is None, looks = not rows.checked, irregular = False
+    cdef bint everything = order is None, looks = not rows.checked, valid = True
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t i, k, n, row, n_visits = rows.n_rows if everything else visited.shape[0]
@@ -52,9 +49,10 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     cdef double* moment
     with nogil:
         for i in range(n_visits):
-            if looks and i % ROWS == 0 and not regular(rows, i, min(i + ROWS, n_visits)):
-                irregular = True
-                break
+            if looks and i % ROWS == 0:
+                valid = look(rows, i, min(i + ROWS, n_visits))
+                if not valid:
+                    break
             row = i if everything else visited[i]
             n = get_row(rows, row, &value_buffer[0], &index_buffer[0], &x, &features)
             if weights.shape[0]:
@@ -68,8 +66,8 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
                 moment[3] += weight * value * value
                 moment[4] += weight * n
                 moment[5] += weight * n * (<double> x[k]) * (<double> x[k])
-    if irregular:
-        raise Irregular
+    if not valid:
+        rows.check()
     rows.checked = True
 
 

@@ -12,11 +12,9 @@ from libc.stdint cimport int32_t, int64_t
 
 from sgdkit._kernels.compiler cimport LINE, SGDKIT_PREFETCH, fetch_lines, within
 from sgdkit._kernels.loss cimport Loss, evaluate
-from sgdkit._kernels.rows cimport Rows, begin, get_row, regular
+from sgdkit._kernels.rows cimport Rows, begin, get_row, look
 from sgdkit._kernels.targets cimport Targets, get_targets
 from sgdkit._kernels.state cimport State, asks_while_reading
-
-from sgdkit._kernels.rows import Irregular
 
 # How many rows ahead of its turn a row's indices and values are fetched, and the weights that they point at.
 cdef enum:
@@ -58,7 +56,7 @@ cdef class Pass:
     cdef const int64_t[::1] long_order
     cdef Py_ssize_t n_visits
     cdef bint long_numbers
-    cdef bint irregular
+    cdef bint faulty
     cdef const double[::1] row_weights
     cdef const double[:, ::1] class_weights
     cdef const double[::1] column_weights
@@ -96,8 +94,8 @@ cdef class Pass:
         self._arrays = []
         m = state.n_columns
         self.sums = self._sums = np.zeros(m)
-        self.values = self.allocate(max(rows.longest, 1), rows.dtype)
-        self.indices = <int32_t*> self.allocate(max(rows.longest, 1), np.int32)
+        value_buffer, index_buffer = rows.buffers()
+        self.values, self.indices = self.keep(value_buffer), <int32_t*> self.keep(index_buffer)
         self.scores = self.allocate(m, rows.dtype)
         self.column_targets = self.allocate(m, rows.dtype)
         self.derivative = self.allocate(m, rows.dtype)
@@ -127,8 +125,8 @@ cdef class Pass:
 
         Raises
         ------
-        Irregular
-            In the middle of the pass, where nobody had looked at the rows before.
+        ValueError
+            In the middle of the pass, where nobody had looked at the rows before, and one is not valid or not finite.
         """
         self.n_visits, self.long_numbers = len(order), order.dtype == np.int64
         if self.long_numbers:
@@ -181,7 +179,7 @@ cdef class Pass:
         """Visit the rows of the order that has been set, at the rates that have been."""
         if self.batch_size > 1:
             self.rows.check()
-        self.irregular = False
+        self.faulty = False
         self.state.prepare(self.rates.shape[1], self.rows.longest if self.batch_size == 1 else 0)
         self.sums[:] = 0
         with nogil:
@@ -189,11 +187,13 @@ cdef class Pass:
                 visit(self, <float*> self.values)
             else:
                 visit(self, <double*> self.values)
-        if self.irregular:
-            raise Irregular
+        if self.faulty:
+            self.rows.check()
 
     cdef void* allocate(self, size, dtype, fill=None) except? NULL:
-        array = np.empty(size, dtype) if fill is None else np.full(size, fill, dtype)
+        return self.keep(np.empty(size, dtype) if fill is None else np.full(size, fill, dtype))
+
+    cdef void* keep(self, array) except? NULL:
         self._arrays.append(array)
         return <void*> <size_t> array.__array_interface__["data"][0]
 
@@ -218,13 +218,13 @@ cdef inline void look_ahead(Pass p, Py_ssize_t first) noexcept nogil:
 
 
 cdef bint look_closely(Pass p, Py_ssize_t i) noexcept nogil:
-    """Whether the rows to visit from `i` on, until the next look, are regular; neighbours are looked at in one go."""
+    """Whether the rows to visit from `i` on, until the next look, are valid; neighbours are looked at in one go."""
     cdef Py_ssize_t last = min(i + FETCH_LOOK, p.n_visits), first, n
     while i < last:
         first, n = row_at(p, i), 1
         while i + n < last and row_at(p, i + n) == first + n:
             n += 1
-        if not regular(p.rows, first, first + n):
+        if not look(p.rows, first, first + n):
             return False
         i += n
     return True
@@ -325,7 +325,7 @@ cdef void visit_rows(Pass p, State state, floating* value_buffer) noexcept nogil
         if i % STRETCH == 0:
             look_ahead(p, i)
         if looks and i % FETCH_LOOK == 0 and not look_closely(p, i):
-            p.irregular = True
+            p.faulty = True
             break
         fetch(p, i % STRETCH, ahead, value_buffer)
         row = row_at(p, i)

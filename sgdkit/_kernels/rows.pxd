@@ -1,14 +1,21 @@
 from cython cimport floating
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+
+from sgdkit._kernels.scores cimport index_t
 
 
 cdef enum:
     # Rows that are looked at in one go, while what tells where they begin is near.
     ROWS = 64
+    # What keeps a row from being shown as it stands.
+    HAS_ZEROS = 1
+    HAS_DUPLICATES = 2
 
 
 cdef class Rows:
     cdef readonly Py_ssize_t n_rows, n_features, longest
+    # The numbers that an index buffer has room for: the longest row, and the table that merges its duplicates.
+    cdef readonly Py_ssize_t room
     cdef readonly object dtype
     # Whether the indices and values have been looked at.
     cdef public bint checked
@@ -18,10 +25,32 @@ cdef class Rows:
     cdef const void* values
     cdef const void* indices
     cdef const void* indptr
+    # Of a sparse one: what each row has that is not to be shown, and whether any has, as far as they were looked at.
+    cdef uint8_t* flags
+    cdef bint untidy
+    # For looking at rows, which is not for several threads at once: marks that find duplicates, and a table.
+    cdef uint8_t* marks
+    cdef uint8_t mark
+    cdef uint32_t last_mark
+    cdef int32_t* table
     cdef object _X, _owners
 
 
-cdef bint regular(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
+cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
+
+
+cdef Py_ssize_t tidy(
+    uint8_t flags, const floating* x, const int32_t* features, Py_ssize_t n,
+    floating* values, int32_t* indices, int32_t* table,
+) noexcept nogil
+
+
+cdef inline Py_ssize_t table_size(Py_ssize_t n) noexcept nogil:
+    """The size of a hash table for `n` features: a power of 2, four to eight times as many, so that few meet."""
+    cdef Py_ssize_t size = 4
+    while size < 4 * n:
+        size *= 2
+    return size
 
 
 cdef inline Py_ssize_t begin(Rows rows, Py_ssize_t i) noexcept nogil:
@@ -63,4 +92,7 @@ cdef inline Py_ssize_t get_row(
         indices[0] = index_buffer
     else:
         indices[0] = <const int32_t*> rows.indices + first
+    if rows.untidy and rows.flags[i]:
+        n = tidy(rows.flags[i], x, indices[0], n, value_buffer, index_buffer, index_buffer + rows.longest)
+        values[0], indices[0] = value_buffer, index_buffer
     return n

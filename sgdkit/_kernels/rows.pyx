@@ -2,14 +2,19 @@
 # cython: freethreading_compatible=True
 """One view of a row, whatever the matrix: dense or CSR, float32 or float64, 32- or 64-bit indices.
 
-Invariant: what a row shows is its non-zeros, each once, in the order of their indices. A zero that is stored is
-absent, and so is the zero of a dense matrix; this is what makes dense and sparse input the same input.
+Invariant: what a row shows is its non-zeros, each once, in the order in which they stand. A zero that is stored is
+absent, and so is the zero of a dense matrix; values of one feature are one, their sum. This is what makes dense and
+sparse input the same input.
+
+The order is no matter to training, so no row is sorted. Rows with stored zeros or duplicates are noted when they are
+first looked at, and tidied up whenever they are visited.
 """
 
 import numpy as np
 from scipy import sparse
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
 
 from sgdkit._kernels.compiler cimport cloned
 from sgdkit._kernels.scores cimport index_t
@@ -20,25 +25,26 @@ ctypedef fused bits_t:
     uint64_t
 
 
-# Values that are looked at in one go.
 cdef enum:
+    # Indices that are looked at in one go.
     STRETCH = 4096
+    # Marks that tell whether features are there twice: few enough to stay near the processor.
+    MOST_MARKS = 1 << 16
+    # Each byte of a number that is below zero: of a slot of a hash table that holds no place.
+    EMPTY = 0xff
 
 
 NOT_VALID = "X is not a valid CSR matrix: its indptr or indices point outside of it."
 
 
-class Irregular(Exception):
-    """A pass has come upon a row that is not canonical, or not valid at all; `Rows.check` tells, or mends it."""
-
-
 cdef class Rows:
-    """The rows of `X`, which is not copied if it is C-contiguous, or CSR in canonical format without stored zeros.
+    """The rows of `X`, which is not copied if it is C-contiguous, or CSR.
 
     Parameters
     ----------
     X : ndarray or CSR matrix or array of shape (n_rows, n_features)
-        Of dtype float32 or float64. A sparse one that holds what is not finite is an error.
+        Of dtype float32 or float64. A sparse one that holds what is not finite is an error. Its indices may be in any
+        order, and there more than once.
     check : bool, default=True
         Whether to look at the indices and values of a sparse `X` now. Else the first pass over all rows does it on its
         way, which saves a pass.
@@ -57,50 +63,81 @@ cdef class Rows:
         if self.dense:
             self.checked = True
             self._X = np.ascontiguousarray(X)
-            self.longest = self.n_features
+            self.longest = self.room = self.n_features
             self.full = without_zeros(self._X)
             self._owners = (self._X, np.arange(self.n_features, dtype=np.int32))
             self.indices, self.values = address(self._owners[1]), address(self._owners[0])
         else:
             self._hold(shared_csr(X))
-            if check or self.wide or not self._within():
+            if check or self.wide:
                 self.check()
 
     def _hold(self, X):
-        self._X, self._owners = X, (X.data, X.indices, X.indptr)
+        begins, n_stored = X.indptr, min(len(X.data), len(X.indices))
+        if begins[0] < 0 or begins[-1] > n_stored or (begins[1:] < begins[:-1]).any():
+            raise ValueError(NOT_VALID)
+        self.longest = int(np.diff(begins).max(initial=0))
+        self.room = self.longest + table_size(self.longest)
+        # So many that those of a row seldom meet, and no more than there are features.
+        n_marks = min(MOST_MARKS, 1 << min(self.n_features, 8 * self.longest**2).bit_length())
+        # Pages of zeros that nobody writes to take no memory.
+        flags, marks = np.zeros(self.n_rows, np.uint8), np.zeros(n_marks, np.uint8)
+        table = np.empty(self.room - self.longest, np.int32)
+        self._X, self._owners = X, (X.data, X.indices, begins, flags, marks, table)
         self.wide = X.indices.dtype.itemsize == 8
-        self.longest = int(np.diff(X.indptr).max()) if self.n_rows else 0
-        self.values, self.indices, self.indptr = address(X.data), address(X.indices), address(X.indptr)
-
-    def _within(self):
-        """Whether rows begin and end where there are values."""
-        begins, n = self._X.indptr, self.n_rows
-        n_stored = min(len(self._X.data), len(self._X.indices))
-        return begins[0] >= 0 and begins[n] <= n_stored and (begins[1:] >= begins[:n]).all()
+        self.values, self.indices, self.indptr = address(X.data), address(X.indices), address(begins)
+        self.flags, self.marks = <uint8_t*> address(flags), <uint8_t*> address(marks)
+        self.table = <int32_t*> address(table)
+        self.last_mark = n_marks - 1
 
     @property
     def X(self):
-        """The same data; of a sparse `X`, in canonical format."""
+        """The same data, as it stands."""
         self.check()
         return self._X
 
+    def merged(self, row_indices=None):
+        """Some rows, None standing for all, with each non-zero once; all are not copied unless they have to change."""
+        X = self.X if row_indices is None else self.X[row_indices]
+        if not self.untidy:
+            return X
+        # A copy is merged in place, since nothing is written beyond what has been read.
+        copied = row_indices is not None
+        rows = Rows(X) if copied else self
+        data = X.data if copied else np.empty_like(X.data)
+        indices = X.indices if copied and not self.wide else np.empty(len(X.indices), np.int32)
+        indptr = np.zeros(rows.n_rows + 1, np.int64)
+        write_rows(rows, data, indices, indptr[1:])
+        parts = data[:indptr[-1]], indices[:indptr[-1]], indptr.astype(X.indptr.dtype)
+        return sparse.csr_array(parts, shape=X.shape)
+
     def check(self):
-        """Look at the indices and values of a sparse `X`, unless that is done; bring it into canonical format."""
-        if not self.checked:
-            self._hold(canonical_csr(self._X))
-            self.checked = True
+        """Look at the indices and values of a sparse `X`, unless that is done."""
+        cdef Py_ssize_t row = 0
+        cdef bint valid = True
+        if self.checked:
+            return
+        with nogil:
+            while row < self.n_rows and valid:
+                valid = look(self, row, min(row + ROWS, self.n_rows))
+                row += ROWS
+        if not valid:
+            self.with_valid_indices()
+            fault = "NaN" if np.isnan(self._X.data).any() else f"infinity or a value too large for {self.dtype!r}"
+            raise ValueError(f"Input X contains {fault}.")
+        self.checked = True
 
     def with_valid_indices(self):
-        """The same data, which may hold what is not finite, as products with them tell, and zeros."""
-        if not self.checked:
-            X = self._X
-            rows_rise(X.indices, X.indptr, len(X.data), self.n_features)
-        return self._X
+        """The same data, which may hold what is not finite, as products with them tell."""
+        X = self._X
+        if not self.checked and any_outside(X.indices[X.indptr[0]:X.indptr[-1]], self.n_features):
+            raise ValueError(NOT_VALID)
+        return X
 
     def first(self, order):
         """The first row of an order (None stands for all rows) as an array of shape (n_features,)."""
         row = 0 if order is None else order[0]
-        if not self.checked and not regular(self, row, row + 1):
+        if not self.checked and not look(self, row, row + 1):
             self.check()
         x = self._X[[row]]
         return x[0].copy() if self.dense else x.toarray()[0]
@@ -110,24 +147,53 @@ cdef class Rows:
         """The mean number of stored values a row."""
         return (self._X.size if self.dense else self._X.nnz) / max(self.n_rows, 1)
 
+    def counts(self):
+        """The number of non-zeros of each row."""
+        self.check()
+        return np.diff(self._X.indptr) if not self.dense and not self.untidy else self._measures()[0]
+
     def squared_norms(self):
         """``||x||^2`` of each row."""
         self.check()
-        norms = np.zeros(self.n_rows)
-        cdef double* address = <double*> <size_t> norms.__array_interface__["data"][0]
-        if self.dtype == np.float32:
-            add_squares(self, <const float*> self.values, address)
-        else:
-            add_squares(self, <const double*> self.values, address)
-        return norms
+        return self._measures()[1]
+
+    def _measures(self):
+        counts, norms = np.empty(self.n_rows, np.int64), np.zeros(self.n_rows)
+        measure(self, *self.buffers(), counts, norms)
+        return counts, norms
+
+    def buffers(self):
+        """Room for the values and the indices that `get_row` shows."""
+        return np.empty(max(self.longest, 1), self.dtype), np.empty(max(self.room, 1), np.int32)
 
 
-cdef void add_squares(Rows rows, const floating* values, double* norms) noexcept:
+def measure(Rows rows, floating[::1] values, int32_t[::1] indices, int64_t[::1] counts, double[::1] norms):
+    """Write the number of non-zeros of each row, and their sum of squares."""
+    cdef const floating* x
+    cdef const int32_t* features
     cdef Py_ssize_t i, k
     with nogil:
         for i in range(rows.n_rows):
-            for k in range(begin(rows, i), begin(rows, i + 1)):
-                norms[i] += <double> values[k] * <double> values[k]
+            counts[i] = get_row(rows, i, &values[0], &indices[0], &x, &features)
+            for k in range(counts[i]):
+                norms[i] += <double> x[k] * <double> x[k]
+
+
+def write_rows(Rows rows, floating[::1] data, int32_t[::1] indices, int64_t[::1] ends):
+    """Write what rows show one after the other, and where each ends."""
+    value_buffer, index_buffer = rows.buffers()
+    cdef floating[::1] value_view = value_buffer
+    cdef int32_t[::1] index_view = index_buffer
+    cdef const floating* x
+    cdef const int32_t* features
+    cdef Py_ssize_t i, k, n, end = 0
+    with nogil:
+        for i in range(rows.n_rows):
+            n = get_row(rows, i, &value_view[0], &index_view[0], &x, &features)
+            for k in range(n):
+                data[end + k], indices[end + k] = x[k], features[k]
+            end += n
+            ends[i] = end
 
 
 cdef const void* address(array) except? NULL:
@@ -156,100 +222,183 @@ cdef cloned look_at(const bits_t* bits, Py_ssize_t n, bits_t exponent, bits_t* z
     zeros[0], odd[0] = any_zero, any_odd
 
 
-def look_at_bits(const bits_t[::1] bits, bits_t exponent):
-    """Whether there are zeros among floating-point numbers, and whether all are finite: not all bits of `exponent` set.
+cdef inline void look_at_values(
+    Rows rows, Py_ssize_t begin, Py_ssize_t end, bint* zeros, bint* finite,
+) noexcept nogil:
+    """Whether there are zeros among values, and whether all are finite: not all bits of the exponent are set.
 
     Integers are compared as fast as memory gives them; comparisons of floating-point numbers are not vectorised.
     """
-    cdef bits_t zeros = 0, odd = 0
-    if bits.shape[0]:
-        with nogil:
-            look_at(&bits[0], bits.shape[0], exponent, &zeros, &odd)
-    return bool(zeros), not odd
+    cdef uint32_t zero = 0, odd = 0
+    cdef uint64_t long_zero = 0, long_odd = 0
+    if rows.single:
+        look_at((<const uint32_t*> rows.values) + begin, end - begin, <uint32_t> 0x7f800000, &zero, &odd)
+    else:
+        look_at(
+            (<const uint64_t*> rows.values) + begin, end - begin, <uint64_t> 0x7ff0000000000000, &long_zero, &long_odd,
+        )
+    zeros[0], finite[0] = (zero | long_zero) != 0, (odd | long_odd) == 0
 
 
-def look_at_values(data):
-    """Whether there are zeros, and whether all values are finite."""
-    bits = np.dtype(f"u{data.itemsize}").type
-    return look_at_bits(data.view(bits), np.array(np.inf, data.dtype).view(bits))
-
-
-cdef cloned count_falls(const index_t* indices, Py_ssize_t n, Py_ssize_t* falls) noexcept nogil:
-    """How many of `n` indices are no higher than the one before them, which the first has too."""
-    cdef Py_ssize_t k, begin = 0
+cdef cloned look_at_indices(
+    const index_t* indices, Py_ssize_t n, index_t last, Py_ssize_t* falls, index_t* outside,
+) noexcept nogil:
+    """How many of `n` indices are no higher than the one before, and whether any is not one of 0, ..., last."""
+    cdef Py_ssize_t k, begin = 1
     cdef int falls_here
+    cdef index_t any_outside = (indices[0] < 0) | (indices[0] > last)
     falls[0] = 0
     while begin < n:
         # Counted in 32 bits, so that the compiler counts several at once.
         falls_here = 0
         for k in range(begin, min(begin + STRETCH, n)):
             falls_here += indices[k] <= indices[k - 1]
+            any_outside |= <index_t> ((indices[k] < 0) | (indices[k] > last))
         falls[0] += falls_here
         begin += STRETCH
+    outside[0] = any_outside
 
 
-cdef inline void look_at_indices(
-    const index_t* indices, const index_t* indptr, Py_ssize_t row, Py_ssize_t last, Py_ssize_t n_features,
-    Py_ssize_t* falls, bint* outside,
-) noexcept nogil:
-    """Count how often indices do not rise within rows, and note indices outside of X; all rows in one loop.
-
-    The bounds of the rows are valid. Where indices do not rise, an index outside may go unnoticed.
-    """
-    cdef Py_ssize_t i, begin = max(<Py_ssize_t> indptr[row], <Py_ssize_t> indptr[0] + 1), end = indptr[last]
-    falls[0] = 0
-    if begin < end:
-        count_falls(indices + begin, end - begin, falls)
-    for i in range(row, last):
-        begin, end = indptr[i], indptr[i + 1]
-        if end > begin:
-            # The first and the last of a row speak for all where indices rise. From row to row, they may fall.
-            outside[0] |= indices[begin] < 0 or indices[end - 1] >= n_features
-            falls[0] -= begin > indptr[0] and indices[begin] <= indices[begin - 1]
+def any_outside(const index_t[::1] indices, Py_ssize_t n_features):
+    """Whether an index is that of no feature."""
+    cdef Py_ssize_t falls
+    cdef index_t outside = 0
+    if indices.shape[0]:
+        with nogil:
+            look_at_indices(&indices[0], indices.shape[0], <index_t> (n_features - 1), &falls, &outside)
+    return bool(outside)
 
 
-def rows_rise(
-    const index_t[::1] indices, const index_t[::1] indptr, Py_ssize_t n_values, Py_ssize_t n_features,
-):
-    """Whether the indices of every row rise, and how many values belong to rows.
+cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """Whether neighbouring rows are valid and finite; those with stored zeros or duplicates are noted.
 
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
-    cdef Py_ssize_t i, row = 0, n_stored = min(n_values, indices.shape[0]), falls = 0, falls_here
-    cdef Py_ssize_t n_rows = indptr.shape[0] - 1, last
-    cdef bint outside = False
-    with nogil:
-        # Some rows at a time, while where they begin is near.
-        while row < n_rows and not outside:
-            last = min(row + ROWS, n_rows)
-            for i in range(row, last):
-                outside |= indptr[i] < 0 or indptr[i + 1] < indptr[i] or indptr[i + 1] > n_stored
-            if not outside and n_stored:
-                look_at_indices(&indices[0], &indptr[0], row, last, n_features, &falls_here, &outside)
-                falls += falls_here
-            row = last
-    if falls and not outside:
-        outside = np.min(indices) < 0 or np.max(indices) >= n_features
-    if outside:
-        raise ValueError(NOT_VALID)
-    return not falls, indptr[n_rows] if n_rows else 0
+    if rows.wide:
+        return look_at_rows(rows, <const int64_t*> rows.indices, <const int64_t*> rows.indptr, first, last)
+    return look_at_rows(rows, <const int32_t*> rows.indices, <const int32_t*> rows.indptr, first, last)
 
 
-cdef bint regular(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    """Whether neighbouring rows of 32-bit indices are in canonical format, without stored zeros, and finite."""
-    cdef const int32_t* indptr = <const int32_t*> rows.indptr
-    cdef Py_ssize_t begin = indptr[first], n = indptr[last] - begin, falls
-    cdef bint outside = False
-    cdef uint32_t zeros = 0, odd = 0
-    cdef uint64_t long_zeros = 0, long_odd = 0
-    look_at_indices(<const int32_t*> rows.indices, indptr, first, last, rows.n_features, &falls, &outside)
-    if rows.single:
-        look_at((<const uint32_t*> rows.values) + begin, n, <uint32_t> 0x7f800000, &zeros, &odd)
-    else:
-        look_at(
-            (<const uint64_t*> rows.values) + begin, n, <uint64_t> 0x7ff0000000000000, &long_zeros, &long_odd,
-        )
-    return not (falls or outside or zeros or odd or long_zeros or long_odd)
+cdef bint look_at_rows(
+    Rows rows, const index_t* indices, const index_t* indptr, Py_ssize_t first, Py_ssize_t last,
+) noexcept nogil:
+    cdef Py_ssize_t i, begin = indptr[first], end = indptr[last], falls
+    cdef index_t outside
+    cdef bint zeros, finite
+    if begin == end:
+        return True
+    look_at_values(rows, begin, end, &zeros, &finite)
+    look_at_indices(indices + begin, end - begin, <index_t> (rows.n_features - 1), &falls, &outside)
+    if outside or not finite:
+        return False
+    for i in range(first + 1, last):
+        # From row to row, indices may fall.
+        if begin < indptr[i] < indptr[i + 1]:
+            falls -= indices[indptr[i]] <= indices[indptr[i] - 1]
+    if falls or zeros:
+        for i in range(first, last):
+            note(rows, i, indices + indptr[i], indptr[i], indptr[i + 1], falls > 0, zeros)
+    return True
+
+
+cdef inline void note(
+    Rows rows, Py_ssize_t row, const index_t* features, Py_ssize_t begin, Py_ssize_t end, bint falls, bint zeros,
+) noexcept nogil:
+    """Note whether a row has duplicates, if it may have some because indices fall, and stored zeros, if there are."""
+    cdef bint finite, has_zeros = False, repeats = False
+    if falls and marks_meet(rows, features, end - begin):
+        repeats = any_repeated(features, end - begin, rows.table)
+    if zeros:
+        look_at_values(rows, begin, end, &has_zeros, &finite)
+    if has_zeros or repeats:
+        rows.flags[row] = (HAS_ZEROS if has_zeros else 0) | (HAS_DUPLICATES if repeats else 0)
+        rows.untidy = True
+
+
+cdef inline bint marks_meet(Rows rows, const index_t* features, Py_ssize_t n) noexcept nogil:
+    """Whether the marks of two features fall on one place, as they do if a feature is there twice, and rarely else.
+
+    Without a branch, this takes a quarter of the time of an exact look.
+    """
+    cdef uint8_t* marks = rows.marks
+    cdef uint8_t mark, highest = 0
+    cdef uint32_t place, last = rows.last_mark
+    cdef Py_ssize_t k
+    # Each row has a higher mark than those before, so that marks are erased once in 255 rows.
+    rows.mark += 1
+    if rows.mark == 0:
+        memset(marks, 0, last + 1)
+        rows.mark = 1
+    mark = rows.mark
+    for k in range(n):
+        place = <uint32_t> features[k] & last
+        highest = max(highest, marks[place])
+        marks[place] = mark
+    return highest == mark
+
+
+cdef inline Py_ssize_t slot_of(
+    int64_t feature, const index_t* features, const int32_t* table, Py_ssize_t size,
+) noexcept nogil:
+    """The slot that has the place of a feature among `features`, or is empty and stands for it (linear probing)."""
+    cdef Py_ssize_t last = size - 1
+    # The middle bits of a product with 2^64 over the golden ratio depend on all bits of the feature.
+    cdef Py_ssize_t slot = <Py_ssize_t> ((<uint64_t> feature * <uint64_t> 0x9E3779B97F4A7C15) >> 32) & last
+    while table[slot] >= 0 and features[table[slot]] != feature:
+        slot = (slot + 1) & last
+    return slot
+
+
+cdef bint any_repeated(const index_t* features, Py_ssize_t n, int32_t* table) noexcept nogil:
+    """Whether a feature is there twice."""
+    cdef Py_ssize_t size = table_size(n), k, slot
+    memset(table, EMPTY, size * sizeof(int32_t))
+    for k in range(n):
+        slot = slot_of(features[k], features, table, size)
+        if table[slot] >= 0:
+            return True
+        table[slot] = <int32_t> k
+    return False
+
+
+cdef Py_ssize_t merge(
+    const floating* x, const int32_t* features, Py_ssize_t n, floating* values, int32_t* indices, int32_t* table,
+) noexcept nogil:
+    """Write features, each once and with the sum of its values, and return how many there are.
+
+    What is read may be what is written to.
+    """
+    cdef Py_ssize_t size = table_size(n), n_merged = 0, k, slot
+    cdef int32_t feature
+    memset(table, EMPTY, size * sizeof(int32_t))
+    for k in range(n):
+        feature = features[k]
+        slot = slot_of(feature, indices, table, size)
+        if table[slot] >= 0:
+            values[table[slot]] += x[k]
+        else:
+            table[slot] = <int32_t> n_merged
+            indices[n_merged], values[n_merged] = feature, x[k]
+            n_merged += 1
+    return n_merged
+
+
+cdef Py_ssize_t tidy(
+    uint8_t flags, const floating* x, const int32_t* features, Py_ssize_t n,
+    floating* values, int32_t* indices, int32_t* table,
+) noexcept nogil:
+    """Write the non-zeros of a row, each once, and return how many there are."""
+    cdef Py_ssize_t n_kept = 0, k
+    cdef floating value
+    if flags & HAS_DUPLICATES:
+        n, x, features = merge(x, features, n, values, indices, table), values, indices
+    # Without a branch: a zero is overwritten by the value that follows it.
+    for k in range(n):
+        value = x[k]
+        values[n_kept] = value
+        indices[n_kept] = features[k]
+        n_kept += value != 0
+    return n_kept
 
 
 def shared_csr(X):
@@ -263,18 +412,3 @@ def shared_csr(X):
     shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
     shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
     return shared
-
-
-def canonical_csr(X):
-    """Return a csr_array with sorted, unique, non-zero entries: `X` if it is one, else a copy."""
-    rise, n_stored = rows_rise(X.indices, X.indptr, len(X.data), X.shape[1])
-    zeros, finite = look_at_values(X.data[X.indptr[0]:n_stored])
-    if not finite:
-        fault = "NaN" if np.isnan(X.data).any() else f"infinity or a value too large for {X.dtype!r}"
-        raise ValueError(f"Input X contains {fault}.")
-    if rise and not zeros:
-        return X
-    canonical = X.copy()
-    canonical.sum_duplicates()
-    canonical.eliminate_zeros()
-    return canonical

@@ -1,7 +1,6 @@
 """`optimizer="auto"`: full gradients where features are dense; else AdaGrad, or SGD for many classes."""
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import clone
 
 from sgdkit.auto.epochs import has_plan
@@ -43,9 +42,8 @@ def gains_from_full_gradients(problem):
     n_values = problem.n_rows * max(rows.n_features, n_columns)
     if not problem.loss.smooth or n_values > MOST_VALUES:
         return False
-    counts = np.diff(rows.X.indptr) if issparse(rows.X) else np.count_nonzero(rows.X, axis=1)
     row_weights = problem.select(problem.row_weights)
-    return np.average(problem.select(counts), weights=row_weights) / rows.n_features >= DENSE_SHARE
+    return np.average(problem.select(rows.counts()), weights=row_weights) / rows.n_features >= DENSE_SHARE
 
 
 def for_few_epochs(problem):

@@ -19,7 +19,7 @@ wins.
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
 from sgdkit._kernels.rows import Rows
@@ -223,10 +223,14 @@ def _share_of_steps(problem):
 
 def _sample(problem, indices, initial):
     """The problem on some of its rows, and on the features that they have."""
-    X, targets, penalty = problem.rows.X[indices], problem.targets.take(indices), problem.penalty
+    X, targets, penalty = problem.rows.merged(indices), problem.targets.take(indices), problem.penalty
     if issparse(X):
-        present = np.unique(X.indices)
-        X, initial = X[:, present], initial[np.append(present, len(initial) - 1)]
+        # Several times as fast as `np.unique` and the selection of columns.
+        occurs = np.zeros(X.shape[1], dtype=bool)
+        occurs[X.indices] = True
+        present, number = np.flatnonzero(occurs), np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+        X = csr_array((X.data, number[X.indices], X.indptr), shape=(X.shape[0], len(present)))
+        initial = initial[np.append(present, len(initial) - 1)]
         penalty = penalty.of_features(present)
     parts = {"row_weights": select(problem.row_weights, indices), "row_indices": None}
     return replace(problem, rows=Rows(X), targets=targets, penalty=penalty, **parts), initial

@@ -9,14 +9,16 @@ def contents(problem, row_indices):
 
     Repeated rows and weighted ones are scaled by the same numbers but for their last bits.
     """
-    X, targets = problem.rows.X, problem.targets.values
-    for row in row_indices:
+    X, targets = problem.rows.merged(row_indices), problem.targets.values
+    if issparse(X):
+        X.sort_indices()
+    for place, row in enumerate(row_indices):
         if issparse(X):
-            stored = slice(X.indptr[row], X.indptr[row + 1])
+            stored = slice(X.indptr[place], X.indptr[place + 1])
             features, values = X.indices[stored], X.data[stored]
         else:
-            features = np.flatnonzero(X[row])
-            values = X[row, features]
+            features = np.flatnonzero(X[place])
+            values = X[place, features]
         yield (
             targets[row].tobytes(),
             features.astype(np.int64).tobytes(),

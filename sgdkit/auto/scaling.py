@@ -25,7 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
-from sgdkit._kernels.rows import Irregular, Rows
+from sgdkit._kernels.rows import Rows
 from sgdkit.auto.rate import rate_choice
 from sgdkit.training.problem import select
 
@@ -154,13 +154,6 @@ class Standard(Scaling):
             self.origin, self.n_rows, self.total = earlier.origin, earlier.n_rows, earlier.total
         self.n_rows += n_rows
         self.total += select(weights, indices).sum() if len(weights) else n_rows
-        try:
-            self._add(rows, indices, weights, earlier)
-        except Irregular:
-            rows.check()
-            self._add(rows, indices, weights, earlier)
-
-    def _add(self, rows, indices, weights, earlier):
         self.moments = np.zeros((rows.n_features, N_MOMENTS)) if earlier is None else earlier.moments.copy()
         add_moments(rows, self.origin.astype(rows.dtype, copy=False), indices, weights, self.moments)
 
@@ -245,7 +238,8 @@ class Standard(Scaling):
             X = rows.X - self.shift
             X *= self.factor
             return Rows(X)
-        X = rows.X
+        # Sums are scaled as their parts are, but shifted once.
+        X = rows.merged() if self.shift.any() else rows.X
         values = np.empty_like(X.data)
         for begin in range(0, len(values), STRETCH):
             part = slice(begin, begin + STRETCH)

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sgdkit._kernels.rows import Irregular, Rows
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.estimators.data import (
     ALL_ZERO,
@@ -220,16 +220,13 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             course = new_course()
             try:
                 train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=self._listeners)
-            except Irregular:
-                plan.problem.rows.check()
             except KeyboardInterrupt:
                 self._publish_interrupted(plan, trainer, course)
                 raise
-            else:
-                if not isinstance(course.error, Diverged) or not n_retreats:
-                    break
-                n_retreats -= 1
-                plan.rate /= 10
+            if not isinstance(course.error, Diverged) or not n_retreats:
+                break
+            n_retreats -= 1
+            plan.rate /= 10
             trainer = plan.new_trainer(seed_anew)
         if course.error is not None:
             raise course.error

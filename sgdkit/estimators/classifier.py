@@ -68,9 +68,9 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         planned, else the schedule that suits the optimizer; see the user guide, *Without tuning*.
     eta0 : float > 0 or "auto", default="auto"
         The first rate, for features as training sees them (see `standardize`). "auto" takes it from the size of the
-        rows and of the targets, from short pilot runs (where "sgd" cannot know), or from backtracking (for "gd"); see the user guide,
-        *Without tuning*. A rate that "auto" chose is lowered where the weights overflow, and training begins again.
-        `eta0_` is the rate that was used.
+        rows and of the targets, from short pilot runs (where "sgd" cannot know), or from backtracking (for "gd"); see
+        the user guide, *Without tuning*. A rate that "auto" chose is lowered where the weights overflow, and training
+        begins again. `eta0_` is the rate that was used.
     power_t : float >= 0, default=0.5
         Exponent of "invscaling".
     max_iter : int >= 1 or "auto", default="auto"

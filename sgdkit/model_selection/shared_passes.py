@@ -55,7 +55,7 @@ def sharing_key(candidate, number):
         name: value for name, value in candidate.get_params(deep=False).items() if name not in of_columns
     }
     # A rate that is chosen is not one that is given; an end that is planned, not one that progress decides; without an
-    # l1 norm, the penalty may take another way; and targets may be valid for one number of the loss and not for another.
+    # l1 norm, the penalty may take another way; and targets may be valid for one number of the loss alone.
     has_no_l1 = candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
     domain = make_loss(candidate, targets_kind(candidate).losses).minimum_target
     may_be_planned = candidate.tol in ("auto", None)

@@ -190,7 +190,7 @@ class Trainer:
             return self.states[0].epoch(
                 problem, None if self.schedule is None else self.schedule.rates(steps)[0]
             )
-        if problem.row_indices is not None or problem.batch_size > 1:
+        if problem.row_indices is not None or problem.batch_size > 1 or len(self.states) > 1:
             # Before threads share them. Otherwise this pass looks at the rows on its way.
             problem.rows.check()
         passes = self._passes_of(problem)

@@ -110,6 +110,20 @@ def test_without_zeros_it_is_that_of_standard_scaler():
     assert scaling.unit == 1
 
 
+@pytest.mark.parametrize("shifts", [True, False])
+def test_sums_of_duplicates_are_scaled_and_shifted_once(shifts):
+    X = make_features()
+    stored = sparse.csr_array(X)
+    halved = sparse.csr_array(
+        (np.repeat(stored.data / 2, 2), np.repeat(stored.indices, 2), 2 * stored.indptr), shape=X.shape
+    )
+    scaling = standard(halved, shifts=shifts)
+    assert scaling.mean.any() == shifts
+    assert_allclose(scaling.scale, standard(X, shifts=shifts).scale, rtol=1e-12)
+    expected = standard(stored, shifts=shifts).apply(Rows(stored)).X
+    assert_allclose(scaling.apply(Rows(halved)).X.toarray(), expected.toarray(), atol=1e-12)
+
+
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scores_are_the_same_on_raw_and_on_scaled_rows(dtype, container):

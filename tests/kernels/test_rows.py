@@ -1,17 +1,18 @@
-"""The view of rows: what is shared, what is copied, and that a first pass looks as closely as `Rows.check`."""
+"""The view of rows: what is shared, what is seen in it, and that a first pass looks as closely as `Rows.check`."""
 
 import pickle
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sgdkit import SGDClassifierPlus
 from sgdkit._kernels.epoch import Pass
-from sgdkit._kernels.rows import Irregular, Rows
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.losses import LogLoss
+from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import Penalty
 from sgdkit.training.order import RUN
@@ -59,11 +60,25 @@ def halve(X, row):
     return rebuilt(X, row, np.repeat(indices, 2), np.repeat(data / 2, 2))
 
 
-def store_zero(X, row):
+def halve_apart(X, row):
+    indices, data = row_of(X, row)
+    return rebuilt(X, row, np.append(indices, indices[::-1]), np.append(data / 2, data[::-1] / 2))
+
+
+def insert(X, row, values):
+    """Store values of a feature that is absent, the first where it belongs, the others at the end."""
     indices, data = row_of(X, row)
     absent = np.setdiff1d(np.arange(N_FEATURES), indices)[0]
-    place = np.searchsorted(indices, absent)
-    return rebuilt(X, row, np.insert(indices, place, absent), np.insert(data, place, -0.0))
+    places = [np.searchsorted(indices, absent), *[len(indices)] * (len(values) - 1)]
+    return rebuilt(X, row, np.insert(indices, places, absent), np.insert(data, places, values))
+
+
+def store_zero(X, row):
+    return insert(X, row, [-0.0])
+
+
+def cancel(X, row):
+    return insert(X, row, [1.0, -1.0])
 
 
 def with_value(value):
@@ -81,6 +96,17 @@ def with_index(place, index):
         indices = indices.copy()
         indices[place] = index
         return rebuilt(X, row, indices, data)
+
+    return change
+
+
+def within_a_fall(index):
+    """An index between others that are right, in a row that falls."""
+
+    def change(X, row):
+        indices, data = row_of(X, row)
+        indices = np.insert(indices[::-1], len(indices) // 2, index)
+        return rebuilt(X, row, indices, np.append(data, 1.0))
 
     return change
 
@@ -103,13 +129,23 @@ def with_bounds(places):
     return change
 
 
-SAME = {"reversed": reverse, "in halves": halve, "a stored zero": store_zero}
+SAME = {
+    "reversed": reverse,
+    "in halves": halve,
+    "in halves that stand apart": halve_apart,
+    "a stored zero": store_zero,
+    "what cancels out": cancel,
+}
+# Of these, each feature's first value stands where it would if the row were sorted: so all sums are the same.
+IN_ORDER = halve, halve_apart, store_zero
 WRONG = {
     "nan": (with_value(np.nan), "Input X contains NaN"),
     "infinity": (with_value(-np.inf), "Input X contains infinity"),
     "an index too large": (with_index(-1, N_FEATURES), "not a valid CSR matrix"),
     "an index far too large": (with_index(0, 2**31 - 2), "not a valid CSR matrix"),
     "an index below zero": (with_index(0, -1), "not a valid CSR matrix"),
+    "an index too large, where they fall": (within_a_fall(N_FEATURES), "not a valid CSR matrix"),
+    "an index below zero, where they fall": (within_a_fall(-1), "not a valid CSR matrix"),
     "a bound below zero": (with_bound(-5), "not a valid CSR matrix"),
     "a bound too large": (with_bound(10**6), "not a valid CSR matrix"),
     "too few bounds": (with_bounds(slice(-3)), "not a valid CSR matrix"),
@@ -122,6 +158,22 @@ WRONG = {
 PLACES = pytest.mark.parametrize("row", [0, 2 * RUN - 1, 2 * RUN, N_ROWS - 1])
 CHANGES = pytest.mark.parametrize("change", SAME.values(), ids=SAME)
 MISTAKES = pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
+
+
+def of_all_rows(change):
+    """`canonical` with all its rows changed."""
+
+    def build(*arguments):
+        X = canonical(*arguments)
+        for row in range(N_ROWS):
+            X = change(X, row)
+        return X
+
+    return build
+
+
+def assert_close(actual, expected, **options):
+    assert_allclose(actual, expected, **{"rtol": 1e-9, "atol": 1e-12, **options})
 
 
 def model(**options):
@@ -148,18 +200,77 @@ ALL_FITS = pytest.mark.parametrize("options", FITS.values(), ids=FITS)
 @PLACES
 @CHANGES
 @ALL_FITS
-def test_a_first_pass_mends_what_is_not_canonical(options, change, row):
+def test_rows_are_taken_as_they_stand(options, change, row):
     X, y = canonical(), targets()
     other = change(X, row)
     before = pickle.dumps(other)
     expected, changed = model(**options).fit(X, y), model(**options).fit(other, y)
-    if options["optimizer"] == "gd" and not options["standardize"]:
-        # Products add up what is there, in the order in which it is.
-        np.testing.assert_allclose(changed.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
-    else:
+    assert pickle.dumps(other) == before
+    if change in IN_ORDER and options["optimizer"] != "gd":
         assert_array_equal(changed.coef_, expected.coef_)
         assert changed.loss_curve_ == expected.loss_curve_
-    assert pickle.dumps(other) == before
+    assert_close(changed.coef_, expected.coef_)
+    assert_close(changed.loss_curve_, expected.loss_curve_)
+
+
+@pytest.mark.parametrize("indices", [np.int32, np.int64])
+@CHANGES
+@DTYPES
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_so_are_all(options, dtype, change, indices):
+    y, options = targets(), {"optimizer": "adagrad", **options}
+    expected = model(**options).fit(canonical(dtype), y)
+    changed = model(**options).fit(of_all_rows(change)(dtype, indices), y)
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {}
+    assert_close(changed.coef_, expected.coef_, **tolerance)
+    assert_array_equal(changed.coef_ == 0, expected.coef_ == 0)
+
+
+CHOICES = {
+    "auto": {},
+    "auto of adagrad": {"optimizer": "adagrad"},
+    "auto of sgd": {"optimizer": "sgd"},
+    "rows that count": {"class_weight": {0: 1.0, 1: 0.0, 2: 2.0}},
+    "held out": {"early_stopping": True, "batch_size": 8},
+    "a batch": {"batch_size": N_ROWS},
+    "standardized": {"standardize": True},
+    "l1": {"penalty": "l1", "optimizer": "adam"},
+}
+
+
+@CHANGES
+@pytest.mark.parametrize("options", CHOICES.values(), ids=CHOICES)
+def test_choices_see_the_same_rows(options, change):
+    """So does what goes on from a fit, in chunks or from its weights."""
+    y = np.arange(N_ROWS) % 3
+    options = {"random_state": 0, "max_iter": 3, "tol": None, **options}
+    models = [SGDClassifierPlus(**options).fit(X, y) for X in (canonical(), of_all_rows(change)())]
+    for _ in range(2):
+        expected, changed = models
+        assert changed.optimizer_ == expected.optimizer_
+        assert_close(changed.eta0_, expected.eta0_)
+        assert_close(changed.alpha_, expected.alpha_)
+        assert_close(changed.coef_, expected.coef_, rtol=1e-7)
+        for fitted, X in zip(models, (canonical(), of_all_rows(change)()), strict=True):
+            for chunk in np.array_split(np.arange(N_ROWS), 3):
+                if fitted.early_stopping:
+                    fitted.set_params(warm_start=True).fit(X[chunk], y[chunk])
+                else:
+                    fitted.partial_fit(X[chunk], y[chunk])
+
+
+@CHANGES
+def test_so_do_searches(change):
+    X, y = canonical(), targets()
+    results = []
+    for rows in X, of_all_rows(change)():
+        before = pickle.dumps(rows)
+        search = OnePassGridSearchCV(model(eta0="auto"), {"alpha": [1e-3, 1e-2]}, cv=3, n_jobs=2).fit(rows, y)
+        assert pickle.dumps(rows) == before
+        results.append(search)
+    expected, changed = results
+    assert_close(changed.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"])
+    assert_close(changed.best_estimator_.coef_, expected.best_estimator_.coef_)
 
 
 @PLACES
@@ -207,7 +318,7 @@ def test_threads_share_one_look(n_jobs, batch_size):
     for _ in range(5):
         for change in SAME.values():
             threaded = model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
-            assert_array_equal(threaded.coef_, expected.coef_)
+            assert_close(threaded.coef_, expected.coef_)
         for change, message in WRONG.values():
             with pytest.raises(ValueError, match=message):
                 model(optimizer="sgd", n_jobs=n_jobs, **options).fit(change(X, 150), y)
@@ -268,32 +379,64 @@ def test_looking_changes_nothing(dtype, make):
 
 
 @PLACES
-@pytest.mark.parametrize("change", [*SAME.values(), *(change for change, _ in WRONG.values())][:-4])
+@CHANGES
 @ALL_ORDERS
 @DTYPES
-def test_a_pass_in_any_order_sees_it(dtype, make, change, row):
-    with pytest.raises(Irregular):
+def test_a_pass_in_any_order_sees_what_is_to_be_merged(dtype, make, change, row):
+    expected, _ = one_pass(canonical(dtype), make(), check=True)
+    record, _ = one_pass(change(canonical(dtype), row), make(), check=False)
+    assert_close(record, expected, **({"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {}))
+
+
+@PLACES
+@pytest.mark.parametrize("change", [change for change, _ in WRONG.values()][:-4])
+@ALL_ORDERS
+@DTYPES
+def test_a_pass_in_any_order_sees_what_is_wrong(dtype, make, change, row):
+    with pytest.raises(ValueError, match=r"NaN|infinity|valid CSR"):
         one_pass(change(canonical(dtype), row), make(), check=False)
 
 
+@pytest.mark.parametrize("indices", [np.int32, np.int64])
 @CHANGES
-def test_who_asks_for_the_matrix_gets_it_in_canonical_format(change):
-    X = canonical()
-    rows = Rows(change(X, 3), check=False)
-    assert rows.X.has_canonical_format
-    assert_array_equal(rows.X.toarray(), X.toarray())
-    assert_array_equal(rows.X.data, X.data)
-    assert rows.checked
+def test_who_asks_for_non_zeros_gets_each_once(change, indices):
+    X, chosen = canonical(), np.random.default_rng(2).integers(0, N_ROWS, 50)
+    rows = Rows(of_all_rows(change)(np.float64, indices), check=False)
+    for merged, expected in (rows.merged(), X), (rows.merged(chosen), X[chosen]):
+        assert_array_equal(merged.toarray(), expected.toarray())
+        assert_array_equal(np.diff(merged.indptr), np.diff(expected.indptr))
+    assert_array_equal(rows.counts(), np.diff(X.indptr))
+    assert_allclose(rows.squared_norms(), Rows(X).squared_norms(), rtol=1e-14)
+    assert_array_equal(rows.first(None), X[[0]].toarray()[0])
 
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("indices", [np.int32, np.int64])
-def test_what_is_canonical_is_shared(indices, check):
-    X = canonical(indices=indices)
+@pytest.mark.parametrize("change", [lambda X, row: X, *SAME.values()])
+def test_sparse_rows_are_shared(change, indices, check):
+    X = change(canonical(indices=indices), 3)
     rows = Rows(X, check=check)
     assert np.shares_memory(rows.X.data, X.data)
     assert np.shares_memory(rows.X.indices, X.indices)
     assert rows.X.indices.dtype == indices
+
+
+@pytest.mark.parametrize("n_features", [1, 40, 2**16, 2**31 - 2])
+@pytest.mark.parametrize("n", [1, 2, 100, 30_000])
+def test_duplicates_are_found_in_rows_of_any_length(n, n_features):
+    """In rows that are looked at together, of which one has duplicates."""
+    rng = np.random.default_rng(0)
+    step = max(1, n_features // n)
+    once = rng.permutation(min(n, n_features)) * step
+    twice = rng.integers(0, n_features, n)
+    indices = np.concatenate([once, twice, once]).astype(np.int32)
+    bounds = np.cumsum([0, len(once), 0, len(twice), len(once)])
+    X = sparse.csr_array((np.ones(len(indices)), indices, bounds), shape=(4, n_features))
+    rows = Rows(X)
+    assert_array_equal(rows.counts(), [len(once), 0, len(np.unique(twice)), len(once)])
+    assert_array_equal(rows.squared_norms()[2], np.square(np.unique(twice, return_counts=True)[1]).sum())
+    others = Rows(X[[0, 1, 3]])
+    assert others.merged() is others.X
 
 
 @pytest.mark.parametrize("change", [*SAME.values(), lambda X, row: np.asfortranarray(X.toarray())])

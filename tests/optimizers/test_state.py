@@ -18,6 +18,7 @@ from tests.optimizers.setups import (
     N_FEATURES,
     N_ROWS,
     PRODUCTS,
+    TOLERANCES,
     Setup,
     epoch_of,
     make_setup,
@@ -67,7 +68,7 @@ FORMATS = {
 @pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 @ALL_VARIANTS
 def test_sparse_is_dense(optimizer, form, dtype, batch_size):
-    """Not nearly: to the last bit, because the same additions are done in the same order."""
+    """To the last bit, where rows are in order, because the same additions are then done in the same order."""
     setup = make_setup(optimizer, dtype, batch_size=batch_size, average_from=5, **strengths("elasticnet"))
     dense, other = setup.state(), setup.state()
     epochs = setup.epochs(2)
@@ -78,7 +79,10 @@ def test_sparse_is_dense(optimizer, form, dtype, batch_size):
     for order, rates in epochs:
         setup.run(other, order, rates)
         other.flush()
-    assert_array_equal(other.record, dense.record)
+    if form is with_unsorted_duplicates:
+        assert_allclose(other.record, dense.record, **TOLERANCES[dtype])
+    else:
+        assert_array_equal(other.record, dense.record)
 
 
 @ALL_DTYPES
