@@ -7,11 +7,16 @@ import numpy as np
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from sgdkit._kernels.compiler cimport cloned
-from sgdkit._kernels.rows cimport ROWS, Rows, get_row, look
+from sgdkit._kernels.compiler cimport SGDKIT_PREFETCH, cloned
+from sgdkit._kernels.rows cimport ROWS, Rows, begin, get_row, look
 
 # The columns of `add_moments`.
 N_MOMENTS = 6
+
+cdef enum:
+    # By so many non-zeros moments are asked for before their turn, of features so many that memory is waited for.
+    FETCH = 32
+    MANY_FEATURES = 1 << 13
 
 
 def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] weights, double[:, ::1] moments):
@@ -47,6 +52,10 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     cdef Py_ssize_t i, k, n, row, n_visits = rows.n_rows if everything else visited.shape[0]
     cdef double weight = 1, value
     cdef double* moment
+    # Where neighbours in the matrix are neighbours in the order, but for some rows, and none is copied to be read.
+    cdef bint fetches = rows.n_features > MANY_FEATURES and not rows.dense and not rows.wide
+    cdef const int32_t* stored = <const int32_t*> rows.indices
+    cdef Py_ssize_t ahead, n_stored = begin(rows, rows.n_rows)
     with nogil:
         for i in range(n_visits):
             if looks and i % ROWS == 0:
@@ -57,7 +66,13 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
             n = get_row(rows, row, &value_buffer[0], &index_buffer[0], &x, &features)
             if weights.shape[0]:
                 weight = weights[row]
+            ahead = begin(rows, row) + FETCH if fetches else n_stored
             for k in range(n):
+                if ahead + k < n_stored:
+                    moment = &moments[stored[ahead + k], 0]
+                    SGDKIT_PREFETCH(moment)
+                    SGDKIT_PREFETCH(moment + 5)
+                    SGDKIT_PREFETCH(&origin[stored[ahead + k]])
                 moment = &moments[features[k], 0]
                 value = <double> x[k] - <double> origin[features[k]]
                 moment[0] += 1
