@@ -17,26 +17,23 @@ Those of more than 30,000 rows are cut to so many, drawn at random; the glosses,
 Whatever is not to be had raises `Missing`, which names it.
 """
 
-import ast
 import tarfile
 from collections.abc import Callable
 from functools import lru_cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 from sklearn import datasets
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tests.benchmarks import data
-from tests.benchmarks.timing import Missing
+from tests.benchmarks.data.docstrings import docstrings
+from tests.benchmarks.data.pypi import flights_table, package_folder
 
 MOST_ROWS = 30_000
 GLOSSES = 20_000
 # These were kept out of every decision about the defaults.
 HELD_OUT = ("segment", "diamonds")
-EXAMPLE = Path(__file__).parents[2] / "examples" / "plot_sparse_text.py"
 
 
 @lru_cache
@@ -69,16 +66,8 @@ def _bundled(loader, kind="classification"):
 # ------------------------------------------------------------------------------------- from the files of PyPI packages
 
 
-def _folder(package):
-    """Where the files of a package are."""
-    spec = find_spec(package)
-    if spec is None or find_spec("pandas") is None:
-        raise Missing(f"the packages {package} and pandas are not installed")
-    return Path(spec.origin).parent
-
-
 def _table(package, path, **options):
-    folder = _folder(package)
+    folder = package_folder(package)
     import pandas as pd
 
     return pd.read_csv(folder / path, **options)
@@ -109,7 +98,7 @@ def _randhie():
 
 def _diamonds():
     """Carat, depth, table, and measures in mm; cut, colour and clarity one-hot."""
-    folder = _folder("pydataset")
+    folder = package_folder("pydataset")
     import pandas as pd
 
     with tarfile.open(folder / "resources.tar.gz") as archive:
@@ -133,7 +122,7 @@ def _flights_sparse():
 
 def _flights_dense():
     """Are they late? What is known before they leave, in units of its own."""
-    table = data._flights(MOST_ROWS)
+    table = flights_table(MOST_ROWS)
     return (
         _flight_features(table, ["year", "day", "hour", "distance"]),
         table["late"].to_numpy(),
@@ -143,7 +132,7 @@ def _flights_dense():
 
 def _flights_delay():
     """Minutes of delay on arrival, of those that have left."""
-    table = data._flights(MOST_ROWS)
+    table = flights_table(MOST_ROWS)
     X = _flight_features(table, ["dep_delay", "air_time", "distance", "hour", "day"])
     return X, table["arr_delay"].to_numpy(dtype=float), "regression"
 
@@ -166,26 +155,8 @@ def _wordnet():
 
 def _docstrings():
     """Which module does a docstring belong to?"""
-    example = _definitions(EXAMPLE)
-    texts, labels = example["collect"]()
-    texts = example["conceal"](texts, labels)
-    return TfidfVectorizer(sublinear_tf=True, min_df=2).fit_transform(texts), labels, "classification"
-
-
-def _definitions(path):
-    """The imports, constants and functions of a script, which is not run."""
-
-    def defines(node):
-        constant = isinstance(node, ast.Assign) and all(
-            isinstance(target, ast.Name) and target.id.isupper() for target in node.targets
-        )
-        return constant or isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef))
-
-    module = ast.parse(path.read_text(encoding="utf-8"))
-    module.body = [node for node in module.body if defines(node)]
-    names = {"__name__": path.stem}
-    exec(compile(module, str(path), "exec"), names)
-    return names
+    problem = docstrings()
+    return problem.features().fit_transform(problem.rows), problem.y, "classification"
 
 
 TABLES: dict[str, Callable] = {
