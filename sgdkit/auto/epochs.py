@@ -54,6 +54,9 @@ def planned_epochs(settings, problem, optimizer, *, whole=True):
                 "average=False. Pass a number for max_iter, or another learning_rate."
             )
         return None
+    if optimizer.scales_with_gradient and not problem.targets.signs and not _falls_to_an_end(settings):
+        # Only pilots tell a rate for numbers. On few rows they cannot tell one for features that are rare.
+        return None
     n_epochs = epochs_of(problem.steps_an_epoch, optimizer)
     if given:
         return settings.max_iter if settings.tol is None else min(settings.max_iter, n_epochs)

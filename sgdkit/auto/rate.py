@@ -9,7 +9,7 @@ gradients leave it to the schedule, which counts all steps: a feature that a sha
 
 The length of SGD's step has the gradient's scale. Where it is to fall to 0, and targets are classes, whose losses have
 derivatives of a known size, the first rate is ``1 / (h r^2)``: a step moves the score of its own row by about its
-derivative over the loss's `stiffness` h.
+derivative over the loss's `stiffness` h; or further, where steps are few.
 
 Otherwise, and of data that are one batch, pilot runs choose it: all candidate rates train at once, as columns of one
 pass over a sample of the rows. The one whose losses, each met before its row was learnt from, have the smallest sum
@@ -33,6 +33,8 @@ from sgdkit.training.trainer import Trainer
 SIZE_OF_LABELS, SIZE_OF_NUMBERS = 1.8, 0.3
 # A rate that is to fall to 0 may be so many times as large.
 OF_A_PLAN = 3.0
+# Fewer planned steps than these are so much longer, up to so many times.
+MANY_STEPS, MOST_TIMES = 100_000, 3.0
 # The first steps, over which a schedule is compared with a falling metric, are an epoch, and no fewer than these.
 FIRST_STEPS = 100
 # Candidate rates, in multiples of the scale that the data suggest; of one batch, and of these around the formula.
@@ -130,7 +132,8 @@ def _by_formula(problem, optimizer, schedule):
         # Derivatives of losses of classes are known beforehand, and with them how far a step goes.
         if not schedule.needs_end or not problem.targets.signs or problem.single_batch:
             return None
-        return (1 - optimizer.inertia) / (_stiffness(problem) * _row_size(problem) ** 2)
+        longer = np.clip(MANY_STEPS / schedule.n_steps, 1, MOST_TIMES)
+        return longer * (1 - optimizer.inertia) / (_stiffness(problem) * _row_size(problem) ** 2)
     planned_classes = schedule.needs_end and problem.targets.signs
     size = problem.loss.score_size if planned_classes else _size(problem)
     rate = size / _row_size(problem) * (1 - optimizer.inertia)

@@ -38,6 +38,8 @@ from sgdkit.training.loop import Listener
 SCORES_AT_ONCE = 1 << 24
 # As many columns fill a vector.
 FULL = 4
+# More columns than these drive each other out of the cache, which costs more than it saves to read rows once.
+MOST_COLUMNS = 64
 
 
 def _with_scores(models, X, X_valid):
@@ -150,7 +152,7 @@ class Evaluation:
         return list(groups.values())
 
     def _blocks(self, groups, fold):
-        """Groups of as many candidates as the working memory has room for, on all threads."""
+        """Groups of as many candidates as gain by sharing a pass, and fit into the working memory on all threads."""
         working_memory = self.search.working_memory or get_config()["working_memory"]
         numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self.n_under_way
         for group in groups:
@@ -163,7 +165,7 @@ class Evaluation:
                 numbers_a_weight(group.estimator.optimizer, fold.X.dtype) + bool(group.estimator.average) + 2
             )
             size = (fold.X.shape[1] + 1) * n_columns * n_slots
-            yield from group.split(max(1, int(numbers / size)))
+            yield from group.split(max(1, min(int(numbers / size), MOST_COLUMNS // n_columns)))
 
     # ------------------------------------------------------------------------------------------------------- folds
 

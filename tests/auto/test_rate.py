@@ -14,6 +14,8 @@ from sgdkit._kernels.rows import Rows
 from sgdkit.auto.rate import (
     CANDIDATES,
     FIRST_STEPS,
+    MANY_STEPS,
+    MOST_TIMES,
     OF_A_PLAN,
     SIZE_OF_LABELS,
     SIZE_OF_NUMBERS,
@@ -78,11 +80,19 @@ def test_a_falling_schedule_is_compared_with_a_falling_metric(optimizer, batch_s
 @pytest.mark.parametrize("optimizer", PILOTED)
 def test_steps_of_classes_follow_from_the_loss(optimizer, loss):
     model = SGDClassifierPlus(loss, optimizer=optimizer, **SETTINGS).fit(X, LABELS)
-    assert_allclose(model.eta0_, 1 / (CLASSIFIER_LOSSES[loss].stiffness * LENGTH**2))
+    assert_allclose(model.eta0_, MOST_TIMES / (CLASSIFIER_LOSSES[loss].stiffness * LENGTH**2))
     labels = np.column_stack([LABELS, LABELS & (X[:, 0] > 0), X[:, 0] > 1.5]).astype(int)
     share = np.mean(4 * labels.mean(axis=0) * (1 - labels.mean(axis=0))) if loss == "log_loss" else 1.0
     rate = SGDClassifierPlus(loss, optimizer=optimizer, **SETTINGS).fit(X, labels).eta0_
     assert_allclose(rate, model.eta0_ / share)
+
+
+def test_few_steps_are_longer():
+    rows, labels = sparse.csr_array(np.tile(X, (20, 1))), np.tile(LABELS, 20)
+    model = SGDClassifierPlus(optimizer="sgd", **SETTINGS)
+    rates = [clone(model).set_params(max_iter=k).fit(rows, labels).eta0_ for k in (1, 4, 12)]
+    steps = np.array([1, 4, 12]) * 900 * 20
+    assert_allclose(rates / rates[-1], np.clip(MANY_STEPS / steps, 1, MOST_TIMES))
 
 
 @pytest.mark.parametrize("cls", WITH_MOMENTUM)
