@@ -92,7 +92,7 @@ def test_few_steps_are_longer():
     model = SGDClassifierPlus(optimizer="sgd", **SETTINGS)
     rates = [clone(model).set_params(max_iter=k).fit(rows, labels).eta0_ for k in (1, 4, 12)]
     steps = np.array([1, 4, 12]) * 900 * 20
-    assert_allclose(rates / rates[-1], np.clip(MANY_STEPS / steps, 1, MOST_TIMES))
+    assert_allclose(np.array(rates) / rates[-1], np.clip(MANY_STEPS / steps, 1, MOST_TIMES))
 
 
 @pytest.mark.parametrize("cls", WITH_MOMENTUM)
@@ -138,7 +138,8 @@ def test_the_rate_is_near_the_best_of_a_grid(name, optimizer):
     rows = StandardScaler().fit_transform(rows)
     train = np.random.default_rng(0).random(len(y)) < 0.7
     estimator = SGDRegressorPlus if name == "diabetes" else SGDClassifierPlus
-    model = estimator(optimizer=optimizer, batch_size=1, max_iter=10, tol=None, random_state=0)
+    settings = {"batch_size": 1, "alpha": 1e-2, "max_iter": 10, "tol": None, "random_state": 0}
+    model = estimator(optimizer=optimizer, **settings)
 
     def loss(eta0):
         fitted = clone(model).set_params(eta0=eta0)

@@ -145,7 +145,7 @@ def test_a_column_has_its_own_class_weights(
         for alpha, epsilon in zip(("auto", 3e-2), epsilons, strict=True)
     ]
     # Unsorted, as those of ShuffleSplit.
-    train = np.random.default_rng(1).permutation(len(X))[:90]
+    train = np.random.default_rng(1).permutation(len(X))[:80]
     rows = sparse.csr_array(X), y, train, sample_weight if weighted else None
     found, alone = found_and_alone(model, grid, *rows)
     assert widths_of_passes(capsys)[0] == width_of(grid, optimizer)

@@ -1,0 +1,37 @@
+"""Every block of Python code in the README and in the documentation runs as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    )
+]
+
+
+def test_there_are_blocks():
+    assert len(BLOCKS) > 1
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_runs_where_the_reader_stands(block):
+    """In a process of its own; what a comment says of a printed line is what is printed."""
+    run = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    promised = re.findall(r"^print\(.*\)  # (.*)$", block, re.M)
+    assert [line for line in run.stdout.splitlines() if line in promised] == promised
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_to_files_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
