@@ -1,8 +1,8 @@
 """`alpha="auto"`: the strength of the penalty.
 
-It is ``c / n``, n being the sum of the rows' weights; ``c = 1`` is the default of `LogisticRegression` and `Ridge`.
-Where rows are visited one by one, that is all: on real texts, one-hot rows and ratings, other values of c gain next to
-nothing, and to tell which would take longer than the fit.
+It is ``c / n``, n being the sum of the rows' weights, and no less than their number; ``c = 1`` is the default of
+`LogisticRegression` and `Ridge`. Where rows are visited one by one, that is all: on real texts, one-hot rows and
+ratings, other values of c gain next to nothing, and to tell which would take longer than the fit.
 
 For dense rows, few enough to be trained by full gradients, it is a choice. Models of all candidates for c are fitted to
 a part of the rows, as columns of the same passes, and predict the others.
@@ -47,14 +47,9 @@ SETTLED, STILL_FALLING = 0.01, 0.1
 FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 20, 12
 
 
-def alpha_of(multiple, total_weight):
-    """``alpha = c / n``, with the sum n of the weights of rows."""
-    alpha = multiple / float(total_weight)
-    if not np.isfinite(alpha):
-        raise ValueError(
-            'The sample weights are too small for alpha="auto". Multiply them, or pass a number.'
-        )
-    return alpha
+def alpha_of(multiple, n_rows, total_weight):
+    """``alpha = c / n``: n is the sum of the weights of rows, or their number where they cannot be repetitions."""
+    return multiple / max(float(total_weight), float(n_rows))
 
 
 def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, fit_intercept, seed):
@@ -72,7 +67,7 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     units : float or ndarray of shape (n_features,)
         What the penalty multiplies the weights by.
     row_weight : float
-        The mean of the rows' weights, which those of a problem are divided by.
+        The mean of the rows' weights, which those of a problem are divided by; no less than 1.
     fit_intercept : bool
     seed : int
         Of the rows that take part, and of their division.

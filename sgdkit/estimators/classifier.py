@@ -39,9 +39,9 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
     alpha : float >= 0 or "auto", default="auto"
         Strength of the penalty. On standardised features, `LogisticRegression(C=C)` minimises the same objective at
         ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at
-        their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, and c is 1, unless features
-        are dense, and models with another c predict rows that are held out clearly better; see the user guide, *Without
-        tuning*. `alpha_` is the number.
+        their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, or their number if that is
+        larger, and c is 1, unless features are dense, and models with another c predict rows that are held out clearly
+        better; see the user guide, *Without tuning*. `alpha_` is the number.
     l1_ratio : float in [0, 1], default=0.15
         Share of the l1 norm in the "elasticnet" penalty.
     standardize : bool, default=True

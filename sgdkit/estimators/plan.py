@@ -292,14 +292,14 @@ def _alpha(plan, seed, whole):
     if settings.alpha != "auto":
         return float(settings.alpha), earlier
     if not whole:
-        return alpha_of(earlier or 1.0, plan.seen[1]), earlier
+        return alpha_of(earlier or 1.0, *plan.seen), earlier
     options = {"penalty": settings.penalty, "l1_ratio": settings.l1_ratio, "units": plan.units, "seed": seed}
     options |= {
-        "row_weight": plan.data.total_weight / plan.data.n_rows,
+        "row_weight": max(plan.data.total_weight / plan.data.n_rows, 1.0),
         "fit_intercept": settings.fit_intercept,
     }
     multiple = choose_strength(plan.problem, plan.anew().first_weights(), **options)
-    return alpha_of(multiple, plan.data.total_weight), multiple
+    return alpha_of(multiple, *plan.data.seen), multiple
 
 
 def set_rates(plans, *, seed):

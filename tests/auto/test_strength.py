@@ -33,6 +33,22 @@ def test_classes_far_apart_need_less_and_noise_needs_more():
     assert multiple(model, *NOISE) == pytest.approx(10)
 
 
+@pytest.mark.parametrize("data", [IRIS, load_diabetes(return_X_y=True)], ids=["classes", "numbers"])
+@pytest.mark.parametrize("unit", [1e-300, 1e-3, 0.5])
+def test_weights_that_sum_to_fewer_than_the_rows_have_no_unit(data, unit):
+    """They cannot be repetitions."""
+    X, y = data
+    model = (SGDClassifierPlus if data is IRIS else SGDRegressorPlus)(random_state=0)
+    weights = np.random.default_rng(0).random(len(y)) + 0.5
+    weights /= weights.mean()
+    expected, found = (clone(model).fit(X, y, sample_weight=w) for w in (weights, unit * weights))
+    assert found.alpha_ == pytest.approx(expected.alpha_)
+    assert_allclose(found.coef_, expected.coef_, rtol=1e-6, atol=1e-9)
+    if data is IRIS:
+        found = clone(model).set_params(class_weight=dict.fromkeys(range(3), unit)).fit(X, y)
+        assert_allclose(found.coef_, clone(model).fit(X, y).coef_, rtol=1e-6, atol=1e-9)
+
+
 def test_candidates_are_trained_to_their_end(monkeypatch):
     """Where it stops early, weak penalties look better than they are."""
     X, y = load_digits(return_X_y=True)
