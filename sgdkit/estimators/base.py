@@ -261,15 +261,17 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         """The scores of rows, of shape (n_samples,) or (n_samples, n_columns)."""
         check_is_fitted(self)
         options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
+        rows = validate_data(self, X, ensure_all_finite=not sparse.issparse(X), **options)
+        if sparse.issparse(rows):
+            # Products would read and write wherever the indices point.
+            rows = Rows(rows, check=False).with_valid_indices()
         if sparse.issparse(self.coef_):
-            X = validate_data(self, X, **options)
-            scores = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+            scores = safe_sparse_dot(rows, self.coef_.T, dense_output=True) + self.intercept_
         else:
-            rows = validate_data(self, X, ensure_all_finite=not sparse.issparse(X), **options)
             scores = score_rows(rows, np.atleast_2d(self.coef_).T) + self.intercept_
-            if sparse.issparse(X) and not np.isfinite(scores).all():
-                # They tell whether the rows are finite, which so need no look of their own.
-                validate_data(self, X, **options)
+        if sparse.issparse(rows) and not np.isfinite(scores).all():
+            # They tell whether the rows are finite, which so need no look of their own.
+            validate_data(self, X, **options)
         return scores.ravel() if scores.shape[1] == 1 else scores
 
 

@@ -177,7 +177,7 @@ def check_validation(estimator, data, X_val, y_val, sample_weight_val):
             "When passing X_val and y_val to fit, early_stopping should be set to True."
         )
     options = {"accept_sparse": "csr", "dtype": data.X.dtype, "order": "C", "reset": False}
-    X_val = validate_data(estimator, X_val, **options)
+    X_val = Rows(validate_data(estimator, X_val, **options)).X
     sample_weight_val = check_weights(sample_weight_val, X_val, "sample_weight_val")
     if sample_weight_val is not None and not sample_weight_val.any():
         raise ValueError(ALL_ZERO.replace("sample_weight", "sample_weight_val"))

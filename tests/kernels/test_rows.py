@@ -457,3 +457,39 @@ def test_no_rows_and_no_values():
 def test_too_many_features_are_refused():
     with pytest.raises(ValueError, match="FeatureHasher"):
         Rows(sparse.csr_array((1, 2**31 - 1)))
+
+
+PREDICTIONS = ["decision_function", "predict", "predict_proba", "score"]
+
+
+@PLACES
+@MISTAKES
+@pytest.mark.parametrize("method", PREDICTIONS)
+@pytest.mark.parametrize("sparsified", [False, True])
+def test_predictions_for_faulty_rows_are_errors(sparsified, method, change, message, row):
+    X, y = canonical(), targets()
+    fitted = model().fit(X, y)
+    fitted = fitted.sparsify() if sparsified else fitted
+    faulty, arguments = change(X, row), [y] if method == "score" else []
+    with pytest.raises(ValueError, match=message):
+        getattr(fitted, method)(faulty, *arguments)
+
+
+@PLACES
+@MISTAKES
+def test_faulty_rows_to_validate_on_are_errors(change, message, row):
+    X, y = canonical(), targets()
+    with pytest.raises(ValueError, match=message):
+        model(early_stopping=True).fit(X, y, X_val=change(X, row), y_val=y)
+
+
+@PLACES
+@MISTAKES
+def test_faulty_rows_in_a_search_are_errors(change, message, row):
+    X, y = canonical(), targets()
+    search = OnePassGridSearchCV(model(), {"alpha": [1e-3, 1e-2]}, cv=2).fit(X, y)
+    faulty = change(X, row)
+    with pytest.raises(ValueError, match=message):
+        search.predict(faulty)
+    with pytest.raises(ValueError, match=message):
+        search.fit(faulty, y)
