@@ -1,5 +1,6 @@
 """Rows as training and validation see them, and the checks of what a user passes to `fit`."""
 
+import warnings
 from dataclasses import dataclass, replace
 from inspect import signature
 
@@ -98,19 +99,35 @@ class Data:
         )
 
     def split(self, fraction, seed):
-        """Hold out a share of the rows; the others are not copied."""
+        """Hold out a share of the rows; the others are not copied. Of a class, one row at the least is kept."""
         indices = np.arange(self.targets.n_rows) if self.row_indices is None else self.row_indices
-        stratify = self.targets.values[indices] if self.targets.labels else None
+        options, alone = {"test_size": fraction, "random_state": seed}, np.empty(0, dtype=np.intp)
+        places = np.arange(len(indices))
+        if self.targets.labels:
+            places, alone, options["stratify"] = _strata(self.targets.values[indices])
         try:
-            kept, held_out = train_test_split(
-                np.arange(len(indices)), test_size=fraction, random_state=seed, stratify=stratify
-            )
+            kept, held_out = train_test_split(places, **options)
         except ValueError as error:
             raise ValueError(
                 f"validation_fraction={fraction} cannot be held out of {len(indices)} rows: {error} "
                 "Change validation_fraction, add rows, pass X_val and y_val, or set early_stopping=False."
             ) from error
-        return replace(self, row_indices=indices[np.sort(kept)]), self.take(indices[np.sort(held_out)])
+        kept = np.sort(np.append(kept, alone))
+        return replace(self, row_indices=indices[kept]), self.take(indices[np.sort(held_out)])
+
+
+def _strata(classes):
+    """The rows that can be divided, those that are the only one of their class, and the classes of the former."""
+    single = np.bincount(classes)[classes] == 1
+    if single.any():
+        warnings.warn(
+            f"{single.sum()} of the classes in y have a single row, which cannot be held out for early stopping: it "
+            "stays among the training rows.",
+            UserWarning,
+            stacklevel=5,
+        )
+    places = np.flatnonzero(~single)
+    return places, np.flatnonzero(single), classes[places]
 
 
 def targets_kind(settings):

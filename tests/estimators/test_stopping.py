@@ -126,6 +126,17 @@ def test_a_stop_by_tol_does_not_depend_on_the_unit_of_the_targets():
     assert 5 < fits[0].n_iter_ < 1000
 
 
+@pytest.mark.parametrize("n_single", [1, 3000])
+def test_the_only_row_of_a_class_stays_among_the_training_rows(n_single):
+    X, y = load_breast_cancer(return_X_y=True)
+    X, y = np.vstack([X, 100 + np.resize(X, (n_single, X.shape[1]))]), np.append(y, 2 + np.arange(n_single))
+    model = SGDClassifierPlus(early_stopping=True, optimizer="sgd", max_iter=2, tol=None, random_state=0)
+    with pytest.warns(UserWarning, match=f"{n_single} of the classes in y have a single row"):
+        model.fit(X, y)
+    assert len(model.classes_) == n_single + 2
+    assert model.coef_[2:].any(axis=1).all()
+
+
 def test_a_smaller_tol_goes_on_longer_and_lower():
     fits = [SGDClassifierPlus(tol=tol, optimizer="gd").fit(*CANCER) for tol in (1e-2, 1e-3, 1e-5)]
     assert fits[0].n_iter_ < fits[1].n_iter_ < fits[2].n_iter_
