@@ -1,4 +1,4 @@
-"""`optimizer="auto"`: full gradients where features are dense; else AdaGrad, or SGD for many classes."""
+"""`optimizer="auto"`: full gradients for dense features; else AdaGrad, or SGD for many classes and for given rates."""
 
 import numpy as np
 from sklearn.base import clone
@@ -26,14 +26,23 @@ def choose_optimizer(settings, problem, *, whole=True, earlier=None):
     if settings.optimizer != "auto":
         optimizer = as_optimizer(settings.optimizer)
         return clone(optimizer) if optimizer is settings.optimizer else optimizer
+    if means_sgd(settings):
+        return SGD()
     if not whole and earlier is not None and not earlier.full_batch:
         return clone(earlier)
     # What only steps on few rows make use of.
-    wanted = settings.early_stopping or settings.average or not rate_choice(settings).chosen
-    wanted = wanted or settings.batch_size != "auto" or settings.learning_rate != "auto"
+    wanted = settings.early_stopping or settings.average or settings.batch_size != "auto"
+    wanted = wanted or settings.learning_rate != "auto"
     if whole and not wanted and gains_from_full_gradients(problem):
         return GD()
     return for_few_epochs(problem) if has_plan(settings, problem, whole=whole) else AdaGrad()
+
+
+def means_sgd(settings):
+    """Whether "auto" is SGD, row by row: where a rate or a schedule is given, as to scikit-learn's estimators."""
+    if settings.optimizer != "auto":
+        return False
+    return not rate_choice(settings).chosen or settings.learning_rate not in ("auto", "linear")
 
 
 def gains_from_full_gradients(problem):

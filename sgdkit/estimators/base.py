@@ -261,7 +261,9 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         """The scores of rows, of shape (n_samples,) or (n_samples, n_columns)."""
         check_is_fitted(self)
         options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
-        rows = validate_data(self, X, ensure_all_finite=not sparse.issparse(X), **options)
+        # Scores tell whether sparse rows are finite, which so need no look of their own; unless weights are left out.
+        told = sparse.issparse(X) and not sparse.issparse(self.coef_)
+        rows = validate_data(self, X, ensure_all_finite=not told, **options)
         if sparse.issparse(rows):
             # Products would read and write wherever the indices point.
             rows = Rows(rows, check=False).with_valid_indices()
@@ -269,8 +271,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             scores = safe_sparse_dot(rows, self.coef_.T, dense_output=True) + self.intercept_
         else:
             scores = score_rows(rows, np.atleast_2d(self.coef_).T) + self.intercept_
-        if sparse.issparse(rows) and not np.isfinite(scores).all():
-            # They tell whether the rows are finite, which so need no look of their own.
+        if told and not np.isfinite(scores).all():
             validate_data(self, X, **options)
         return scores.ravel() if scores.shape[1] == 1 else scores
 

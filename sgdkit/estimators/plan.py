@@ -15,7 +15,7 @@ import numpy as np
 from joblib import effective_n_jobs
 
 from sgdkit.auto.epochs import NO_PLAN, planned_epochs
-from sgdkit.auto.optimizer import choose_optimizer
+from sgdkit.auto.optimizer import choose_optimizer, means_sgd
 from sgdkit.auto.rate import choose_rates, rate_choice
 from sgdkit.auto.scaling import Scaling, choose_scaling
 from sgdkit.auto.strength import alpha_of, choose_strength
@@ -249,7 +249,7 @@ def _base(settings, data, past, loss, whole):
     scaling = choose_scaling(settings, data, None if past is None else past.scaling)
     batch_size, n_rows = settings.batch_size, max(data.n_rows, 1)
     if batch_size == "auto":
-        batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS else 1
+        batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS and not means_sgd(settings) else 1
     n_seen, weight_seen = seen
     problem = Problem(
         rows=scaling.apply(data.rows),

@@ -37,8 +37,8 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     optimizer : {"auto", "sgd", "adagrad", "adam", "nadam", "rmsprop", "ftrl", "gd"} or Optimizer, default="auto"
         A name, or an object of :mod:`sgdkit.optimizers` with hyper-parameters of its own, such as
         ``Adam(beta_2=0.99)``; a search sets these as `optimizer__beta_2`. "auto" is "gd", full gradients with
-        acceleration, for dense features and a smooth loss; else "adagrad", or "sgd" for many classes or labels; see the
-        user guide, *Without tuning*. `optimizer_` is the choice.
+        acceleration, for dense features and a smooth loss; else "adagrad", or "sgd" for many classes or labels, and
+        where `eta0` or a schedule is given; see the user guide, *Without tuning*. `optimizer_` is the choice.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
         ``l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2``. The intercept is not penalised.

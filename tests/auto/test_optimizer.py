@@ -1,4 +1,4 @@
-"""`optimizer="auto"`: full gradients where features are dense, else AdaGrad."""
+"""`optimizer="auto"`: which optimizer is taken, and what partial fits go on with."""
 
 import pickle
 
@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import scale
 
-from sgdkit import SGDClassifierPlus
-from sgdkit.optimizers import GD, AdaGrad, Adam
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.optimizers import GD, SGD, AdaGrad, Adam
 
 DENSE = load_breast_cancer(return_X_y=True)
+DIABETES, DIGITS, IRIS = (
+    (scale(X), y) for X, y in (load(return_X_y=True) for load in (load_diabetes, load_digits, load_iris))
+)
 RARE = (DENSE[0] > np.quantile(DENSE[0], 0.95, axis=0)).astype(float), DENSE[1]
 
 
@@ -25,15 +30,10 @@ def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smoo
     assert chosen(DENSE) == GD()
     assert chosen(RARE) == AdaGrad()
     assert chosen(DENSE, loss="hinge") == AdaGrad()
-    settings = {
-        "eta0": 0.1,
-        "batch_size": 8,
-        "learning_rate": "constant",
-        "early_stopping": True,
-        "average": True,
-    }
-    for name, value in settings.items():
+    for name, value in {"batch_size": 8, "early_stopping": True, "average": True}.items():
         assert chosen(DENSE, **{name: value}) == AdaGrad()
+    for name, value in {"eta0": 0.1, "learning_rate": "constant"}.items():
+        assert chosen(DENSE, **{name: value}) == SGD()
     assert chosen(DENSE, optimizer="adam") == Adam()
     # Rows of weight 0 are absent.
     many_empty = np.vstack([DENSE[0], np.zeros((9 * len(DENSE[0]) + 100, 30))])
@@ -65,3 +65,30 @@ def test_a_chunk_after_a_fit_changes_little(n_rows):
         copied.partial_fit(DENSE[0][:n_rows], DENSE[1][:n_rows])
     assert_array_equal(loaded.coef_, model.coef_)
     assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.05 * before
+
+
+SPELT_OUT = {
+    "regressor": (SGDRegressor, SGDRegressorPlus, DIABETES, {"eta0": 0.01}),
+    "regressor, invscaling": (
+        SGDRegressor,
+        SGDRegressorPlus,
+        DIABETES,
+        {"learning_rate": "invscaling", "eta0": 0.01, "power_t": 0.25},
+    ),
+    "digits": (SGDClassifier, SGDClassifierPlus, DIGITS, {"learning_rate": "invscaling", "eta0": 0.01}),
+    "iris": (
+        SGDClassifier,
+        SGDClassifierPlus,
+        IRIS,
+        {"loss": "hinge", "learning_rate": "constant", "eta0": 0.01},
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("theirs", "ours", "data", "options"), SPELT_OUT.values(), ids=SPELT_OUT)
+def test_settings_of_stochastic_gradients_mean_what_they_do_in_scikit_learn(theirs, ours, data, options):
+    peer, model = theirs(random_state=0, **options).fit(*data), ours(random_state=0, **options).fit(*data)
+    assert model.optimizer_ == SGD()
+    assert model.t_ == 1 + model.n_iter_ * len(data[1])
+    assert model.score(*data) > peer.score(*data) - 0.01
