@@ -83,9 +83,6 @@ cdef class LogLoss(Loss):
     def __cinit__(self):
         self.f32, self.f64 = log_loss, log_loss
 
-    def mean_stiffness(self, shares):
-        return max(float(np.mean(shares * (1 - shares))), 1e-6)
-
 
 cdef void hinge(
     const floating* s, const floating* t, Py_ssize_t n, floating* derivative, floating* value, const Setting* setting,

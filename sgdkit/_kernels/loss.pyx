@@ -116,10 +116,6 @@ cdef class Loss:
         mean = np.average(y, axis=0, weights=sample_weight)
         return np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight))
 
-    def mean_stiffness(self, shares):
-        """The stiffness where scores are those of constant models for labels, of which these shares are 1."""
-        return self.stiffness
-
     def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
         """The weighted sum over rows of the loss of each column.
 

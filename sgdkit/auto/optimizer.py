@@ -9,6 +9,8 @@ from sgdkit.optimizers import GD, SGD, AdaGrad, as_optimizer
 
 # Full gradients are for rows with at least this share of non-zeros, and for so many values or scores.
 DENSE_SHARE, MOST_VALUES = 0.1, 10_000_000
+# Weights of rows are uneven if the mean of their squares is so many times the square of their mean.
+UNEVEN = 3.0
 
 
 def choose_optimizer(settings, problem, *, whole=True, earlier=None):
@@ -60,9 +62,12 @@ def for_few_epochs(problem):
 
     A rate of its own for each feature is what two classes and numbers gain by, where features are rare. What columns of
     many classes gain by it is no more than noise: each class has few rows. So the plain step is as good, in half of the
-    time.
+    time. Where the weights of rows are uneven, no rate of SGD suits them all, and AdaGrad's metric divides them out.
     """
-    return SGD() if problem.targets.signs and problem.targets.n_columns > 1 else AdaGrad()
+    columns = problem.targets.signs and problem.targets.n_columns > 1
+    row_weights = problem.select(problem.row_weights)
+    even = row_weights is None or np.mean(np.square(row_weights)) <= UNEVEN * np.mean(row_weights) ** 2
+    return SGD() if columns and even else AdaGrad()
 
 
 def numbers_a_weight(optimizer, dtype):

@@ -133,7 +133,7 @@ def _by_formula(problem, optimizer, schedule):
         if not schedule.needs_end or not problem.targets.signs or problem.single_batch:
             return None
         longer = np.clip(MANY_STEPS / schedule.n_steps, 1, MOST_TIMES)
-        return longer * (1 - optimizer.inertia) / (_stiffness(problem) * _row_size(problem) ** 2)
+        return longer * (1 - optimizer.inertia) / (problem.loss.stiffness * _moved(problem))
     planned_classes = schedule.needs_end and problem.targets.signs
     size = problem.loss.score_size if planned_classes else _size(problem)
     rate = size / _row_size(problem) * (1 - optimizer.inertia)
@@ -141,17 +141,6 @@ def _by_formula(problem, optimizer, schedule):
         return rate
     rate /= _falling(problem, schedule)
     return rate * OF_A_PLAN if schedule.needs_end else rate
-
-
-def _stiffness(problem):
-    """That of the loss; of labels, of which many may be rare, where scores are those of constant models."""
-    targets = problem.targets
-    if targets.labels:
-        return problem.loss.stiffness
-    shares = np.average(
-        problem.select(targets.values) > 0, axis=0, weights=problem.select(problem.row_weights)
-    )
-    return problem.loss.mean_stiffness(shares)
 
 
 def _can_be_tried(problem, optimizer, schedule):
@@ -249,6 +238,13 @@ def _mean_square(problem):
     """The weighted mean of ``||x||^2``."""
     norms, row_weights = _squared_norms(problem)
     return np.average(norms, weights=row_weights)
+
+
+def _moved(problem):
+    """r^2 where a weight of a row, which multiplies its step, multiplies by how much it moves its own score too."""
+    norms, row_weights = _squared_norms(problem)
+    moves = norms * row_weights
+    return np.average(moves, weights=moves)
 
 
 def _row_size(problem):

@@ -217,10 +217,12 @@ def fit_group(group, fold, *, listeners=()):
     everyone = [Candidate(place, parameters) for place, parameters in enumerate(group.parameters)]
     for candidates in _equal_in(everyone, "class_weight"):
         try:
-            _plan(candidates, group.estimator, fold, seeds=seeds, shared=shared)
+            candidates = _plan(candidates, group.estimator, fold, seeds=seeds, shared=shared)
         except Exception as error:
             for candidate in candidates:
                 candidate.error = error
+            continue
+        if not candidates:
             continue
         if candidates[0].plan.problem.rows is fold.rows:
             waiting += candidates
@@ -232,7 +234,7 @@ def fit_group(group, fold, *, listeners=()):
 
 
 def _plan(candidates, estimator, fold, *, seeds, shared):
-    """Make the plans of candidates of the same class weights.
+    """Make the plans of candidates of the same class weights; return those that have one.
 
     `shared` holds the indices of the rows to visit, and the rows held out, for candidates that have the same.
     """
@@ -246,13 +248,18 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
     made = {}
     for candidate in candidates:
         candidate.model = copy.copy(estimator).set_params(**candidate.parameters)
-        candidate.plan = make_plan(candidate.model, data, seed=seeds[1], made=made)
+        try:
+            candidate.plan = make_plan(candidate.model, data, seed=seeds[1], made=made)
+        except Exception as error:
+            candidate.error = error
+    candidates = [candidate for candidate in candidates if candidate.error is None]
     for equal in _equal_in(candidates, _loss_parameter_name(settings)):
         for candidate in equal if validation is not None else []:
             # Their mean losses come from one product; another scorer may look at what was chosen for a candidate.
             shares = settings.scoring == "loss" and candidate is not equal[0]
             candidate.score = equal[0].score if shares else validation_scorer(candidate.plan, validation)
         set_rates([candidate.plan for candidate in equal], seed=seeds[1])
+    return candidates
 
 
 def _clock(candidate):
@@ -266,10 +273,11 @@ def _clock(candidate):
         return None, candidate.place
     waits = plan.settings.average or not plan.optimizer.scales_with_gradient
     waits = waits or not plan.problem.penalty.shrinks_alike
-    rows, schedule = id(plan.problem.row_indices), plan.schedule(plan.rate)
+    schedule = plan.schedule(plan.rate)
+    common = id(plan.problem.row_indices), type(plan.optimizer), schedule.shape
     if not waits or schedule.separable:
-        return rows, schedule.shape
-    return rows, schedule.shape, plan.rate, schedule.alpha
+        return common
+    return *common, plan.rate, schedule.alpha
 
 
 def _train(candidates, **options):

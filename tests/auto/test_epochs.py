@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.metrics import log_loss, r2_score
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
@@ -178,3 +178,27 @@ def test_candidates_have_plans_of_their_own(kind):
     ):
         alone = make_model(kind, **params).fit(X[:4000], y[:4000])
         assert_allclose(alone.score(X[4000:], y[4000:]), score, rtol=1e-12)
+
+
+def test_a_candidate_that_cannot_be_planned_fails_alone():
+    model = make_model("two classes", optimizer="adagrad", learning_rate="linear", tol=0.1)
+    folds = [(np.arange(4000), np.arange(4000, N_ROWS))]
+    search = OnePassGridSearchCV(model, {"max_iter": ["auto", 3]}, cv=folds, refit=False)
+    with pytest.warns(FitFailedWarning, match="Pass a number for max_iter"):
+        search.fit(X, TARGETS["two classes"])
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [True, False])
+
+
+def test_candidates_have_optimizers_of_their_own():
+    """Of weights so uneven that "auto" takes another one, in as many epochs."""
+    y = np.resize([0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2], N_ROWS)
+    weights = [None, {0: 1.0, 1: 50.0, 2: 1.0}]
+    model, fold = make_model("classes", max_iter=3), (np.arange(4000), np.arange(4000, N_ROWS))
+    search = OnePassGridSearchCV(
+        model, {"class_weight": weights}, cv=[fold], refit=False, scoring="neg_log_loss"
+    )
+    search.fit(X, y)
+    alone = [make_model("classes", max_iter=3, class_weight=w).fit(X[:4000], y[:4000]) for w in weights]
+    assert [type(fitted.optimizer_) for fitted in alone] == [SGD, AdaGrad]
+    expected = [-log_loss(y[4000:], fitted.predict_proba(X[4000:])) for fitted in alone]
+    assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-9)

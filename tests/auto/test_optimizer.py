@@ -67,6 +67,17 @@ def test_a_chunk_after_a_fit_changes_little(n_rows):
     assert log_loss(DENSE[1], model.predict_proba(DENSE[0])) < 1.05 * before
 
 
+def test_of_many_classes_sgd_takes_rows_of_about_one_weight():
+    X, y = DIGITS
+    X, weights = X * (np.abs(X) > 1.5), np.exp(2 * np.random.default_rng(0).standard_normal(len(y)))
+    model = SGDClassifierPlus(random_state=0)
+    assert model.fit(X, y).optimizer_ == SGD()
+    assert model.fit(X, y, sample_weight=3 * np.ones(len(y))).optimizer_ == SGD()
+    assert model.fit(X, y, sample_weight=1 + (weights > 1)).optimizer_ == SGD()
+    assert model.fit(X, y, sample_weight=weights).optimizer_ == AdaGrad()
+    assert model.loss_curve_[-1] < np.log(10) / 3
+
+
 SPELT_OUT = {
     "regressor": (SGDRegressor, SGDRegressorPlus, DIABETES, {"eta0": 0.01}),
     "regressor, invscaling": (
