@@ -37,24 +37,24 @@ def has_plan(settings, problem, *, whole=True):
         Whether the rows are all there are to learn from, and not a chunk.
     """
     goes_on = settings.early_stopping or settings.average or settings.tol not in ("auto", None)
-    falls = _falls_to_an_end(settings) or (settings.learning_rate == "auto" and rate_choice(settings).chosen)
+    falls = falls_to_an_end(settings) or (settings.learning_rate == "auto" and rate_choice(settings).chosen)
     return whole and falls and not goes_on and problem.steps_an_epoch >= STEPS_AN_EPOCH
 
 
 def planned_epochs(settings, problem, optimizer, *, whole=True):
     """The number of epochs over which the rate is to fall to 0; None where training goes on until it has converged."""
     given = settings.max_iter != "auto"
-    if given and _falls_to_an_end(settings):
+    if given and falls_to_an_end(settings):
         return settings.max_iter
     if optimizer.full_batch or not has_plan(settings, problem, whole=whole):
-        if _falls_to_an_end(settings):
+        if falls_to_an_end(settings):
             raise ValueError(
                 f"learning_rate={settings.learning_rate!r} falls until the last epoch, and max_iter='auto' plans one "
                 "only where rows are visited one by one, with tol='auto' or None, early_stopping=False and "
                 "average=False. Pass a number for max_iter, or another learning_rate."
             )
         return None
-    if optimizer.scales_with_gradient and not problem.targets.signs and not _falls_to_an_end(settings):
+    if optimizer.scales_with_gradient and not problem.targets.signs and not falls_to_an_end(settings):
         # Only pilots tell a rate for numbers. On few rows they cannot tell one for features that are rare.
         return None
     n_epochs = epochs_of(problem.steps_an_epoch, optimizer)
@@ -63,7 +63,8 @@ def planned_epochs(settings, problem, optimizer, *, whole=True):
     return n_epochs
 
 
-def _falls_to_an_end(settings):
+def falls_to_an_end(settings):
+    """Whether the schedule that is given falls until the last epoch."""
     return settings.learning_rate != "auto" and SCHEDULES[settings.learning_rate].needs_end
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import clone
 
-from sgdkit.auto.epochs import has_plan
+from sgdkit.auto.epochs import falls_to_an_end, has_plan
 from sgdkit.auto.rate import rate_choice
 from sgdkit.optimizers import GD, SGD, AdaGrad, as_optimizer
 
@@ -44,7 +44,9 @@ def means_sgd(settings):
     """Whether "auto" is SGD, row by row: where a rate or a schedule is given, as to scikit-learn's estimators."""
     if settings.optimizer != "auto":
         return False
-    return not rate_choice(settings).chosen or settings.learning_rate not in ("auto", "linear")
+    return not rate_choice(settings).chosen or not (
+        settings.learning_rate == "auto" or falls_to_an_end(settings)
+    )
 
 
 def gains_from_full_gradients(problem):

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
+from sgdkit.auto.epochs import falls_to_an_end
 from sgdkit.estimators.data import (
     ALL_ZERO,
     check_rows,
@@ -282,7 +283,7 @@ def check_parameters(settings, *, chunk=False):
         as_optimizer(settings.optimizer)
     if chunk and settings.early_stopping:
         raise ValueError("early_stopping should be False with partial_fit")
-    if chunk and settings.learning_rate != "auto" and SCHEDULES[settings.learning_rate].needs_end:
+    if chunk and falls_to_an_end(settings):
         raise ValueError(
             f"learning_rate={settings.learning_rate!r} falls until the last epoch, which partial_fit does not know. "
             'Choose another one for partial_fit, such as "auto".'

@@ -5,7 +5,6 @@ from scipy.sparse import issparse
 
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.backtracking import Tries
-from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.optimizers.base import Optimizer
 
@@ -319,7 +318,7 @@ def gathered(problem, weights, fit_intercept):
     scores = _Scores(
         problem, FullGradientState(None, weights, shape, weights.dtype, fit_intercept=fit_intercept)
     )
-    derivative, X = np.empty_like(scores.current), Rows(scores.X).merged()
+    derivative, X = np.empty_like(scores.current), problem.rows.merged(problem.row_indices)
     scores.total(scores.current, derivative)
     if issparse(X):
         squares = np.bincount(X.indices, np.square(X.data, dtype=np.float64), X.shape[1])
