@@ -170,17 +170,22 @@ class AllRows:
         if not np.isfinite(gradient).all():
             self.problem.rows.check()
 
-    def metric(self, curvature, penalty, squares=None):
-        """About the curvature of the objective in each weight alone, of the shape of the weights.
+    def metric(self, curvature, penalty, axes=None):
+        """About the curvature of the objective in each weight alone, or along each axis; of the shape of the weights.
 
-        It is the mean square of the feature (or of an axis, of shape (n_features + 1, 1)), times the mean second
-        derivative of the losses, and what the penalty adds.
+        It is the mean square of the feature, or of the axis, times the mean second derivative of the losses, and what
+        the penalty adds.
         """
-        if squares is None:
+        if axes is None:
             squares = self.mean_squares()
             squares = np.append(squares, np.ones((1, squares.shape[1])), axis=0)
-        metric = np.asarray(squares * curvature, self.X.dtype)
-        metric[:-1] += penalty.curvature
+            metric = np.asarray(squares * curvature, self.X.dtype)
+            metric[:-1] += penalty.curvature
+        else:
+            vectors, squares = axes
+            shares = np.square(vectors[:-1], dtype=np.float64).T
+            added = shares @ np.broadcast_to(penalty.curvature, (shares.shape[1], len(curvature)))
+            metric = np.asarray(squares * curvature + added, self.X.dtype)
         metric[~(metric > 0)] = 1
         return metric
 

@@ -102,10 +102,12 @@ class Position:
         self.n_models = state.n_columns // rows.n_outputs
         self.n_steps, self.direction, self.slopes = 0, None, None
         self.scores = rows.of(state.W)
-        self.axes, squares = (rows.axes() if self.penalty.units is None else None) or (None, None)
-        self.metric = rows.metric(state._curvature(rows, self.scores), self.penalty, squares)
-        if self.axes is None:
-            self.metric = self.by_model(self.metric)
+        axes = rows.axes()
+        self.metric = rows.metric(state._curvature(rows, self.scores), self.penalty, axes)
+        if axes is None:
+            self.axes, self.metric = None, self.by_model(self.metric)
+        else:
+            self.axes = axes[0]
         derivative = np.empty_like(self.scores)
         self.losses, self.penalties = rows.total(self.scores, derivative), state._penalties(state.W)
         self.gradient = self.by_model(self._gradient(derivative, state.W))
