@@ -87,7 +87,7 @@ cdef class State:
 
     # What the optimizer is: its metric is `metric_scale`, times `root + epsilon` if it is adaptive. Whether a root of
     # zero says that no gradient has come yet; whether all its options are off; whether its weight follows from the
-    # other slots when it is read. The smallest normal number, and the inverse of the smallest metric.
+    # other slots when it is read. The smallest number whose square is normal, and the inverse of the smallest metric.
     cdef bint waits, plain, dual
     cdef double metric_scale, epsilon, smallest, largest_inverse
 

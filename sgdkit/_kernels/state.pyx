@@ -103,7 +103,7 @@ cdef class State:
         self.n_features, self.n_columns = shape
         self.fit_intercept = fit_intercept
         self.average_from = average_from
-        self.smallest = float(np.finfo(dtype).tiny)
+        self.smallest = float(np.sqrt(np.finfo(dtype).tiny))
         self.largest_growth = 1e20 if dtype == np.float32 else 1e200
         # Its square is no infinity, nor is that times a rate.
         self.largest_unit = 1e14 if dtype == np.float32 else 1e145

@@ -18,8 +18,8 @@ class AdaGrad(Optimizer):
     ----------
     initial_accumulator_value : float >= 0, default=0.0
         What G begins with, in units of the squared gradient.
-    epsilon : float > 0, default=1e-10
-        What is added to the root, in units of the gradient.
+    epsilon : float > 0, default=1e-30
+        What is added to the root, in units of the gradient; less than any of targets in a sensible unit.
 
     References
     ----------
@@ -36,7 +36,7 @@ class AdaGrad(Optimizer):
     decays = True
     _parameter_constraints: dict = {"initial_accumulator_value": NON_NEGATIVE, "epsilon": POSITIVE}
 
-    def __init__(self, *, initial_accumulator_value=0.0, epsilon=1e-10):
+    def __init__(self, *, initial_accumulator_value=0.0, epsilon=1e-30):
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 

@@ -20,8 +20,8 @@ class Adam(Optimizer):
         Share of the average of gradients that is kept in a step.
     beta_2 : float in [0, 1), default=0.999
         Share of the average of squared gradients that is kept in a step.
-    epsilon : float > 0, default=1e-8
-        What is added to the root, in units of the gradient.
+    epsilon : float > 0, default=1e-30
+        What is added to the root, in units of the gradient; less than any of targets in a sensible unit.
     amsgrad : bool, default=False
         Whether d takes the largest ``v / (1 - beta_2^n)`` so far, so that rates never rise [2]_.
 
@@ -44,7 +44,7 @@ class Adam(Optimizer):
         "amsgrad": ["boolean"],
     }
 
-    def __init__(self, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False):
+    def __init__(self, *, beta_1=0.9, beta_2=0.999, epsilon=1e-30, amsgrad=False):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

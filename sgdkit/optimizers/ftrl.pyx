@@ -30,9 +30,9 @@ class FTRL(Optimizer):
 
     Parameters
     ----------
-    epsilon : float > 0, default=1e-10
-        What is added to the root, in units of the gradient: beta in [1]_. Large values make the first rates of a
-        coordinate smaller.
+    epsilon : float > 0, default=1e-30
+        What is added to the root, in units of the gradient; less than any of targets in a sensible unit. It is beta
+        in [1]_: large values make the first rates of a coordinate smaller.
 
     References
     ----------
@@ -50,7 +50,7 @@ class FTRL(Optimizer):
     decays = True
     _parameter_constraints: dict = {"epsilon": POSITIVE}
 
-    def __init__(self, *, epsilon=1e-10):
+    def __init__(self, *, epsilon=1e-30):
         self.epsilon = epsilon
 
     def make_state(self, record, shape, dtype, **settings):

@@ -20,8 +20,8 @@ class Nadam(Optimizer):
         Share of the average of gradients that is kept in a step.
     beta_2 : float in [0, 1), default=0.999
         Share of the average of squared gradients that is kept in a step.
-    epsilon : float > 0, default=1e-8
-        What is added to the root, in units of the gradient.
+    epsilon : float > 0, default=1e-30
+        What is added to the root, in units of the gradient; less than any of targets in a sensible unit.
 
     References
     ----------
@@ -36,7 +36,7 @@ class Nadam(Optimizer):
 
     _parameter_constraints: dict = {"beta_1": SHARE, "beta_2": SHARE, "epsilon": POSITIVE}
 
-    def __init__(self, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    def __init__(self, *, beta_1=0.9, beta_2=0.999, epsilon=1e-30):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

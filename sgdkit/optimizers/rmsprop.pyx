@@ -17,14 +17,14 @@ class RMSProp(Optimizer):
 
     Parameters
     ----------
-    rho : float in [0, 1), default=0.99
+    rho : float in [0, 1), default=0.999
         Share of the running means that is kept.
     momentum : float in [0, 1), default=0.0
         Share of the velocity that is kept in a step.
     centered : bool, default=False
         Whether the variance of the gradient stands in the place of its mean square.
-    epsilon : float > 0, default=1e-8
-        What is added to the root, in units of the gradient.
+    epsilon : float > 0, default=1e-30
+        What is added to the root, in units of the gradient; less than any of targets in a sensible unit.
 
     References
     ----------
@@ -45,7 +45,7 @@ class RMSProp(Optimizer):
         "epsilon": POSITIVE,
     }
 
-    def __init__(self, *, rho=0.99, momentum=0.0, centered=False, epsilon=1e-8):
+    def __init__(self, *, rho=0.999, momentum=0.0, centered=False, epsilon=1e-30):
         self.rho = rho
         self.momentum = momentum
         self.centered = centered
