@@ -338,6 +338,9 @@ class Model:
         on = (A != 0).any(axis=0)
         on[-1] = self.fit_intercept
         self.catch_up(on)
+        if self.after_steps:
+            # The last step's part of the penalty.
+            self.after_steps[-1] = np.where(on[:, np.newaxis], self.w, self.after_steps[-1])
         values, derivatives = evaluate(self.loss, A @ self.w, t, self.p, self.n_outputs)
         g = A.T @ (weights * derivatives) / len(X)
         self.optimizer.step(self.w, on, g[on], rate * self.scale)

@@ -15,7 +15,8 @@ cdef inline void fill_reading(State u, Reading* reading) noexcept nogil:
     """Add the numbers that all features of a row share."""
     # Of products, no option is on, so that the compiler may drop a multiplication.
     reading.metric_scale = 1 if reading.form == PRODUCT else u.metric_scale
-    reading.epsilon, reading.weight = u.epsilon, <double> u.n_averaged
+    # What a coordinate has missed is part of the last step, which the average has counted already.
+    reading.epsilon, reading.weight = u.epsilon, <double> (u.n_averaged - (u.n_averaged > 0))
     reading.l1, reading.l2 = u.l1, u.l2
 
 
@@ -128,8 +129,6 @@ cdef void bring_up_to_date(State u, floating* unused) noexcept nogil:
     cdef floating fresh = FRESH
     cdef int32_t features[ROOM]
     cdef Py_ssize_t first = 0, j, n
-    # It belongs to the last step, whose weight in the average is 1 less than that of the step to come.
-    u.n_averaged -= u.n_averaged > 0
     while first < u.n_features:
         n = min(u.n_features - first, ROOM)
         for j in range(n):
@@ -139,4 +138,3 @@ cdef void bring_up_to_date(State u, floating* unused) noexcept nogil:
         else:
             catch_up(u, features, n, fresh, u.n_columns)
         first += ROOM
-    u.n_averaged += averages(u) and u.n_rows_seen >= u.average_from

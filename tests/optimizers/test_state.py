@@ -181,8 +181,10 @@ def test_load_keeps_the_moments_and_drops_the_average(optimizer):
     for number, slot in enumerate(moments, start=1):
         assert_array_equal(state.slot(number), slot)
     setup.run(state, [0], [0.1])
+    state.flush()
     first = state.slot(0).copy()
     setup.run(state, [1], [0.1])
+    state.flush()
     assert_allclose(state.weights(), (first + state.slot(0)) / 2, rtol=1e-12)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import Ridge
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.penalties import PENALTIES
@@ -71,6 +72,30 @@ def test_average_is_the_mean_of_the_weights_after_each_step(optimizer, average, 
         ]
         assert_allclose(averaged.coef_, expected[0], rtol=1e-10, atol=1e-13)
         assert_allclose(averaged.intercept_, expected[1], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
+def test_an_average_takes_in_the_penalty_of_each_step(optimizer, penalty):
+    """In one call of many steps as in many calls of one step, which end with the penalty's part."""
+    X, y = IRIS
+    options = {"optimizer": optimizer, "penalty": penalty, "alpha": 0.5, "eta0": 0.05, "max_iter": 1}
+    options |= {"learning_rate": "constant", "average": True, "shuffle": False, "standardize": False}
+    together = SGDClassifierPlus(batch_size=30, **options).partial_fit(X, y, classes=[0, 1, 2])
+    apart = SGDClassifierPlus(batch_size=30, **options)
+    for rows in np.array_split(np.arange(150), 5):
+        apart.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+    assert_allclose(together.coef_, apart.coef_, rtol=1e-10, atol=1e-13)
+
+
+def test_an_average_of_ridge_regression():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 5))
+    y = X @ rng.standard_normal(5)
+    options = {"optimizer": "sgd", "batch_size": 1, "alpha": 2.0, "learning_rate": "constant", "eta0": 0.02}
+    options |= {"average": 2000, "max_iter": 300, "tol": None, "standardize": False, "random_state": 0}
+    model, ridge = SGDRegressorPlus(**options).fit(X, y), Ridge(400.0).fit(X, y)
+    assert_allclose(model.coef_, ridge.coef_, rtol=0.03, atol=0.01)
 
 
 def test_average_smooths():
