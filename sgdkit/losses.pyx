@@ -206,6 +206,7 @@ cdef class AbsoluteError(Loss):
     """Absolute error: `|s - t|`."""
 
     smooth = False
+    degree = 1
 
     def __cinit__(self):
         self.f32, self.f64 = absolute_error, absolute_error
@@ -238,6 +239,9 @@ cdef class Huber(Loss):
     def __cinit__(self):
         self.f32, self.f64 = huber, huber
 
+    def pull(self, distance, mean):
+        return np.minimum(distance, self.parameter)
+
     def initial_intercept(self, y, sample_weight):
         return weighted_quantile(y, sample_weight, 0.5)
 
@@ -258,6 +262,7 @@ cdef class EpsilonInsensitive(Loss):
     """Epsilon-insensitive loss: `max(0, |s - t| - epsilon)`."""
 
     smooth = False
+    degree = 1
     parameter_name = "epsilon"
 
     def __cinit__(self):
@@ -306,6 +311,7 @@ cdef class Quantile(Loss):
     """Pinball loss: `q max(0, t - s) + (1 - q) max(0, s - t)`, minimal at the quantile `q`."""
 
     smooth = False
+    degree = 1
     parameter_name = "quantile"
 
     def __cinit__(self):
@@ -321,6 +327,11 @@ cdef class Deviance(Loss):
     log_link = True
     # Whether 0 is a number of the distribution.
     of_zero = True
+    # The variance is the mean to this power.
+    power = 1
+
+    def pull(self, distance, mean):
+        return mean ** (2 - self.power)
 
     @property
     def minimum_target(self):
@@ -360,6 +371,7 @@ cdef class Gamma(Deviance):
     """Half the Gamma deviance with a log link: `t exp(-s) + s - log(t) - 1`."""
 
     of_zero = False
+    power = 2
 
     def __cinit__(self):
         self.f32, self.f64 = gamma, gamma
@@ -401,6 +413,10 @@ cdef class Tweedie(Deviance):
 
     def __cinit__(self):
         self.f32, self.f64 = tweedie, tweedie
+
+    @property
+    def power(self):
+        return self.parameter
 
     @property
     def of_zero(self):

@@ -45,6 +45,10 @@ class Penalty:
             *(v if np.ndim(v) == 0 else np.tile(v, n_times) for v in (self.l1, self.l2)), self.units
         )
 
+    def times(self, of_l1, of_l2):
+        """The penalty with its two strengths multiplied, by a number or by one for each column."""
+        return Penalty(self.l1 * of_l1, self.l2 * of_l2, self.units)
+
     def of_features(self, features):
         """The penalty of some of the features."""
         return self if self.units is None else Penalty(self.l1, self.l2, self.units[features])

@@ -67,6 +67,8 @@ cdef class Loss:
     score_size : float
         By about how much few steps are to move the scores of classes: less than a margin of 1, or more where a loss has
         no margin.
+    degree : int
+        By which power of their unit numbers in it make the loss larger; without a log link.
     homogeneous : bool
         Whether the loss is smallest, and scales, at a score of 0: then no rate is better than another.
     probability : str or None
@@ -81,6 +83,7 @@ cdef class Loss:
     smooth = True
     stiffness = 1.0
     score_size = 0.45
+    degree = 2
     homogeneous = False
     probability = None
     log_link = False
@@ -107,7 +110,7 @@ cdef class Loss:
         """The score that minimises the loss of a constant model, or is near it; shape (n_outputs,)."""
         mean = np.average(y, axis=0, weights=sample_weight)
         # Rows without an event tell that the mean is small, not that it is zero.
-        return np.log(np.maximum(mean, 0.5 / sample_weight.sum())) if self.log_link else mean
+        return np.log(np.where(mean > 0, mean, 0.5 / sample_weight.sum())) if self.log_link else mean
 
     def score_scale(self, y, sample_weight):
         """The size of typical scores, of shape (n_outputs,): with a log link 1, else the standard deviation of `y`."""
@@ -115,6 +118,13 @@ cdef class Loss:
             return np.ones(y.shape[1])
         mean = np.average(y, axis=0, weights=sample_weight)
         return np.sqrt(np.average((y - mean) ** 2, axis=0, weights=sample_weight))
+
+    def pull(self, distance, mean):
+        """About the derivative at a distance from the target, to which a penalty's has to be in proportion.
+
+        `mean` is that of the targets, which a loss with a log link depends on instead.
+        """
+        return distance ** (self.degree - 1)
 
     def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
         """The weighted sum over rows of the loss of each column.

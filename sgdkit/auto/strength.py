@@ -4,6 +4,10 @@ It is ``c / n``, n being the sum of the rows' weights, and no less than their nu
 `LogisticRegression` and `Ridge`. Where rows are visited one by one, that is all: on real texts, one-hot rows and
 ratings, other values of c gain next to nothing, and to tell which would take longer than the fit.
 
+That is for targets with a spread of 1. A unit of the targets multiplies the loss by a power of it, and the norms of the
+weights by others; so l1 is multiplied by the derivative that the loss has at a distance of the spread (its `pull`), and
+l2 by that over the spread, which is 1 for squared errors.
+
 For dense rows, few enough to be trained by full gradients, it is a choice. Models of all candidates for c are fitted to
 a part of the rows, as columns of the same passes, and predict the others.
 Taken is the c nearest to 1 whose loss there is within two standard errors of the smallest; a model whose training has
@@ -12,6 +16,7 @@ because few rows favour larger and larger c in noise, and smaller ones in text o
 between 1 and 3.
 
 Invariants:
+- The unit of the targets changes no prediction (but with Huber's and the insensitive losses, whose epsilon is in it).
 - The choice depends on the rows, their weights and the seed; not on the optimizer or the rate.
 - Of data that are one batch, rows are divided by what they hold, so that a weight is a repetition here too.
 """
@@ -58,7 +63,48 @@ def alpha_of(multiple, n_rows, total_weight):
     return multiple / max(float(total_weight), float(n_rows))
 
 
-def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, fit_intercept, seed):
+def see_targets(problem, earlier=None):
+    """The number, mean and variance of all targets so far, of shape (3, n_outputs); None of classes."""
+    if problem.targets.signs:
+        return None
+    y, row_weights = problem.select(problem.targets.values), problem.select(problem.weights_or_ones)
+    mean = np.average(y, axis=0, weights=row_weights)
+    variance = np.average(np.square(y - mean), axis=0, weights=row_weights)
+    if earlier is None:
+        return np.array([np.full_like(mean, len(y)), mean, variance])
+    n_earlier, mean_earlier, variance_earlier = earlier
+    share, drift = len(y) / (n_earlier + len(y)), mean - mean_earlier
+    variance = variance_earlier + share * (variance - variance_earlier) + share * (1 - share) * drift**2
+    return np.array([n_earlier + len(y), mean_earlier + share * drift, variance])
+
+
+def units_of_targets(problem, seen):
+    """The spread of each column's targets, and the `pull` of the loss; 1 and 1 of classes.
+
+    With a log link, the spread is that of scores, 1. Of targets that have been the same so far it is their size.
+    """
+    if seen is None:
+        return 1.0, 1.0
+    _, mean, variance = seen[:, problem.targets.column]
+    spread = np.ones_like(mean) if problem.loss.log_link else np.sqrt(variance)
+    spread = np.where(spread > 0, spread, problem.targets.size or 1.0)
+    pull = problem.loss.pull(spread, np.where(mean > 0, mean, 1.0))
+    pull = np.maximum(pull, np.finfo(np.float64).tiny)
+    return _one_if_equal(spread), _one_if_equal(pull)
+
+
+def _one_if_equal(values):
+    return float(values[0]) if (values == values[0]).all() else values
+
+
+def in_units_of_targets(penalty, spread, pull):
+    """The penalty that is about as strong as one of weights for targets of a spread of 1."""
+    return penalty.times(pull, pull / spread)
+
+
+def choose_strength(
+    problem, initial, *, penalty, l1_ratio, spread, pull, units, row_weight, fit_intercept, seed
+):
     """Return c, one of the candidates.
 
     Parameters
@@ -70,6 +116,8 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     penalty : str
         A key of `PENALTIES`.
     l1_ratio : float
+    spread, pull : float or ndarray of shape (n_columns,)
+        The `units_of_targets`.
     units : float or ndarray of shape (n_features,)
         What the penalty multiplies the weights by.
     row_weight : float
@@ -103,7 +151,11 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
         kept, out = sample.weights_or_ones * ~parts, sample.weights_or_ones * parts
         alphas = candidates / (kept.sum(axis=1, keepdims=True) * row_weight)
-        strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio).of_units(units)
+        strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio)
+        of_targets = (
+            np.tile(values, alphas.size) if np.ndim(values) else values for values in (spread, pull)
+        )
+        strengths = in_units_of_targets(strengths, *of_targets).of_units(units)
         models = _models(sample, kept, len(candidates))
         stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
         losses, falling = _held_out(sample, out, groups, stages)

@@ -13,7 +13,10 @@ def join_problems(plans):
     n_columns = plan.problem.targets.n_columns
     problem = plan.problem.repeat(len(plans))
     penalties = [other.problem.penalty for other in plans]
-    strengths = (np.repeat([getattr(p, name) for p in penalties], n_columns) for name in ("l1", "l2"))
+    strengths = (
+        np.concatenate([np.broadcast_to(getattr(p, name), n_columns) for p in penalties])
+        for name in ("l1", "l2")
+    )
     problem.penalty = Penalty(*strengths, penalties[0].units)
     problem.loss = _join_losses([other.problem.loss for other in plans], n_columns)
     if any(other.problem.row_weights is not problem.row_weights for other in plans):

@@ -20,6 +20,8 @@ class Past:
     scaling : Scaling
     seen : ndarray of shape (2,)
         The number of rows so far, and the sum of their weights.
+    targets_seen : ndarray of shape (3, n_outputs), or None
+        The number, mean and variance of targets so far; None of classes.
     multiple : float or None
         The latest c of ``alpha = c / n`` that was chosen.
     trainer : Trainer or None
@@ -31,6 +33,7 @@ class Past:
     kind: object
     scaling: Scaling = field(default_factory=Scaling)
     seen: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    targets_seen: np.ndarray | None = None
     multiple: float | None = None
     trainer: Trainer | None = None
     squared_gradients: np.ndarray | None = None
@@ -67,7 +70,9 @@ def publish(model, plan, history, rate):
 def leave_past(model, plan, trainer):
     """Note what later fits need; `trainer` is None where training was interrupted."""
     squares = None if trainer is None else plan.gathered_squares()
-    model._past = Past(plan.data.kind, plan.scaling, plan.seen, plan.multiple, trainer, squares)
+    model._past = Past(
+        plan.data.kind, plan.scaling, plan.seen, plan.targets_seen, plan.multiple, trainer, squares
+    )
 
 
 def fitted_weights(model, shape):

@@ -18,7 +18,7 @@ from sgdkit.auto.epochs import NO_PLAN, planned_epochs
 from sgdkit.auto.optimizer import choose_optimizer, means_sgd
 from sgdkit.auto.rate import choose_rates, rate_choice
 from sgdkit.auto.scaling import Scaling, choose_scaling
-from sgdkit.auto.strength import alpha_of, choose_strength
+from sgdkit.auto.strength import alpha_of, choose_strength, in_units_of_targets, see_targets, units_of_targets
 from sgdkit.estimators.columns import join_problems, join_weights
 from sgdkit.estimators.data import Data, check_initial
 from sgdkit.estimators.fitted import Past, fitted_weights
@@ -53,7 +53,13 @@ class Plan:
     optimizer : Optimizer
     n_epochs : int or None
         The planned epochs, over which the rate falls to 0; None trains until there is no progress.
-    alpha : float
+    alpha : float, or ndarray of shape (n_columns,)
+    penalty : Penalty
+        That of the weights of features as the penalty sees them.
+    targets_seen : ndarray of shape (3, n_outputs), or None
+        The number, mean and variance of targets so far.
+    spread, pull : float, or ndarray of shape (n_columns,)
+        The `units_of_targets`.
     multiple : float or None
         The c of ``alpha = c / n``; None where alpha was given.
     coef : ndarray of shape (n_features, n_columns), or None
@@ -65,6 +71,8 @@ class Plan:
         By what each column multiplies the rate; None stands for 1.
     squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
         What sums of squared gradients begin with, after full gradients.
+    whole : bool
+        Whether the rows are all there are to learn from, and not a chunk.
     """
 
     settings: object
@@ -75,13 +83,18 @@ class Plan:
     problem: Problem
     optimizer: Optimizer
     n_epochs: int | None = None
-    alpha: float = 0.0
+    alpha: float | np.ndarray = 0.0
+    penalty: Penalty | None = None
+    targets_seen: np.ndarray | None = None
+    spread: float | np.ndarray = 1.0
+    pull: float | np.ndarray = 1.0
     multiple: float | None = None
     coef: np.ndarray | None = None
     intercept: np.ndarray | float = 0.0
     rate: float | None = None
     rate_factors: np.ndarray | None = None
     squared_gradients: np.ndarray | None = None
+    whole: bool = True
 
     @property
     def rate_choice(self):
@@ -183,7 +196,8 @@ class Plan:
     @property
     def curvature(self):
         """What the penalty adds to the curvature of the objective at the least, by which "optimal" rates fall."""
-        return 0.0 if self.settings.penalty is None else self.alpha * float(np.min(self.units)) ** 2
+        strength = self.penalty.l1 / self.spread + self.penalty.l2
+        return float(np.min(strength)) * float(np.min(self.units)) ** 2
 
     def course(self, score, *, history=None, keeps_last=True, **parameters):
         """The course of the model; `score` is that of `Course`, or None, and `parameters` replace those of settings."""
@@ -226,13 +240,13 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     loss = _once(made, ("loss", number), lambda: data.kind.make_loss(settings, data.targets))
     base = _once(made, "base", lambda: _base(settings, data, past, loss, whole))
     result = replace(base, settings=settings, problem=replace(base.problem, loss=loss))
+    result.spread, result.pull = units_of_targets(result.problem, base.targets_seen)
     result.n_epochs = planned_epochs(settings, result.problem, result.optimizer, whole=whole)
     first = _once(made, ("first", number), lambda: _first(result, coef_init, intercept_init))
     result.coef, result.intercept = first
     key = "alpha", number, settings.alpha, settings.l1_ratio
-    result.alpha, result.multiple = _once(made, key, lambda: _alpha(result, seed, whole))
-    penalty = PENALTIES[settings.penalty](result.alpha, settings.l1_ratio)
-    result.problem.penalty = penalty.of_units(result.units)
+    result.alpha, result.penalty, result.multiple = _once(made, key, lambda: _strength(result, seed))
+    result.problem.penalty = result.penalty.of_units(result.units)
     return result
 
 
@@ -262,7 +276,8 @@ def _base(settings, data, past, loss, whole):
     )
     earlier = None if past is None or past.trainer is None else past.trainer.optimizer
     optimizer = choose_optimizer(settings, problem, whole=whole, earlier=earlier)
-    base = Plan(settings, data, past, seen, scaling, problem, optimizer)
+    base = Plan(settings, data, past, seen, scaling, problem, optimizer, whole=whole)
+    base.targets_seen = see_targets(problem, None if whole or past is None else past.targets_seen)
     goes_on = not whole and past is not None and past.squared_gradients is not None
     if goes_on and optimizer.decays:
         ratio = 1.0 if base.change is None else np.append(base.change[0], 1.0)[:, np.newaxis]
@@ -285,21 +300,33 @@ def _first(plan, coef_init=None, intercept_init=None):
     return coef, intercept
 
 
-def _alpha(plan, seed, whole):
-    """The strength of the penalty, and the latest c of ``c / n`` that was chosen, or None."""
+def _strength(plan, seed):
+    """The strength of the penalty, the penalty itself, and the latest c of ``c / n`` that was chosen, or None."""
     settings = plan.settings
-    earlier = None if plan.past is None else plan.past.multiple
+    multiple = None if plan.past is None else plan.past.multiple
+    norms = PENALTIES[settings.penalty]
     if settings.alpha != "auto":
-        return float(settings.alpha), earlier
-    if not whole:
-        return alpha_of(earlier or 1.0, *plan.seen), earlier
-    options = {"penalty": settings.penalty, "l1_ratio": settings.l1_ratio, "units": plan.units, "seed": seed}
-    options |= {
-        "row_weight": max(plan.data.total_weight / plan.data.n_rows, 1.0),
-        "fit_intercept": settings.fit_intercept,
-    }
-    multiple = choose_strength(plan.problem, plan.anew().first_weights(), **options)
-    return alpha_of(multiple, *plan.data.seen), multiple
+        alpha = float(settings.alpha)
+        return alpha, norms(alpha, settings.l1_ratio), multiple
+    if plan.whole:
+        multiple = choose_strength(
+            plan.problem,
+            plan.anew().first_weights(),
+            penalty=settings.penalty,
+            l1_ratio=settings.l1_ratio,
+            spread=plan.spread,
+            pull=plan.pull,
+            units=plan.units,
+            row_weight=max(plan.data.total_weight / plan.data.n_rows, 1.0),
+            fit_intercept=settings.fit_intercept,
+            seed=seed,
+        )
+    alpha = alpha_of(multiple or 1.0, *(plan.data.seen if plan.whole else plan.seen))
+    penalty = norms(alpha, settings.l1_ratio)
+    scaled = in_units_of_targets(penalty, plan.spread, plan.pull)
+    if np.all(scaled.l1 == penalty.l1) and np.all(scaled.l2 == penalty.l2):
+        return alpha, penalty, multiple
+    return scaled.l1 + scaled.l2, scaled, multiple
 
 
 def set_rates(plans, *, seed):

@@ -49,7 +49,8 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         ``alpha = 1 / (n_samples * C)``, `Ridge(alpha=a)` at ``alpha = a / n_samples``, `Lasso` and `ElasticNet` at
         their `alpha`. "auto" is ``c / n``, where n is the sum of the rows' weights, or their number if that is
         larger, and c is 1, unless features are dense, and models with another c predict rows that are held out clearly
-        better; see the user guide, *Without tuning*. `alpha_` is the number.
+        better; see the user guide, *Without tuning*. It is meant for targets in units
+        of their spread, and multiplied accordingly. `alpha_` is the number.
     l1_ratio : float in [0, 1], default=0.15
         Share of the l1 norm in the "elasticnet" penalty.
     standardize : bool, default=True
@@ -89,11 +90,11 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         guide, *Without tuning*, has a table of what `max_iter`, `tol` and the others mean together.
     tol : float >= 0, "auto" or None, default="auto"
         A number trains until the optimum: until `n_iter_no_change` epochs in a row have not lowered the objective, loss
-        and penalty together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation
-        loss in this way, or a score, which has to rise by `tol` itself. "auto" makes the planned epochs, `max_iter` at
-        the most, where there is a plan; else it is 1e-4 for "lbfgs" and 1e-5 for "gd", whose objectives have no
-        noise, and 1e-3 for the others. "lbfgs" stops as soon as neither the last step nor the next one makes so much
-        progress. None makes `max_iter` epochs.
+        and penalty together, by `tol` times its lowest value so far. Then the rate, if no schedule is given, falls to 0
+        over as many epochs again. With `early_stopping` it watches the validation loss in this way, or a score, which
+        has to rise by `tol` itself. "auto" makes the planned epochs, `max_iter` at the most, where there is a plan;
+        else it is 1e-4 for "lbfgs" and 1e-5 for "gd", whose objectives have no noise, and 1e-3 for the others. "lbfgs"
+        stops as soon as neither the last step nor the next one makes so much progress. None makes `max_iter` epochs.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
         targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by
@@ -130,8 +131,8 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         Intercepts.
     optimizer_ : Optimizer
         The optimizer, with the parameters that training had.
-    alpha_ : float
-        The strength of the penalty.
+    alpha_ : float, or ndarray of shape (n_outputs,)
+        The strength of the penalty; one for each output where "auto" had to choose in other units.
     eta0_ : float
         The first rate, for features as training saw them; of backtracking, the last.
     n_iter_ : int
