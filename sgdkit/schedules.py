@@ -21,7 +21,7 @@ class Schedule:
     n_steps : int, default=None
         The steps of the planned epochs; None where nobody knows the end.
     first_step : int, default=1
-        The number t of the first of them, which is not 1 where training goes on.
+        The number t of the first step, from which "optimal" and "linear" count; it is not 1 where training goes on.
 
     Attributes
     ----------
@@ -89,7 +89,9 @@ class InvScaling(Schedule):
 class Optimal(Schedule):
     """``eta(t) = eta0 / (1 + alpha * eta0 * (t - 1))``, or ``1 / (alpha * (t0 + t - 1))`` with ``eta(1) = eta0``.
 
-    `eta0` and `alpha` may be arrays of shape (n_columns,); then there is a rate for each step and column.
+    `eta0` and `alpha` may be arrays of shape (n_columns,); then there is a rate for each step and column. In a warm fit
+    with another alpha, t counts from its first step, since rates that a weak penalty let fall are too small for a
+    strong one.
 
     References
     ----------
@@ -99,16 +101,16 @@ class Optimal(Schedule):
     separable = False
 
     def rates(self, t):
-        slope = self.alpha * self.eta0
+        slope, since = self.alpha * self.eta0, t - self.first_step
         if np.ndim(slope) == 0:
-            return self.eta0 / (1 + slope * (t - 1))
-        return falling_rates(t - 1, self.eta0, slope)
+            return self.eta0 / (1 + slope * since)
+        return falling_rates(since, self.eta0, slope)
 
     def take(self, columns):
         """The schedule of some columns."""
         if np.ndim(self.eta0) == 0:
             return self
-        return Optimal(self.eta0[columns], alpha=self.alpha[columns])
+        return Optimal(self.eta0[columns], alpha=self.alpha[columns], first_step=self.first_step)
 
     def for_pilot(self):
         return Constant(1.0)

@@ -414,6 +414,19 @@ def test_l1_leaves_exact_zeros_where_coordinate_descent_does(name, optimizer):
     np.testing.assert_array_equal(model.coef_ == 0, zeros)
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("load", [load_digits, load_diabetes])
+def test_tol_ends_at_the_minimiser(load, optimizer):
+    """Row by row, at rates and for as many epochs as are chosen."""
+    X, y = load(return_X_y=True)
+    estimator = SGDRegressorPlus if load is load_diabetes else SGDClassifierPlus
+    lowest = estimator(optimizer="gd", alpha=1e-2, tol=1e-9, max_iter=10_000).fit(X, y).loss_curve_[-1]
+    model = estimator(optimizer=optimizer, alpha=1e-2, tol=1e-4, random_state=0).fit(X, y)
+    there = {"coef_init": model.coef_, "intercept_init": model.intercept_}
+    still = estimator(optimizer="gd", alpha=1e-2, eta0=1e-30, max_iter=1, tol=None).fit(X, y, **there)
+    assert still.loss_curve_[-1] <= lowest * (1 + TOLERANCE)
+
+
 def test_every_loss_but_the_perceptron_has_a_problem():
     """The objective of the perceptron is least, 0, where all weights are 0."""
     covered = {name for name, _ in PROBLEMS.values()}

@@ -5,13 +5,17 @@ rate, whose last weights are noise around it [1]_. So where rows are visited one
 end is planned: few epochs, more of them only where rows are so few that these would be few steps.
 
 Otherwise an epoch is one of as many as it takes: `tol` is a number, a validation set says when to stop, an average
-makes up for the noise, a rate or a schedule is given, or steps are of so many rows that there is little noise.
+makes up for the noise, a rate or a schedule is given, or steps are of so many rows that there is little noise. Where
+`tol` decides, and no schedule is given, the rate falls in a straight line to 0 once training stands still, over as many
+epochs as it took until then: what stands still is at the level of the noise, or has overshot, and not at the minimum.
 
 .. [1] A. Defazio, A. Cutkosky, H. Mehta & K. Mishchenko, "Optimal Linear Decay Learning Rate Schedules and Further
    Refinements", 2023.
 """
 
 import math
+
+import numpy as np
 
 from sgdkit.auto.rate import rate_choice
 from sgdkit.schedules import SCHEDULES
@@ -22,6 +26,8 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 8
 STEPS, FEWEST_STEPS = 200_000, 20_000
 # An epoch of fewer steps is too much like a full gradient for a plan.
 STEPS_AN_EPOCH = 100
+# The fewest epochs over which the rate falls once training stands still: where they are few steps, and where many.
+MOST_TO_SETTLE, FEWEST_TO_SETTLE = 40, 10
 # The most epochs of a fit that goes on until it makes no progress.
 NO_PLAN = 1000
 
@@ -74,3 +80,8 @@ def epochs_of(steps_an_epoch, optimizer):
         FEWEST_EPOCHS if optimizer.decays else min(max(STEPS // steps_an_epoch, FEWEST_EPOCHS), MOST_EPOCHS)
     )
     return max(n_epochs, math.ceil(FEWEST_STEPS / steps_an_epoch))
+
+
+def epochs_to_settle(problem):
+    """Over how many epochs, at the least, the rate is to fall to 0 once training stands still."""
+    return int(np.clip(FEWEST_STEPS / problem.steps_an_epoch, FEWEST_TO_SETTLE, MOST_TO_SETTLE))

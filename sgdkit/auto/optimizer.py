@@ -35,7 +35,7 @@ def choose_optimizer(settings, problem, *, whole=True, earlier=None):
     if not whole and earlier is not None and not earlier.full_batch:
         return clone(earlier)
     # What only steps on few rows make use of.
-    wanted = settings.early_stopping or settings.average or settings.batch_size != "auto"
+    wanted = settings.average or settings.batch_size != "auto"
     wanted = wanted or settings.learning_rate != "auto"
     if whole and not wanted and gains_from_full_gradients(problem):
         return full_gradients(settings.penalty, settings.l1_ratio)

@@ -82,11 +82,11 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         guide, *Without tuning*, has a table of what `max_iter`, `tol` and the others mean together.
     tol : float >= 0, "auto" or None, default="auto"
         A number trains until the optimum: until `n_iter_no_change` epochs in a row have not lowered the objective, loss
-        and penalty together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation
-        loss in this way, or a score, which has to rise by `tol` itself. "auto" makes the planned epochs, `max_iter` at
-        the most, where there is a plan; else it is 1e-4 for "lbfgs" and 1e-5 for "gd", whose objectives have no
-        noise, and 1e-3 for the others. "lbfgs" stops as soon as neither the last step nor the next one makes so much
-        progress. None makes `max_iter` epochs.
+        and penalty together, by `tol` times its lowest value so far. Then the rate, if no schedule is given, falls to 0
+        over as many epochs again. With `early_stopping` it watches the validation loss in this way, or a score, which
+        has to rise by `tol` itself. "auto" makes the planned epochs, `max_iter` at the most, where there is a plan;
+        else it is 1e-4 for "lbfgs" and 1e-5 for "gd", whose objectives have no noise, and 1e-3 for the others. "lbfgs"
+        stops as soon as neither the last step nor the next one makes so much progress. None makes `max_iter` epochs.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
         targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from joblib import effective_n_jobs
 
-from sgdkit.auto.epochs import NO_PLAN, planned_epochs
+from sgdkit.auto.epochs import NO_PLAN, epochs_to_settle, planned_epochs
 from sgdkit.auto.optimizer import choose_optimizer, means_sgd
 from sgdkit.auto.rate import choose_rates, rate_choice
 from sgdkit.auto.scaling import Scaling, choose_scaling
@@ -178,7 +178,8 @@ class Plan:
         if self.change is not None:
             trainer.rescale(*self.change)
         if self.rate is not None or trainer.schedule is not None:
-            schedule = self.schedule(self.rate, trainer.n_steps + 1)
+            earlier = 1 if trainer.schedule is None else trainer.schedule.first_step
+            schedule = self.schedule(self.rate, trainer.n_steps + 1 if self.whole else earlier)
             if schedule is None or trainer.schedule is None or schedule.settings != trainer.schedule.settings:
                 trainer.follow(schedule, self.rate_factors)
         if edited:
@@ -206,10 +207,15 @@ class Plan:
         if tol == "auto":
             tol = None if self.n_epochs else self.optimizer.default_tol
         relative = score is None or settings.scoring == "loss"
-        patience = Patience(tol, settings.n_iter_no_change, relative=relative)
+        # Of a warm fit's first epoch, the loss is about that of the earlier weights, and the penalty that of others.
+        n_ignored = int(score is None and self.past is not None)
+        patience = Patience(tol, settings.n_iter_no_change, relative=relative, n_ignored=n_ignored)
         max_iter = NO_PLAN if settings.max_iter == "auto" else settings.max_iter
         max_iter = parameters.get("max_iter", self.n_epochs or max_iter)
-        return Course(patience, max_iter, score=score, history=history, keeps_last=keeps_last)
+        chosen = settings.learning_rate == "auto" and not self.n_epochs and self.rate is not None
+        settles = chosen and score is None and not settings.average
+        options = {"n_settling": epochs_to_settle(self.problem) if settles else 0, "keeps_last": keeps_last}
+        return Course(patience, max_iter, score=score, history=history, **options)
 
 
 def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init=None, whole=True, made=None):

@@ -25,6 +25,8 @@ class Patience:
         None never runs out of patience.
     n_iter_no_change : int
     relative : bool
+    n_ignored : int, default=0
+        Values that come before there is a first one to go by.
 
     Attributes
     ----------
@@ -33,10 +35,11 @@ class Patience:
     exhausted : bool
     """
 
-    def __init__(self, tol, n_iter_no_change, *, relative):
+    def __init__(self, tol, n_iter_no_change, *, relative, n_ignored=0):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.relative = relative
+        self.n_ignored = n_ignored
         self.best = np.inf
         self.reset()
 
@@ -58,6 +61,9 @@ class Patience:
 
     def see(self, value):
         """Take in the value of an epoch, and return whether it is the lowest so far."""
+        if self.n_ignored:
+            self.n_ignored -= 1
+            return True
         first = self.best == np.inf
         scale = abs(self.best) if self.relative else 1.0
         enough = first or self.tol is None or value < self.best - self.tol * scale
@@ -111,6 +117,9 @@ class Course:
     patience : Patience
         With the training objective, or with minus the score.
     max_iter : int
+    n_settling : int, default=0
+        Once patience is exhausted, the rate falls to 0 over as many epochs as there were, and no fewer than these; with
+        0, training ends.
     score : callable, default=None
         Takes the weights of some models, and returns an array of their validation scores; higher is better.
     history : History, default=None
@@ -126,9 +135,11 @@ class Course:
         `eta0`, or what backtracking has come to; of a course that is over.
     """
 
-    def __init__(self, patience, max_iter, *, score=None, history=None, keeps_last=True):
+    def __init__(self, patience, max_iter, *, n_settling=0, score=None, history=None, keeps_last=True):
         self.patience = patience
         self.max_iter = max_iter
+        # The epochs that the rate takes to fall to 0; and of these those that are left, None before.
+        self.n_settling, self.n_left = n_settling, None
         self.score = score
         self.history = History() if history is None else history
         self.keeps_last = keeps_last
@@ -153,6 +164,8 @@ class Course:
     @property
     def n_sure(self):
         """So many epochs are sure to come, unless one fails."""
+        if self.n_left is not None:
+            return 1
         return min(self.max_iter - self.n_epochs, self.patience.left)
 
     def see(self, objective, score, *, coef, columns, trainer):
@@ -174,22 +187,34 @@ class Course:
         self.n_epochs += 1
         lowest = self.patience.see(objective if score is None else -score)
         self.history.add(objective, score)
-        if (
-            score is None
-            and self.patience.n_idle
-            and self.patience.would_idle(trainer.expected_fall(columns))
-        ):
+        if self.n_left is not None:
+            self._settle(trainer, columns)
+        elif score is None and self.patience.n_idle and self.patience.would_idle(trainer.expected_fall(columns)):
             self.history.converged = self.over = True
         elif self.patience.exhausted:
-            if trainer.lower(columns):
-                self.patience.reset()
-            else:
-                self.history.converged = self.over = True
+            self._stand_still(trainer, columns)
         self.over = self.over or self.n_epochs == self.max_iter
         if self.over:
             self.first_rate = float(trainer.rates(1)[columns].max())
         if coef is not None and (lowest if score is not None else self.keeps_last or self.over):
             self.history.keep(coef if coef.shape[1] == len(columns) else coef[:, columns])
+
+    def _stand_still(self, trainer, columns):
+        """Go on at lower rates, or end."""
+        n_most = self.max_iter - self.n_epochs
+        if self.n_settling and n_most:
+            self.n_settling = self.n_left = min(max(self.n_epochs, self.n_settling), n_most)
+            self._settle(trainer, columns)
+        elif trainer.lower(columns):
+            self.patience.reset()
+        else:
+            self.history.converged = self.over = True
+
+    def _settle(self, trainer, columns):
+        """Let the rate fall by one part of as many as there are epochs, or end."""
+        trainer.lower_to(columns, self.n_left / (self.n_settling + 1))
+        self.history.converged = self.over = self.n_left == 0
+        self.n_left -= 1
 
     def fail(self, error):
         self.error, self.over = error, True

@@ -88,10 +88,13 @@ class Trainer:
         return {**self.__dict__, "_passes": None}
 
     def release(self):
-        """Let go of the data of a fit."""
+        """Let go of the data of a fit, and of what belongs to its end."""
         self._passes = None
         for state in self.states:
             state.release()
+        if self.schedule is not None and not self.schedule.lowers:
+            # For the end of a fit; a later one begins at the rate that the schedule has come to.
+            self.lowered = np.ones_like(self.lowered)
 
     def follow(self, schedule, rate_factors=None):
         """Take the rates of a schedule from now on, and forget how they have been lowered."""
@@ -104,7 +107,8 @@ class Trainer:
         """The rate of each column in a step; of backtracking, what it has come to."""
         if self.schedule is None:
             return np.asarray(self.states[0].rate, dtype=np.float64)
-        rates = self.schedule.rates(np.array([max(n_steps, 1)], dtype=np.float64))[0]
+        step = max(n_steps, self.schedule.first_step)
+        rates = self.schedule.rates(np.array([step], dtype=np.float64))[0]
         return rates * self.rate_factors * (self.lowered if n_steps > 1 else 1.0)
 
     @property
@@ -129,9 +133,13 @@ class Trainer:
         """Lower the rate of some columns, if the schedule does so, and return whether training is to go on."""
         if self.schedule is None or not self.schedule.lowers:
             return False
-        self.lowered[columns] /= 5
-        self.set_penalty(self._penalty)
+        self.lower_to(columns, self.lowered[columns] / 5)
         return self.lowered[columns[0]] > 1e-6
+
+    def lower_to(self, columns, share):
+        """Take a share of the schedule's rates for some columns from now on."""
+        self.lowered[columns] = share
+        self.set_penalty(self._penalty)
 
     def keep(self, columns):
         """Go on with some of the columns alone, in a single block."""

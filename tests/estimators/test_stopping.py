@@ -305,3 +305,46 @@ def test_ctrl_c_is_heard(n_jobs):
         child.kill()
     assert child.returncode == 0, err
     assert out.splitlines()[-1] == "interrupted"
+
+
+# ------------------------------------------------------------------------------------- where training stands still
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_is_returned_is_not_worse_than_what_was_passed(optimizer):
+    """An optimizer with momentum overshoots, and one whose steps keep their length jumps back and forth."""
+    x = np.random.default_rng(0).standard_normal((100, 1))
+    model = SGDRegressorPlus(optimizer=optimizer, random_state=0).fit(x, 10 + 7 * x[:, 0])
+    assert model.score(x, 10 + 7 * x[:, 0]) > 0.998
+    model = SGDClassifierPlus(optimizer=optimizer, random_state=0).fit([[0.0], [1.0]], [0, 1])
+    assert model.predict([[0.0], [1.0]]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("learning_rate", ["auto", "constant"])
+def test_only_rates_of_our_own_choice_fall_at_the_end(learning_rate):
+    options = {"optimizer": "adagrad", "batch_size": 1, "tol": 1e-3, "random_state": 0}
+    model = SGDClassifierPlus(learning_rate=learning_rate, **options).fit(*IRIS)
+    curve = np.array(model.loss_curve_)
+    lowest = np.minimum.accumulate(curve)
+    idle = np.append(False, ~(curve[1:] < lowest[:-1] * (1 - 1e-3)))
+    stood_still = next(n for n in range(5, len(curve) + 1) if idle[n - 5 : n].all())
+    expected = stood_still if learning_rate == "constant" else stood_still + max(stood_still, 40)
+    assert model.n_iter_ == expected
+
+
+def test_a_later_fit_begins_at_the_rate_that_did_not_fall():
+    options = {"optimizer": "adagrad", "batch_size": 1, "tol": 1e-2, "random_state": 0}
+    fell = SGDClassifierPlus(**options).fit(*IRIS)
+    assert fell.n_iter_ > 20
+    before = fell.coef_.copy()
+    fell.partial_fit(*IRIS)
+    assert np.abs(fell.coef_ - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_few_rows_that_make_the_validation_loss_do_not_end_training(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((3000, 5))
+    y = rng.poisson(np.exp(3 * X[:, 0]))
+    model = SGDRegressorPlus("poisson", early_stopping=True, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.999
