@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn
 from scipy.optimize import minimize
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.linear_model import (
     ElasticNet,
@@ -21,6 +22,7 @@ from sklearn.linear_model import (
     Ridge,
     TweedieRegressor,
 )
+from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import scale
 from sklearn.svm import SVC, SVR, LinearSVC
@@ -28,6 +30,7 @@ from sklearn.utils.fixes import parse_version
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from tests import reference
 from tests.problems import skip_kinks
@@ -425,6 +428,33 @@ def test_tol_ends_at_the_minimiser(load, optimizer):
     there = {"coef_init": model.coef_, "intercept_init": model.intercept_}
     still = estimator(optimizer="gd", alpha=1e-2, eta0=1e-30, max_iter=1, tol=None).fit(X, y, **there)
     assert still.loss_curve_[-1] <= lowest * (1 + TOLERANCE)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "hinge"])
+@pytest.mark.parametrize("optimizer", [name for name, cls in OPTIMIZERS.items() if not cls.full_batch])
+def test_l1_gives_exact_zeros_row_by_row(optimizer, loss):
+    """What is selected is about what full gradients select, and nowhere near all."""
+    X, y, t = breast_cancer()
+    alpha, options = 0.05, {"penalty": "l1", "random_state": 0, "batch_size": 1}
+    model = SGDClassifierPlus(loss, optimizer=optimizer, alpha=alpha, **options).fit(X, y)
+    assert 2 <= np.count_nonzero(model.coef_) <= 12
+    # It costs next to nothing.
+    losses, _ = reference.evaluate(loss, model.decision_function(X), t)
+    lowest = SGDClassifierPlus(loss, optimizer="gd", alpha=alpha, penalty="l1", tol=1e-6, max_iter=5000)
+    lowest = min(lowest.fit(X, y).loss_curve_)
+    assert losses.mean() + alpha * np.abs(model.coef_ * X.std(axis=0)).sum() <= 1.01 * lowest
+
+
+def test_a_search_selects_as_a_fit_does():
+    X, y, _ = breast_cancer()
+    model = SGDClassifierPlus(penalty="l1", optimizer="adam", batch_size=1, random_state=0)
+    folds = [(np.arange(400), np.arange(400, len(y)))]
+    search = OnePassGridSearchCV(
+        model, {"alpha": [0.01, 0.05]}, cv=folds, scoring="neg_log_loss", refit=False
+    )
+    for alpha, score in zip([0.01, 0.05], search.fit(X, y).cv_results_["mean_test_score"], strict=True):
+        alone = clone(model).set_params(alpha=alpha).fit(X[:400], y[:400])
+        assert score == pytest.approx(-log_loss(y[400:], alone.predict_proba(X[400:])), rel=1e-9)
 
 
 def test_every_loss_but_the_perceptron_has_a_problem():

@@ -234,7 +234,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         if not course.history.converged and course.patience.tol is not None:
             # Before the model is changed, for a filter may make it an error.
             warn_of_max_iter(course.max_iter, stacklevel=5)
-        if course.score is not None:
+        if plan.truncate(course) or course.score is not None:
             trainer.load(course.history.coef)
         self._publish(plan, trainer, course.history)
         leave_past(self, plan, trainer)

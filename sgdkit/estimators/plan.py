@@ -29,6 +29,7 @@ from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.course import Course, Patience
 from sgdkit.training.problem import Problem
+from sgdkit.training.selection import truncated
 from sgdkit.training.trainer import Trainer
 
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
@@ -199,6 +200,18 @@ class Plan:
         """What the penalty adds to the curvature of the objective at the least, by which "optimal" rates fall."""
         strength = self.penalty.l1 / self.spread + self.penalty.l2
         return float(np.min(strength)) * float(np.min(self.units)) ** 2
+
+    def truncate(self, course):
+        """Set weights to 0 that an l1 penalty holds there, where training has come to its end; return whether.
+
+        Weights that have been scored stay as they are, and an average has taken in others.
+        """
+        lifted = self.problem.penalty.selects and not self.optimizer.full_batch
+        ended = course.score is None and (self.n_epochs or course.history.converged)
+        if not (lifted and ended) or self.settings.average:
+            return False
+        course.history.coef = truncated(self.problem, course.history.coef, self.spread / self.pull)
+        return True
 
     def course(self, score, *, history=None, keeps_last=True, **parameters):
         """The course of the model; `score` is that of `Course`, or None, and `parameters` replace those of settings."""

@@ -188,6 +188,7 @@ class Candidate:
         """Make the estimator a fitted model, and let go of what it was trained with."""
         self.error = self.course.error
         if self.error is None:
+            self.plan.truncate(self.course)
             publish(self.model, self.plan, self.course.history, self.course.first_rate)
         self.plan = self.score = self.course = None
 
