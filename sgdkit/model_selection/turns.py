@@ -10,6 +10,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from sgdkit.training.loop import Listener
+from sgdkit.training.stop import check_stop, stopped_by
 
 # Seconds that a task runs, and that another waits, before they change places: the other has to bring its own data near
 # the processor.
@@ -104,14 +105,15 @@ def n_under_way(n_tasks, n_jobs):
 def run_in_turns(function, tasks, n_jobs):
     """Call ``function(task, turns)`` for each task, at most `n_jobs` at once.
 
-    The error of the first task that has one is raised here, when all that run are done; no other begins.
+    The error of the first task that has one is raised here, and so is Ctrl-C. Tasks under way stop then, at the next
+    call of compiled code, and no other begins.
     """
     turns, stopped = Turns(n_jobs, len(tasks)), threading.Event()
 
     def run(task):
-        with turns:
-            if not stopped.is_set():
-                function(task, turns)
+        with turns, stopped_by(stopped):
+            check_stop()
+            function(task, turns)
 
     with ThreadPoolExecutor(n_under_way(len(tasks), n_jobs)) as pool:
         try:

@@ -13,6 +13,7 @@ import numpy as np
 from sgdkit._kernels.epoch import Pass
 from sgdkit.training.order import shuffled
 from sgdkit.training.problem import of_columns
+from sgdkit.training.stop import check_stop
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
 CHUNK_SECONDS = 0.2
@@ -192,6 +193,7 @@ class Trainer:
         rates = self._rates(n_epochs * problem.steps_an_epoch)
         (only_pass,) = self._passes_of(problem)
         problem.rows.check()
+        check_stop()
         return only_pass.visit_epochs(orders, rates)
 
     def epoch(self, problem, *, shuffle=True):
@@ -201,6 +203,7 @@ class Trainer:
         epoch, the sum after its one step.
         """
         if self.optimizer.full_batch:
+            check_stop()
             self.n_steps += 1
             steps = np.array([self.n_steps], dtype=np.float64)
             return self.states[0].epoch(
@@ -270,6 +273,7 @@ class Trainer:
         return self.schedule.rates(np.arange(first, first + n_steps, dtype=np.float64))
 
     def _visit(self, problem, chunk, passes, pool):
+        check_stop()
         rates = self._rates(-(-len(chunk) // problem.batch_size))
         if len(passes) == 1:
             return passes[0].visit(chunk, rates)

@@ -1,5 +1,10 @@
 """Tasks that take turns."""
 
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -10,6 +15,7 @@ import sgdkit.model_selection.turns
 from sgdkit import SGDClassifierPlus
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.model_selection.turns import Turns, n_under_way, run_in_turns
+from sgdkit.training.stop import check_stop
 
 
 @pytest.fixture
@@ -151,3 +157,58 @@ def test_a_search_without_a_valid_candidate_fails_as_it_does_in_scikit_learn(n_j
     search = OnePassGridSearchCV(SGDClassifierPlus(), {"alpha": [-1.0, -2.0]}, cv=3, n_jobs=n_jobs)
     with pytest.raises(ValueError, match="All the 6 fits failed"):
         search.fit(X, y)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal to one child needs a console of its own there")
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+@pytest.mark.parametrize("optimizer", ["sgd", "gd"])
+def test_ctrl_c_stops_folds_that_would_never_end(optimizer, n_jobs):
+    """Those under way and those that wait: else the child would not end."""
+    script = f"""
+        import signal
+        import numpy as np
+        from sgdkit import SGDClassifierPlus
+        from sgdkit.model_selection import OnePassGridSearchCV
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+        X = np.random.default_rng(0).normal(size=(2000, 20))
+        model = SGDClassifierPlus(optimizer="{optimizer}", max_iter=10**9, tol=None, eta0=0.01)
+        search = OnePassGridSearchCV(model, {{"alpha": [0.1, 1.0]}}, cv=5, n_jobs={n_jobs}, verbose=1)
+        try:
+            search.fit(X, X[:, 0] > 0)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert child.stdout.readline().startswith("Fitting 5 folds")
+        # Training is well under way then; lines of several threads may run into one another.
+        for _ in range(10):
+            assert child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert child.returncode == 0, err
+    assert out.splitlines()[-1] == "interrupted"
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_an_error_stops_the_other_tasks(n_jobs):
+    """They would go on for ever, between one call of compiled code and the next."""
+
+    def run(task, turns):
+        if task == 0:
+            raise ValueError("of the first")
+        while True:
+            check_stop()
+            turns.pass_on()
+
+    with pytest.raises(ValueError, match="of the first"):
+        run_in_turns(run, list(range(4)), n_jobs)
+    check_stop()
