@@ -1,6 +1,7 @@
 """The form in which rows come changes no fit, and a fit changes nothing that it is given."""
 
 import copy
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone, is_regressor
 
+from sgdkit import SGDRegressorPlus
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
 from tests.problems import (
@@ -274,3 +276,34 @@ def test_the_layout_of_targets_and_weights_does_not_matter(tmp_path):
             change = LAYOUTS[name]
             model = make(kind).fit(X, change(y, tmp_path), sample_weight=change(weights, tmp_path)[:, 0])
             assert_same_model(model, expected)
+
+
+# ------------------------------------------------------------------------------------------------------- room
+
+
+COPIED = {
+    "c": np.ascontiguousarray,
+    "fortran": np.asfortranarray,
+    "int64": lambda X: (1000 * X).astype(np.int64),
+    "float16": lambda X: X.astype(np.float16),
+    "every_other_column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
+@pytest.mark.parametrize("layout", COPIED)
+def test_dense_rows_are_copied_once_at_the_most(layout, optimizer):
+    """To convert them, or to scale them, or for both."""
+    X = np.random.default_rng(0).normal(size=(60_000, 50)) * np.arange(1, 51) + 3
+    y, X = X[:, 0], COPIED[layout](X)
+    before = X.copy()
+    model = SGDRegressorPlus(optimizer=optimizer, max_iter=1, tol=None, random_state=0)
+    tracemalloc.start()
+    try:
+        model.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.3 * X.size * np.dtype(np.float64).itemsize
+    assert_array_equal(X, before)
+    assert_same_model(model, clone(model).fit(np.ascontiguousarray(X, dtype=np.float64), y), rtol=1e-9)

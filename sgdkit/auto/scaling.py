@@ -90,8 +90,8 @@ class Scaling:
         )
         return (ratio, drift) if (ratio != 1).any() or drift.any() else None
 
-    def apply(self, rows):
-        """The rows as training is to see them."""
+    def apply(self, rows, *, in_place=False):
+        """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
         return rows
 
     def to_raw(self, weights):
@@ -230,12 +230,12 @@ class Standard(Scaling):
         if needed:
             self.shift, self.factor = self.mean.astype(dtype), factor
 
-    def apply(self, rows):
-        """The rows as training is to see them."""
+    def apply(self, rows, *, in_place=False):
+        """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
         if self.factor is None:
             return rows
         if not sparse.issparse(rows.X):
-            X = np.empty_like(rows.X)
+            X = rows.X if in_place else np.empty_like(rows.X)
             n_rows = max(STRETCH // max(rows.n_features, 1), 1)
             for begin in range(0, rows.n_rows, n_rows):
                 part = slice(begin, begin + n_rows)

@@ -26,6 +26,7 @@ from sgdkit.estimators.data import (
     check_validation,
     check_weights,
     encode,
+    is_copy,
     targets_kind,
 )
 from sgdkit.estimators.fitted import Past, leave_past, publish
@@ -156,6 +157,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             If `max_iter` epochs were not enough; not with `tol=None`, nor where they are planned.
         """
         check_parameters(self)
+        given = X
         X, y = check_rows(self, X, y, reset=True)
         # What does not read all of them in one pass first has them looked at now.
         rows = Rows(X, check=self.early_stopping or self.warm_start)
@@ -168,6 +170,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         data = encode(self, kind, X, y, sample_weight, rows=rows)
         if not data.n_rows:
             raise ValueError(ALL_ZERO)
+        data.is_copy = is_copy(X, given)
         validation = check_validation(self, data, X_val, y_val, sample_weight_val)
         seeds = draw_seeds(self.random_state)
         if self.early_stopping and validation is None:

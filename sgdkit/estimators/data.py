@@ -46,6 +46,8 @@ class Data:
         The rows that count: by default those of positive weight. None if that is all.
     rows : Rows
         The loop's view of X.
+    is_copy : bool
+        Whether X is nobody else's, and of no use once it is scaled.
     """
 
     X: object
@@ -57,6 +59,7 @@ class Data:
     row_weights: np.ndarray | None = None
     row_indices: np.ndarray | None = None
     rows: Rows | None = None
+    is_copy: bool = False
 
     def __post_init__(self):
         if self.row_indices is None and self.row_weights is not None and not (self.row_weights > 0).all():
@@ -164,6 +167,11 @@ def chunk_dtype(past):
     """The dtypes that a chunk may have: that of the trainer that goes on."""
     trainer = None if past is None else past.trainer
     return (np.float64, np.float32) if trainer is None else trainer.dtype
+
+
+def is_copy(X, given):
+    """Whether validated rows are a copy of the array that was given."""
+    return isinstance(given, np.ndarray) and isinstance(X, np.ndarray) and not np.may_share_memory(X, given)
 
 
 def check_weights(sample_weight, X, name="sample_weight"):

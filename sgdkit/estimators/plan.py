@@ -285,7 +285,7 @@ def _base(settings, data, past, loss, whole):
         batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS and not means_sgd(settings) else 1
     n_seen, weight_seen = seen
     problem = Problem(
-        rows=scaling.apply(data.rows),
+        rows=scaling.apply(data.rows, in_place=data.is_copy),
         targets=data.targets,
         loss=loss,
         penalty=Penalty(0.0, 0.0),
