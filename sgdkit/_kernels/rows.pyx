@@ -403,7 +403,7 @@ cdef Py_ssize_t tidy(
 
 def shared_csr(X):
     """`X` as a csr_array that shares its data, but for indices of mixed types and strided ones."""
-    if len(X.indptr) != X.shape[0] + 1:
+    if len(X.indptr) != X.shape[0] + 1 or any(part.ndim != 1 for part in (X.data, X.indices, X.indptr)):
         raise ValueError(NOT_VALID)
     dtype = X.indices.dtype if X.indices.dtype == X.indptr.dtype and X.indices.dtype == np.int32 else np.int64
     # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit.

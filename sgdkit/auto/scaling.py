@@ -21,6 +21,8 @@ Invariant: rows that repeat those seen change nothing; neither do features that 
 rounding error and for the factor of 10.
 """
 
+import warnings
+
 import numpy as np
 from scipy import sparse
 
@@ -40,6 +42,10 @@ OF_ONE_LENGTH = 0.9
 DRIFT = 2.0
 # Rows at the shared scale are left there if their norm is within this factor of the intercept's input.
 LENGTH = 10.0
+# What varies by less than so many times the rounding error of its mean may be nothing but that.
+NOISE = 4.0
+# The squares of what is smaller lose their digits.
+SMALLEST = 1e-145
 # Values copied at a time.
 STRETCH = 1 << 16
 
@@ -170,7 +176,9 @@ class Standard(Scaling):
         scale = np.sqrt(np.where(self.full, variance, mean_square).clip(0))
         # What has overflowed is infinite; what was never seen has no scale, and nor has what does not vary.
         scale = np.where(hits > 0, np.nan_to_num(scale, nan=np.inf, posinf=np.inf), 0.0)
-        noise = 10 * np.finfo(self.origin.dtype).eps * np.abs(shift)
+        noise = NOISE * np.finfo(self.origin.dtype).eps * np.abs(shift)
+        varies = (mass > self.total * np.finfo(np.float64).eps) & ~(self.full & (first == 0) & (second == 0))
+        self._check(scale, noise, varies)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
         few = among.any() and mass[among].mean() <= self.total / 2
@@ -191,6 +199,27 @@ class Standard(Scaling):
         scale[nothing] = self.unit
         self.mean, self.scale = shift, scale
 
+    def _check(self, scale, noise, varies):
+        """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
+        self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide")
+        self._raise_if(
+            varies & (np.maximum(scale, noise) < SMALLEST), "too small: their squares underflow. Multiply"
+        )
+        lost = np.flatnonzero(varies & (scale <= noise))
+        if len(lost):
+            warnings.warn(
+                f"Feature {lost[0]} varies by no more than rounding error in {self.origin.dtype}, so nothing is learnt "
+                f"from it ({len(lost)} of {len(scale)} features are so). Subtract their means, or pass more digits.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    @staticmethod
+    def _raise_if(faulty, what):
+        if faulty.any():
+            j = int(np.flatnonzero(faulty)[0])
+            raise ValueError(f"The values of feature {j} are {what} them by a constant.")
+
     def _stay_near(self, earlier):
         """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""
         seen, seen_before = self.moments[:, 0] > 0, earlier.moments[:, 0] > 0
@@ -204,24 +233,9 @@ class Standard(Scaling):
         self.mean = np.where(stays, earlier.mean, self.mean)
 
     def _set(self, dtype):
-        if not self.exact:
-            with np.errstate(over="ignore", divide="ignore"):
-                beyond = ~np.isfinite(self.scale) | ~np.isfinite((self.unit / self.scale).astype(dtype))
-            self.scale[beyond], self.mean[beyond] = self.unit, 0.0
-        if not np.isfinite(self.scale).all():
-            j = int(np.flatnonzero(~np.isfinite(self.scale))[0])
-            raise ValueError(
-                f"The values of feature {j} are too large: their squares overflow. Divide them, or pass "
-                "standardize=False."
-            )
         with np.errstate(over="ignore"):
             factor = (self.unit / self.scale).astype(dtype)
-        if not np.isfinite(factor).all():
-            j = int(np.flatnonzero(~np.isfinite(factor))[0])
-            raise ValueError(
-                f"The values of feature {j} are too small to be scaled in {np.dtype(dtype)}. Multiply them, or pass "
-                "standardize=False."
-            )
+        self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply")
         if self.exact:
             needed = self.mean.any() or (factor != 1).any()
         else:
@@ -259,8 +273,16 @@ class Standard(Scaling):
         if self.factor is None:
             return weights
         raw = np.empty_like(weights)
-        np.multiply(weights[:-1], self.factor[:, np.newaxis], out=raw[:-1])
-        raw[-1] = weights[-1] - self.shift @ raw[:-1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.multiply(weights[:-1], self.factor[:, np.newaxis], out=raw[:-1])
+            raw[-1] = weights[-1] - self.shift @ raw[:-1]
+        if not np.isfinite(raw).all():
+            overflows = ~np.isfinite(raw[:-1]).all(axis=1)
+            where = f"the weight of feature {np.argmax(overflows)}" if overflows.any() else "the intercept"
+            raise ValueError(
+                f"Training has come to weights that {raw.dtype} cannot hold: {where} overflows, once it is that of "
+                "the raw features. Multiply the features, or divide the targets, by a constant."
+            )
         return raw
 
     def to_scaled(self, weights):

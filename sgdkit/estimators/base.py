@@ -64,7 +64,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable],
-        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
+        "average": [Interval(Integral, 1, np.iinfo(np.intp).max, closed="both"), "boolean"],
         "warm_start": ["boolean"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],

@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
-from sgdkit.estimators.labels import Labels
+from sgdkit.estimators.labels import Labels, without_objects
 from sgdkit.estimators.predictions import ClassifierPredictions
 from sgdkit.losses import CLASSIFIER_LOSSES
 
@@ -278,14 +278,15 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         """
         check_parameters(self, chunk=True)
         past = self._past
+        classes = None if classes is None else np.unique(without_objects(classes, "classes"))
         X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
         if past is None:
             if classes is None and y.ndim == 1:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            kind = Labels.learn(y, None if classes is None else np.unique(classes))
+            kind = Labels.learn(y, classes)
         else:
             kind = past.kind
-            if classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            if classes is not None and not np.array_equal(self.classes_, classes):
                 raise ValueError(
                     f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
                 )

@@ -19,6 +19,8 @@ from sgdkit.training.problem import select
 ALL_ZERO = (
     "Sample weights must contain at least one non-zero number; sample_weight, times class_weight, is all 0."
 )
+# Weights whose mean is so far from 1 leave no room for the squares that they multiply.
+LARGEST_WEIGHT = 1e100
 # scikit-learn 1.9 checks this by itself, which partial_fit has no use for.
 _ALLOW_ZERO_WEIGHTS = {
     name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
@@ -146,10 +148,23 @@ def encode(settings, kind, X, y, sample_weight, *, rows=None, counts=True):
     targets = kind.encode(y)
     kind = kind.count(settings, targets, sample_weight) if counts else kind
     class_weights, row_weights = kind.class_weights(settings), sample_weight
-    if class_weights is not None:
-        row_weights = class_weights[targets.values] * (1.0 if sample_weight is None else sample_weight)
+    with np.errstate(over="ignore"):
+        if class_weights is not None:
+            row_weights = class_weights[targets.values] * (1.0 if sample_weight is None else sample_weight)
+        _check_total(row_weights, "sample_weight" if counts else "sample_weight_val")
     weights = {"sample_weight": sample_weight, "class_weights": class_weights, "row_weights": row_weights}
     return Data(X, y, targets, kind, **weights, rows=rows)
+
+
+def _check_total(row_weights, name):
+    """Raise if weights are too large, or too small, to be summed and multiplied."""
+    total = 0.0 if row_weights is None else row_weights.sum()
+    if total and not 1 / LARGEST_WEIGHT <= total / len(row_weights) <= LARGEST_WEIGHT:
+        raise ValueError(
+            f"The mean of {name}, times class_weight, is {total / len(row_weights):.3g}, which is out of the range of "
+            f"{1 / LARGEST_WEIGHT:.0e} to {LARGEST_WEIGHT:.0e}. Multiply all weights by one number, so that their mean "
+            "is about 1."
+        )
 
 
 def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
@@ -159,8 +174,10 @@ def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
     # Of sparse rows to fit to, `Rows` sees whether they are finite, in its own look at them.
     options["ensure_all_finite"] = not (reset and sparse.issparse(X))
     kind = targets_kind(estimator)
-    X, y = validate_data(estimator, X, y, multi_output=True, y_numeric=kind.numeric, **options)
-    return X, kind.check(estimator, y)
+    X, y = validate_data(estimator, X, kind.prepare(y), multi_output=True, y_numeric=kind.numeric, **options)
+    y = kind.check(estimator, y)
+    kind.check_size(y, X.dtype)
+    return X, y
 
 
 def chunk_dtype(past):
@@ -206,7 +223,8 @@ def check_validation(estimator, data, X_val, y_val, sample_weight_val):
     sample_weight_val = check_weights(sample_weight_val, X_val, "sample_weight_val")
     if sample_weight_val is not None and not sample_weight_val.any():
         raise ValueError(ALL_ZERO.replace("sample_weight", "sample_weight_val"))
-    y_val = data.kind.check(estimator, _check_y(y_val, multi_output=True, y_numeric=data.kind.numeric))
+    y_val = _check_y(data.kind.prepare(y_val, "y_val"), multi_output=True, y_numeric=data.kind.numeric)
+    y_val = data.kind.check(estimator, y_val)
     check_consistent_length(X_val, y_val)
     return encode(estimator, data.kind, X_val, y_val, sample_weight_val, counts=False)
 

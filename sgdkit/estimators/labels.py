@@ -49,6 +49,11 @@ class Labels:
         return cls(classes, y.dtype if y.ndim == 2 else None)
 
     @staticmethod
+    def prepare(y, name="y"):
+        """Return targets as a user gives them, objects that are numbers as numbers; missing ones are an error."""
+        return without_objects(y, name)
+
+    @staticmethod
     def check(settings, y):
         """Return `y` as labels of shape (n_rows,), or as an indicator of shape (n_rows, n_outputs)."""
         if sparse.issparse(y):
@@ -65,6 +70,10 @@ class Labels:
                 raise ValueError(f"A multilabel indicator y must hold 0 and 1 only, got {np.unique(y)}.")
             return y
         return y if y.ndim == 1 else column_or_1d(y, warn=True)
+
+    @staticmethod
+    def check_size(y, dtype):
+        """Labels have no size."""
 
     def check_going_on(self, earlier):
         """Raise if a fit to these labels cannot go on from one to `earlier` labels."""
@@ -166,6 +175,56 @@ _KINDS_DIFFER = (
     "One of the targets is a multilabel indicator and the other is not: y_val, and the y of a later call to "
     "partial_fit or to fit with warm_start, must be of the kind of the first y."
 )
+
+
+def without_objects(labels, name="y"):
+    """Return labels that can be sorted: objects that are numbers become numbers, and strings stay what they are.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or there are strings beside others. Anything else that is no label is left to
+        scikit-learn, which has a message for it.
+    """
+    if labels is None or sparse.issparse(labels):
+        return labels
+    # NumPy would make strings of all that stands in a list beside a string.
+    array = np.asarray(labels, dtype=None if hasattr(labels, "__array__") else object)
+    if array.dtype.kind != "O":
+        if array.dtype.kind in "fmM" and (array != array).any():
+            raise_missing(name, "labels")
+        return labels
+    try:
+        distinct = set(array.ravel().tolist())
+    except TypeError:
+        return labels
+    if any(map(_is_missing, distinct)):
+        raise_missing(name, "labels")
+    n_strings = sum(isinstance(label, str) for label in distinct)
+    if 0 < n_strings < len(distinct):
+        types = sorted({type(label).__name__ for label in distinct})
+        raise ValueError(
+            f"Mix of label input types in {name}: {types}. Labels must be uniformly strings or numbers."
+        )
+    numbers = labels if n_strings else np.array(array.tolist())
+    if n_strings or numbers.dtype.kind not in "biuf" or not (numbers == array).all():
+        return labels
+    return numbers
+
+
+def _is_missing(label):
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        # The NA of pandas has no truth value.
+        return True
+
+
+def raise_missing(name, what):
+    raise ValueError(
+        f"Input {name} contains NaN: {name} contains missing {what} (None, NaN or NA). Leave those rows out, or fill "
+        "them in."
+    )
 
 
 def loss_number(settings, losses):

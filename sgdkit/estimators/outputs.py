@@ -1,10 +1,11 @@
 """The targets of a regressor: numbers of one output or several."""
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import column_or_1d
 
 from sgdkit._kernels.targets import Targets
-from sgdkit.estimators.labels import make_loss
+from sgdkit.estimators.labels import make_loss, raise_missing
 from sgdkit.losses import REGRESSOR_LOSSES
 
 # How far from the best constant model training begins, in units of the size of scores. At the very minimum, an adaptive
@@ -23,6 +24,27 @@ class Outputs:
         return cls()
 
     @staticmethod
+    def prepare(y, name="y"):
+        """Return targets as a user gives them, objects as numbers; missing ones are an error, and sparse ones."""
+        if sparse.issparse(y):
+            raise TypeError(
+                f"Sparse data was passed for {name}, but dense data is required. Use '.toarray()' to convert to a "
+                "dense numpy array."
+            )
+        if y is None:
+            return y
+        array = np.asarray(y)
+        if array.dtype.kind == "O":
+            try:
+                y = array = array.astype(np.float64)
+            except TypeError:
+                # That of the NA of pandas.
+                raise_missing(name, "values")
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise_missing(name, "values")
+        return y
+
+    @staticmethod
     def check(settings, y):
         """Return `y` in float64, of shape (n_rows,) or (n_rows, n_outputs), and in the domain of the loss."""
         if y.ndim == 2 and y.shape[1] == 1:
@@ -35,6 +57,19 @@ class Outputs:
                 f"{'>=' if included else '>'} {lowest:g}. Choose another loss, or remove those rows."
             )
         return y
+
+    @staticmethod
+    def check_size(y, dtype):
+        """Raise if `y` is too large, or too small, for its squares to be summed in the dtype of training."""
+        largest, limits = np.abs(y).max(), np.finfo(dtype)
+        if largest > np.sqrt(limits.max / y.size):
+            raise ValueError(
+                f"The values of y are too large: their squares overflow in {dtype}. Divide them by a constant."
+            )
+        if 0 < largest < np.sqrt(limits.tiny):
+            raise ValueError(
+                f"The values of y are too small: their squares underflow in {dtype}. Multiply them by a constant."
+            )
 
     def check_going_on(self, earlier):
         """A fit can go on from one to any other outputs."""

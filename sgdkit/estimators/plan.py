@@ -361,7 +361,13 @@ def set_rates(plans, *, seed):
         first.rate = None if trainer.schedule is None else trainer.schedule.eta0
         first.rate_factors = trainer.rate_factors
     elif not first.optimizer.backtracks(first.problem.loss):
-        _choose_rates(plans, seed if trainer is None else trainer.n_steps)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            _choose_rates(plans, seed if trainer is None else trainer.n_steps)
+        if not all(np.isfinite(plan.rate) and plan.rate > 0 for plan in plans):
+            raise ValueError(
+                "There is no learning rate for rows of this size: the squares of features, or of targets, overflow or "
+                "underflow. Scale them, for instance with sklearn.preprocessing.StandardScaler or MaxAbsScaler."
+            )
 
 
 def _choose_rates(plans, seed):

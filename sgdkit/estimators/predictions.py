@@ -2,11 +2,13 @@
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
+from sklearn.base import ClassifierMixin
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sgdkit.estimators.labels import without_objects
 from sgdkit.losses import CLASSIFIER_LOSSES
 
 
@@ -51,6 +53,25 @@ class ClassifierPredictions(LinearClassifierMixin):
         if self._indicator_dtype is None:
             return super().predict(X)
         return (self.decision_function(X) > 0).astype(self._indicator_dtype)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy of the predictions; of a multi-label problem, the share of rows without a mistake.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to predict.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their true labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights of the rows.
+
+        Returns
+        -------
+        score : float
+            The mean accuracy.
+        """
+        return ClassifierMixin.score(self, X, without_objects(y), sample_weight)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):

@@ -8,11 +8,11 @@ from threading import Lock
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import ClassifierMixin
 from sklearn.metrics import check_scoring
 
 from sgdkit._kernels.scores import score_rows
 from sgdkit.estimators.fitted import set_choices, set_coefficients
+from sgdkit.estimators.predictions import ClassifierPredictions
 
 _FILTERS = Lock()
 
@@ -56,8 +56,8 @@ def _external(plan, validation):
     def score(weights):
         set_coefficients(model, plan, weights)
         value = float(scorer(model, validation.X, validation.y, **options))
-        if np.isnan(value):
-            raise ValueError(f"scoring={scoring!r} returned nan.")
+        if not np.isfinite(value):
+            raise ValueError(f"scoring={scoring!r} returned {value}, and a score must be finite.")
         return value
 
     try:
@@ -96,11 +96,11 @@ def knowing_scores(model, X, scores):
     model, predict = copy.copy(model), model._linear_predictor
     scores = scores.ravel() if scores.shape[1] == 1 else scores
     model._linear_predictor = lambda other: scores.copy() if other is X else predict(other)
-    if type(model).score is ClassifierMixin.score and model._indicator_dtype is None:
+    if type(model).score is ClassifierPredictions.score and model._indicator_dtype is None:
         model.score = partial(_accuracy, model)
     return model
 
 
 def _accuracy(model, X, y, sample_weight=None):
-    """What `ClassifierMixin.score` returns, without another look at targets that are known to be classes."""
+    """What `ClassifierPredictions.score` returns, without another look at targets that are known to be classes."""
     return float(np.average(model.predict(X) == np.ravel(y), weights=sample_weight))

@@ -18,6 +18,7 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from sgdkit.estimators.data import targets_kind
 from sgdkit.model_selection.evaluation import Evaluation, final_estimator
 
 
@@ -54,8 +55,8 @@ class _OnePassSearch:
         """
         final = final_estimator(self.estimator)
         scorers, refit_metric = self._get_scorers()
-        X, y = indexable(X, y)
-        params = _check_method_params(X, params=params)
+        X, y = indexable(X, targets_kind(final).prepare(y))
+        params = _check_method_params(X, params=_spread_weights(params, _num_samples(X)))
         routed = self._get_routed_params_for_fit(params)
         cv = check_cv(self.cv, y, classifier=is_classifier(final))
         rows = np.arange(_num_samples(X))
@@ -103,6 +104,18 @@ class _OnePassSearch:
         self.refit_time_ = time.time() - begin
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
+
+
+def _spread_weights(params, n_rows):
+    """Parameters of fit, with a number that stands for the weights of all rows as an array that folds can take from."""
+    return {
+        name: np.full(n_rows, value) if name.endswith("sample_weight") and _is_number(value) else value
+        for name, value in params.items()
+    }
+
+
+def _is_number(value):
+    return value is not None and np.ndim(value) == 0
 
 
 class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):

@@ -41,9 +41,9 @@ def as_optimizer(optimizer):
     Raises
     ------
     ValueError
-        If it is a class, no optimizer, or has a parameter out of range.
+        If it is a class, is no optimizer, or has a parameter out of range.
     """
-    if isinstance(optimizer, type):
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         raise ValueError(
             f"optimizer must be a name or an object, got the class {optimizer.__name__}. "
             f"Pass optimizer={optimizer.__name__}() instead."

@@ -137,12 +137,12 @@ def test_scores_are_the_same_on_raw_and_on_scaled_rows(dtype, container):
     assert_allclose(scaling.to_scaled(raw), weights, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize(("dtype", "scale"), [(np.float64, 1e160), (np.float32, 1e-42)])
-def test_raw_features_beyond_scaling_are_left_as_they_are(dtype, scale):
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float64, 1e160), (np.float64, 1e-160), (np.float32, 1e-42)])
+def test_features_beyond_scaling_are_errors(dtype, scale, exact):
     X = (make_features()[:, :3] * [1.0, 1.0, scale]).astype(dtype)
-    scaling = standard(X, exact=False)
-    assert_array_equal((scaling.factor[2], scaling.shift[2]), (1, 0))
-    assert_allclose(scaling.factor[:2], 1 / X[:, :2].std(axis=0, dtype=np.float64), rtol=1e-5)
+    with pytest.raises(ValueError, match=f"feature 2 are too {'large' if scale > 1 else 'small'}"):
+        standard(X, exact=exact)
 
 
 # -------------------------------------------------------------------------------------- which rows are copied

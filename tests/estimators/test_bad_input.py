@@ -1,6 +1,7 @@
 """What bad input gets: an error that names the parameter and a remedy; never a silent NaN."""
 
 import numpy as np
+import pandas
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -8,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import REGRESSOR_LOSSES
+from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from tests import reference
 from tests.problems import ESTIMATORS, error_of, outside
@@ -45,6 +47,91 @@ def test_nan_and_infinity_in_y(model, value):
     bad[3] = value
     with pytest.raises(ValueError, match="Input y contains"):
         model.fit(X, bad)
+
+
+MISSING = {"None": None, "NaN": np.nan, "NA": pandas.NA, "NaT": pandas.NaT}
+# What makes targets of a list of values.
+CONTAINERS = {
+    "list": list,
+    "array": lambda values: np.array(values, dtype=object),
+    "Series": lambda values: pandas.Series(values, dtype=object),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize("classes", [["a", "b"], [7, 8], [False, True]])
+@pytest.mark.parametrize("missing", MISSING.values(), ids=MISSING)
+def test_missing_labels_wherever_labels_are_passed(missing, classes, container):
+    model, fine = SGDClassifierPlus(random_state=0), np.array(classes)[Y]
+    y = container([missing, *fine.tolist()[1:]])
+    for name, act in [
+        ("y", lambda: model.fit(X, y)),
+        ("y", lambda: model.partial_fit(X, y, classes=classes)),
+        ("classes", lambda: model.partial_fit(X, fine, classes=container([*classes, missing]))),
+        ("y_val", lambda: clone(model).set_params(early_stopping=True).fit(X, fine, X_val=X, y_val=y)),
+        ("y", lambda: clone(model).fit(X, fine).score(X, y)),
+        ("y", lambda: OnePassGridSearchCV(model, {"alpha": [0.1]}).fit(X, y)),
+    ]:
+        with pytest.raises(ValueError, match=f"{name} contains missing labels"):
+            act()
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize("missing", MISSING.values(), ids=MISSING)
+def test_missing_numbers_wherever_targets_are_passed(missing, container):
+    model, y = SGDRegressorPlus(random_state=0), container([missing, *X[1:, 0]])
+    for name, act in [
+        ("y", lambda: model.fit(X, y)),
+        ("y", lambda: model.partial_fit(X, y)),
+        ("y_val", lambda: clone(model).set_params(early_stopping=True).fit(X, X[:, 0], X_val=X, y_val=y)),
+        ("y", lambda: OnePassGridSearchCV(model, {"alpha": [0.1]}).fit(X, y)),
+    ]:
+        with pytest.raises(ValueError, match=f"{name} contains missing values"):
+            act()
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("labels", [Y, Y.astype(bool), Y.astype(float), np.array(["a", "b"])[Y], LABELS])
+def test_objects_that_are_labels(labels):
+    """They are what they would be without being objects, in all that takes labels."""
+    objects = labels.astype(object)
+    expected = SGDClassifierPlus(random_state=0).fit(X, labels)
+    model = SGDClassifierPlus(random_state=0).fit(X, objects)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+    assert model.score(X, objects) == expected.score(X, labels)
+    stopped = SGDClassifierPlus(random_state=0, early_stopping=True)
+    assert stopped.fit(X, objects, X_val=X, y_val=objects).validation_scores_
+    search = OnePassGridSearchCV(model, {"alpha": [0.1, 1]}).fit(X, objects)
+    assert search.best_score_ == OnePassGridSearchCV(model, {"alpha": [0.1, 1]}).fit(X, labels).best_score_
+    if labels.ndim == 1:
+        chunks = SGDClassifierPlus(random_state=0).partial_fit(X, objects, classes=np.unique(objects))
+        np.testing.assert_array_equal(chunks.classes_, np.unique(labels))
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+def test_strings_beside_numbers(container):
+    y = container(["a", *Y[1:].tolist()])
+    for act in (
+        lambda: SGDClassifierPlus().fit(X, y),
+        lambda: SGDClassifierPlus().partial_fit(X, Y, classes=y),
+    ):
+        with pytest.raises(ValueError, match=r"Mix of label input types in (y|classes): \['int', 'str'\]"):
+            act()
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_sparse_targets_of_a_regression(n_outputs):
+    y = sparse.csr_array(X[:, :n_outputs])
+    model = SGDRegressorPlus()
+    for name, act in [
+        ("y", lambda: model.fit(X, y)),
+        ("y", lambda: model.partial_fit(X, y)),
+        ("y_val", lambda: model.set_params(early_stopping=True).fit(X, X[:, :n_outputs], X_val=X, y_val=y)),
+    ]:
+        with pytest.raises(TypeError, match=f"Sparse data was passed for {name}, but dense data is required"):
+            act()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -86,6 +173,20 @@ def test_indices_outside_of_the_matrix(index, dtype):
     broken.indices[4] = index
     with pytest.raises(ValueError, match="ind"):
         SGDClassifierPlus(eta0=0.1).fit(broken, THREE_CLASSES)
+
+
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+def test_sparse_parts_of_two_dimensions(model, part):
+    broken = sparse.csr_matrix(X)
+    setattr(broken, part, getattr(broken, part)[:, np.newaxis])
+    model.fit(X, Y)
+    for act in (
+        lambda: clone(model).fit(broken, Y),
+        lambda: model.predict(broken),
+        lambda: model.score(broken, Y),
+    ):
+        with pytest.raises(ValueError, match="not a valid CSR matrix"):
+            act()
 
 
 def test_complex_and_text(model):
@@ -222,6 +323,41 @@ def test_weights_that_are_all_zero(model):
     model.set_params(early_stopping=True)
     with pytest.raises(ValueError, match=r"(?i)sample.weight.*zero"):
         model.fit(X, Y, X_val=X, y_val=Y, sample_weight_val=np.zeros(40))
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-320, 1e-200, 1e200, 1e307, 1e308])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_that_cannot_be_summed(model, weight, dtype):
+    weights, rows = np.full(40, weight), X.astype(dtype)
+    for act in (
+        lambda: model.fit(rows, Y, sample_weight=weights),
+        lambda: model.partial_fit(
+            rows, Y, sample_weight=weights, **({"classes": [0, 1]} if hasattr(model, "class_weight") else {})
+        ),
+    ):
+        with pytest.raises(ValueError, match=r"mean of sample_weight, times class_weight, is .*Multiply"):
+            act()
+    model.set_params(early_stopping=True)
+    with pytest.raises(ValueError, match="mean of sample_weight_val"):
+        model.fit(rows, Y, X_val=rows, y_val=Y, sample_weight_val=weights)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("weight", [1e-320, 1e308])
+def test_class_weights_that_cannot_be_summed(weight):
+    with pytest.raises(ValueError, match=r"mean of sample_weight, times class_weight"):
+        SGDClassifierPlus(class_weight={0: weight, 1: weight}).fit(X, Y)
+
+
+def test_a_number_for_the_weights_of_all_rows(model):
+    """In a search as in a fit."""
+    expected = clone(model).fit(X, Y, sample_weight=np.full(40, 2.0))
+    np.testing.assert_array_equal(clone(model).fit(X, Y, sample_weight=2).coef_, expected.coef_)
+    for weight in 2, 2.0, np.float32(2), np.array(2.0):
+        search = OnePassGridSearchCV(model, {"alpha": [0.1]}).fit(X, Y, sample_weight=weight)
+        expected = OnePassGridSearchCV(model, {"alpha": [0.1]}).fit(X, Y, sample_weight=np.full(40, 2.0))
+        assert search.best_score_ == expected.best_score_
+        np.testing.assert_array_equal(search.best_estimator_.coef_, expected.best_estimator_.coef_)
 
 
 # ------------------------------------------------------------------------------------------ targets of a loss
@@ -362,10 +498,13 @@ def test_a_callable_that_returns_no_score(model, score):
         model.set_params(early_stopping=True, scoring=score).fit(X, Y)
 
 
-def test_a_score_that_is_not_finite():
-    model = SGDRegressorPlus(early_stopping=True, scoring=lambda estimator, X, y: -np.inf, eta0=0.1)
-    with pytest.raises(ValueError, match="score of epoch 1 is -inf"):
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_score_that_is_not_finite(value):
+    scores = iter([1.0, value])
+    model = SGDRegressorPlus(early_stopping=True, scoring=lambda estimator, X, y: next(scores), eta0=0.1)
+    with pytest.raises(ValueError, match=f"scoring=.* returned {value}, and a score must be finite"):
         model.fit(X, X[:, 0])
+    assert not hasattr(model, "coef_")
 
 
 # ------------------------------------------------------------------------------------------------- parameters
@@ -375,7 +514,7 @@ def test_a_score_that_is_not_finite():
     ("name", "values"),
     [
         ("loss", ["logistic", None]),
-        ("optimizer", ["momentum", None, 3]),
+        ("optimizer", ["momentum", None, 3, SGDClassifierPlus, int]),
         ("penalty", ["l3", "None", 1]),
         ("alpha", [-1e-9, None, "1"]),
         ("l1_ratio", [-0.1, 1.1]),
@@ -390,7 +529,7 @@ def test_a_score_that_is_not_finite():
         ("early_stopping", ["yes"]),
         ("validation_fraction", [0.0, 1.0, -0.1, 1.1]),
         ("n_iter_no_change", [0, 1.5]),
-        ("average", [-1, 0.5]),
+        ("average", [-1, 0.5, 10**30]),
         ("n_jobs", [1.5]),
         ("random_state", ["seed"]),
     ],
