@@ -140,6 +140,26 @@ class Standard(Scaling):
             self._stay_near(earlier)
         self._set(rows.dtype)
 
+    def __getstate__(self):
+        """All there is, but of features that no row has had, which hashing leaves many of: they are all alike."""
+        seen, n_features = np.flatnonzero(self.moments[:, 0] > 0), len(self.moments)
+        packed = {}
+        if len(seen) < n_features / 2:
+            for name, value in self.__dict__.items():
+                if isinstance(value, np.ndarray) and len(value) == n_features:
+                    others = np.delete(value, seen, axis=0)
+                    if (others == others[0]).all():
+                        packed[name] = value[seen], others[0]
+        return {**self.__dict__, **dict.fromkeys(packed), "_packed": (n_features, seen, packed)}
+
+    def __setstate__(self, state):
+        n_features, seen, packed = state.pop("_packed")
+        self.__dict__.update(state)
+        for name, (values, other) in packed.items():
+            array = np.full((n_features, *values.shape[1:]), other, dtype=values.dtype)
+            array[seen] = values
+            setattr(self, name, array)
+
     def _continues(self, earlier, rows):
         """Whether the moments of an earlier scaling can be added to."""
         return (

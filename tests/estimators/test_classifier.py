@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit, logsumexp, softmax
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import Perceptron
 
 from sgdkit import SGDClassifierPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL
@@ -245,3 +246,13 @@ def test_balanced_in_partial_fit_before_a_class_is_seen():
         rows = IRIS[1] == label
         model.partial_fit(IRIS[0][rows], IRIS[1][rows], classes=[0, 1, 2])
         assert np.isfinite(model.coef_).all()
+
+
+def test_perceptron_is_that_of_scikit_learn():
+    """With the settings that the user guide has for it."""
+    options = {"shuffle": False, "max_iter": 5, "tol": None}
+    expected = Perceptron(**options).fit(*CANCER)
+    parameters = {"penalty": None, "learning_rate": "constant", "eta0": 1.0, "standardize": False}
+    model = SGDClassifierPlus("perceptron", **parameters, **options).fit(*CANCER)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)

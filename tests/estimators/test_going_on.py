@@ -391,3 +391,22 @@ def test_a_path_of_strengths():
         warm = model.set_params(alpha=alpha).fit(*IRIS)
         assert warm.loss_curve_[-1] <= 1.02 * cold.loss_curve_[-1]
         assert warm.eta0_ > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
+def test_pickles_keep_nothing_of_features_that_no_row_has(optimizer, dtype):
+    """Beside the optimizer's state; and what comes back is what it was."""
+    n_features, rng = 1 << 18, np.random.default_rng(0)
+    parts = rng.random(4000, dtype=dtype), rng.integers(0, n_features, 4000), np.arange(0, 4001, 10)
+    X, y = sparse.csr_array(parts, shape=(400, n_features)), np.arange(400) % 2
+    model = SGDClassifierPlus(optimizer=optimizer, max_iter=2, tol=None, random_state=0).fit(X, y)
+    saved, state = pickle.dumps(model), len(pickle.dumps(model._past.trainer))
+    assert len(saved) < state + 1.5 * model.coef_.nbytes
+    loaded = pickle.loads(saved)
+    expected = vars(model._past.scaling)
+    assert vars(loaded._past.scaling).keys() == expected.keys()
+    for name, value in expected.items():
+        assert_array_equal(getattr(loaded._past.scaling, name), value, err_msg=name)
+    other = X[:, rng.permutation(n_features)]
+    assert_array_equal(model.partial_fit(other, y).coef_, loaded.partial_fit(other, y).coef_)
