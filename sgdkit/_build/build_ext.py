@@ -1,5 +1,6 @@
 """How modules are compiled: setuptools, with the flags of all of them, after a look whether there is a C compiler."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -54,7 +55,9 @@ class BuildExt(build_ext):
     def build_extensions(self):
         self._check_compiler()
         for extension in self.extensions:
-            extension.extra_compile_args = UNIX_FLAGS if self.compiler.compiler_type == "unix" else []
+            # CFLAGS come before ours; what is to come after them, as for sanitizers, has a variable of its own.
+            flags = [*UNIX_FLAGS, *os.environ.get("SGDKIT_CFLAGS", "").split()]
+            extension.extra_compile_args = flags if self.compiler.compiler_type == "unix" else []
         super().build_extensions()
 
     def _check_compiler(self):

@@ -411,4 +411,9 @@ def shared_csr(X):
     shared.data = np.ascontiguousarray(X.data)
     shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
     shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
+    first, end = int(shared.indptr[0]), int(shared.indptr[shared.shape[0]])
+    if 0 <= first <= end <= min(len(shared.data), len(shared.indices)):
+        # What stands before the first row, or after the last one, is nobody's.
+        shared.data, shared.indices = shared.data[first:end], shared.indices[first:end]
+        shared.indptr = shared.indptr - first if first else shared.indptr
     return shared

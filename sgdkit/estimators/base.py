@@ -22,6 +22,7 @@ from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.epochs import falls_to_an_end
 from sgdkit.estimators.data import (
     ALL_ZERO,
+    check_conversion,
     check_rows,
     check_validation,
     check_weights,
@@ -267,6 +268,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
         # Scores tell whether sparse rows are finite, which so need no look of their own; unless weights are left out.
         told = sparse.issparse(X) and not sparse.issparse(self.coef_)
+        check_conversion(X, options["dtype"])
         rows = validate_data(self, X, ensure_all_finite=not told, **options)
         if sparse.issparse(rows):
             # Products would read and write wherever the indices point.

@@ -14,6 +14,7 @@ from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
+from sgdkit.estimators.structure import check_structure
 from sgdkit.training.problem import select
 
 ALL_ZERO = (
@@ -169,11 +170,12 @@ def _check_total(row_weights, name):
 
 def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
     """Return X as an array or CSR of float32 or float64, and y; features are noted if `reset`."""
-    dtype = list(dtype) if isinstance(dtype, tuple) else dtype
+    dtype = list(dtype)
     options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
     # Of sparse rows to fit to, `Rows` sees whether they are finite, in its own look at them.
     options["ensure_all_finite"] = not (reset and sparse.issparse(X))
     kind = targets_kind(estimator)
+    check_conversion(X, dtype)
     X, y = validate_data(estimator, X, kind.prepare(y), multi_output=True, y_numeric=kind.numeric, **options)
     y = kind.check(estimator, y)
     kind.check_size(y, X.dtype)
@@ -183,7 +185,13 @@ def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
 def chunk_dtype(past):
     """The dtypes that a chunk may have: that of the trainer that goes on."""
     trainer = None if past is None else past.trainer
-    return (np.float64, np.float32) if trainer is None else trainer.dtype
+    return (np.float64, np.float32) if trainer is None else (trainer.dtype,)
+
+
+def check_conversion(X, dtypes):
+    """Raise if `X` is sparse, has to be converted, and must not be; `dtypes` are those that it may have."""
+    if sparse.issparse(X) and (X.format != "csr" or X.dtype not in dtypes):
+        check_structure(X)
 
 
 def is_copy(X, given):
@@ -219,6 +227,7 @@ def check_validation(estimator, data, X_val, y_val, sample_weight_val):
             "When passing X_val and y_val to fit, early_stopping should be set to True."
         )
     options = {"accept_sparse": "csr", "dtype": data.X.dtype, "order": "C", "reset": False}
+    check_conversion(X_val, [data.X.dtype])
     X_val = Rows(validate_data(estimator, X_val, **options)).X
     sample_weight_val = check_weights(sample_weight_val, X_val, "sample_weight_val")
     if sample_weight_val is not None and not sample_weight_val.any():

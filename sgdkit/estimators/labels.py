@@ -6,6 +6,7 @@ from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from sgdkit._kernels.targets import Targets
+from sgdkit.estimators.structure import check_structure
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL
 
 # Labels are encoded so many at a time, to take no room beside them.
@@ -186,6 +187,7 @@ def without_objects(labels, name="y"):
         If a label is missing, or there are strings beside others. Anything else that is no label is left to
         scikit-learn, which has a message for it.
     """
+    check_structure(labels, name)
     if labels is None or sparse.issparse(labels):
         return labels
     # NumPy would make strings of all that stands in a list beside a string.

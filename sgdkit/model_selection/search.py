@@ -19,6 +19,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
 from sgdkit.estimators.data import targets_kind
+from sgdkit.estimators.structure import check_structure
 from sgdkit.model_selection.evaluation import Evaluation, final_estimator
 
 
@@ -55,6 +56,7 @@ class _OnePassSearch:
         """
         final = final_estimator(self.estimator)
         scorers, refit_metric = self._get_scorers()
+        check_structure(X)
         X, y = indexable(X, targets_kind(final).prepare(y))
         params = _check_method_params(X, params=_spread_weights(params, _num_samples(X)))
         routed = self._get_routed_params_for_fit(params)

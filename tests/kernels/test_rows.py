@@ -493,3 +493,27 @@ def test_faulty_rows_in_a_search_are_errors(change, message, row):
         search.predict(faulty)
     with pytest.raises(ValueError, match=message):
         search.fit(faulty, y)
+
+
+def with_slack(X, before, after, of_data):
+    """Values and indices that no row has, before the first row and after the last; their numbers may differ."""
+    other = sparse.csr_array(X.shape, dtype=X.dtype)
+    other.data = np.concatenate([np.full(before, 7.0), X.data, np.full(of_data, 1e6)]).astype(X.dtype)
+    other.indices = np.concatenate([np.full(before, -7), X.indices, np.full(after, 10**6)]).astype(np.int32)
+    other.indptr = X.indptr + before
+    return other
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "of_data"), [(0, 5, 5), (0, 0, 9), (0, 9, 0), (3, 0, 0), (3, 2, 7)]
+)
+@ALL_FITS
+def test_what_no_row_has_is_nobodys(options, before, after, of_data):
+    X, y = canonical(), targets()
+    slack = with_slack(X, before, after, of_data)
+    given = pickle.dumps(slack)
+    expected, fitted = model(**options).fit(X, y), model(**options).fit(slack, y)
+    assert_array_equal(fitted.coef_, expected.coef_)
+    assert_array_equal(fitted.predict(slack), expected.predict(X))
+    assert_array_equal(fitted.partial_fit(slack, y).coef_, expected.partial_fit(X, y).coef_)
+    assert pickle.dumps(slack) == given

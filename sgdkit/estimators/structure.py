@@ -1,0 +1,45 @@
+"""Whether the parts of a sparse matrix fit together, before SciPy follows them to convert it.
+
+SciPy looks at parts when a matrix is made, and not again: those that are set later may point anywhere, and a conversion
+reads and writes there. CSR of a dtype that we take is not converted, and `Rows` looks at it on its way.
+"""
+
+import numpy as np
+from scipy import sparse
+
+COMPRESSED = ("csr", "csc", "bsr")
+
+
+def check_structure(X, name="X"):
+    """Raise if `X` is sparse, and its parts point outside of it; anything else passes."""
+    if not sparse.issparse(X):
+        return
+    sound = _fits(X) if X.format in COMPRESSED else X.format != "coo" or _lies_within(X)
+    if not sound:
+        raise ValueError(
+            f"{name} is not a valid {X.format.upper()} matrix: its "
+            f"{'coordinates' if X.format == 'coo' else 'indptr or indices'} point outside of it."
+        )
+
+
+def _fits(X):
+    n_major, n_minor = X.shape if X.format != "csc" else X.shape[::-1]
+    if X.format == "bsr":
+        n_major, n_minor = np.array(X.shape) // X.data.shape[1:] if X.data.ndim == 3 else (-1, -1)
+    begins, indices = X.indptr, X.indices
+    if begins.ndim != 1 or indices.ndim != 1 or X.data.ndim != (3 if X.format == "bsr" else 1):
+        return False
+    if len(begins) != n_major + 1 or begins[0] < 0 or (begins[1:] < begins[:-1]).any():
+        return False
+    if begins[-1] > min(len(indices), len(X.data)):
+        return False
+    return _all_below(indices[int(begins[0]) : int(begins[-1])], n_minor)
+
+
+def _lies_within(X):
+    parts = (X.data, *X.coords)
+    return all(part.shape == (len(X.data),) for part in parts) and all(map(_all_below, X.coords, X.shape))
+
+
+def _all_below(indices, n):
+    return not len(indices) or bool(indices.min() >= 0 and indices.max() < n)

@@ -1,0 +1,69 @@
+"""The tests with AddressSanitizer and UndefinedBehaviorSanitizer: `python -m tests.sanitizers [arguments of pytest]`.
+
+The modules are compiled anew, in a copy of the sources under `build/sanitizers` (a few minutes; later runs compile what
+has changed), and the first fault that a sanitizer finds ends the run with its report. It needs GCC on Linux, and the
+packages of `pip install '.[test]'`. Without arguments it runs `TESTS`: those that reach every compiled module with
+every layout of rows, and the promises of docs/reliability.md.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPY = ROOT / "build" / "sanitizers"
+TESTS = [
+    "tests/kernels",
+    "tests/optimizers",
+    "tests/test_losses.py",
+    "tests/test_inputs.py",
+    "tests/test_promises.py",
+]
+
+SANITIZERS = "-fsanitize=address,undefined"
+FLAGS = f"-O1 -g1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined {SANITIZERS}"
+BUILD = "from setuptools import setup; setup()"
+# Python itself keeps memory until it ends, so leaks are looked for by tests of their own; and what asks for too much
+# memory is to get a MemoryError.
+OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    # One block for each array and object, so that what lies beside it is out of bounds.
+    "PYTHONMALLOC": "malloc",
+}
+
+
+def copy_sources():
+    """Bring the copy up to date; files that are the same keep their times, so that they are not compiled again."""
+    for name in "pyproject.toml", "setup.cfg", "README.md", "LICENSE", "sgdkit", "tests", "docs":
+        for path in [ROOT / name, *(ROOT / name).rglob("*")]:
+            other = COPY / path.relative_to(ROOT)
+            if path.is_file() and path.suffix not in (".c", ".so", ".pyc"):
+                other.parent.mkdir(parents=True, exist_ok=True)
+                if not other.exists() or other.read_bytes() != path.read_bytes():
+                    shutil.copyfile(path, other)
+
+
+def library(name):
+    """The path of one of the compiler's libraries."""
+    command = ["gcc", f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def main(arguments):
+    if not sys.platform.startswith("linux") or shutil.which("gcc") is None:
+        sys.exit("The sanitizers need GCC on Linux.")
+    copy_sources()
+    environment = {**os.environ, "SGDKIT_CFLAGS": FLAGS, "LDFLAGS": SANITIZERS, "PYTHONPATH": str(COPY)}
+    command = [sys.executable, "-c", BUILD, "-q", "build_ext", "--inplace"]
+    subprocess.run(command, cwd=COPY, env=environment, check=True)
+    # The sanitizers have to be there before Python is; children of tests inherit them.
+    environment |= {"LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}", **OPTIONS}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *(arguments or TESTS)]
+    return subprocess.run(command, cwd=COPY, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
