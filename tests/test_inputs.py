@@ -294,7 +294,7 @@ COPIED = {
 @pytest.mark.parametrize("layout", COPIED)
 def test_dense_rows_are_copied_once_at_the_most(layout, optimizer):
     """To convert them, or to scale them, or for both."""
-    X = np.random.default_rng(0).normal(size=(60_000, 50)) * np.arange(1, 51) + 3
+    X = np.random.default_rng(0).normal(size=(100_000, 50)) * np.arange(1, 51) + 3
     y, X = X[:, 0], COPIED[layout](X)
     before = X.copy()
     model = SGDRegressorPlus(optimizer=optimizer, max_iter=1, tol=None, random_state=0)
