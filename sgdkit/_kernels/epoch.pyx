@@ -255,6 +255,9 @@ cdef inline void fetch(Pass p, Py_ssize_t i, Py_ssize_t ahead, floating* unused)
         if record <= LINE:
             for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
                 SGDKIT_PREFETCH(data + features[k] * record)
+            if p.rows.factor != NULL:
+                for k in range(p.begins[i + FETCH_WEIGHTS], p.ends[i + FETCH_WEIGHTS]):
+                    SGDKIT_PREFETCH(<const char*> p.rows.factor + features[k] * size)
         elif asks_while_reading(p.state):
             # While this row is read; here, for what it has too few features for.
             p.state.coming, p.state.n_coming = features + p.begins[i + 1], p.ends[i + 1] - p.begins[i + 1]

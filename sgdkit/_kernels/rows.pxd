@@ -19,7 +19,9 @@ cdef class Rows:
     cdef readonly object dtype
     # Whether the indices and values have been looked at.
     cdef public bint checked
-    cdef bint dense, wide, single
+    cdef bint dense, single
+    # Whether indices, and what tells where rows begin, are of 64 bits.
+    cdef bint wide, long_begins
     # Of a dense matrix: whether no number in it is zero. Then `indices` serves every row.
     cdef bint full
     cdef const void* values
@@ -33,7 +35,11 @@ cdef class Rows:
     cdef uint8_t mark
     cdef uint32_t last_mark
     cdef int32_t* table
-    cdef object _X, _owners
+    # What multiplies the distance of a feature's values from what; NULL where values are shown as they stand, or the
+    # distance is that from 0.
+    cdef const void* factor
+    cdef const void* shift
+    cdef object _X, _owners, _scale
 
 
 cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
@@ -42,6 +48,12 @@ cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
 cdef Py_ssize_t tidy(
     uint8_t flags, const floating* x, const int32_t* features, Py_ssize_t n,
     floating* values, int32_t* indices, int32_t* table,
+) noexcept nogil
+
+
+cdef Py_ssize_t scale(
+    Rows rows, const floating** values, const int32_t** indices, Py_ssize_t n, floating* value_buffer,
+    int32_t* index_buffer,
 ) noexcept nogil
 
 
@@ -57,7 +69,7 @@ cdef inline Py_ssize_t begin(Rows rows, Py_ssize_t i) noexcept nogil:
     """Where row `i` begins among the values."""
     if rows.dense:
         return i * rows.n_features
-    if rows.wide:
+    if rows.long_begins:
         return <Py_ssize_t> (<const int64_t*> rows.indptr)[i]
     return (<const int32_t*> rows.indptr)[i]
 
@@ -67,6 +79,15 @@ cdef inline Py_ssize_t get_row(
     const floating** values, const int32_t** indices,
 ) noexcept nogil:
     """Point `values` and `indices` at the non-zeros of row `i`, and return how many there are."""
+    cdef Py_ssize_t n = get_stored(rows, i, value_buffer, index_buffer, values, indices)
+    return n if rows.factor == NULL else scale(rows, values, indices, n, value_buffer, index_buffer)
+
+
+cdef inline Py_ssize_t get_stored(
+    Rows rows, Py_ssize_t i, floating* value_buffer, int32_t* index_buffer,
+    const floating** values, const int32_t** indices,
+) noexcept nogil:
+    """The same for values that are not scaled."""
     cdef Py_ssize_t first = begin(rows, i), n = 0, j
     cdef const floating* x = <const floating*> rows.values + first
     cdef const int64_t* wide

@@ -10,6 +10,8 @@ The order is no matter to training, so no row is sorted. Rows with stored zeros 
 first looked at, and tidied up whenever they are visited.
 """
 
+from mmap import mmap
+
 import numpy as np
 from scipy import sparse
 
@@ -18,6 +20,28 @@ from libc.string cimport memset
 
 from sgdkit._kernels.compiler cimport cloned
 from sgdkit._kernels.scores cimport index_t
+
+
+cdef extern from *:
+    """
+    #if defined(__unix__) || defined(__APPLE__)
+    #include <sys/mman.h>
+    #include <unistd.h>
+    /* Ask the system for the pages that a file is mapped to. Linux takes no more at a time than it reads ahead, 128 kB
+       by default. What is not mapped to a file is an error, or there already. */
+    static void sgdkit_read_ahead(const char *begin, Py_ssize_t n_bytes) {
+        Py_ssize_t page = sysconf(_SC_PAGESIZE), piece = page > (1 << 17) ? page : 1 << 17, k;
+        char *first = (char *) ((size_t) begin / page * page);
+        n_bytes += begin - first;
+        for (k = 0; k < n_bytes; k += piece)
+            if (posix_madvise(first + k, n_bytes - k < piece ? n_bytes - k : piece, POSIX_MADV_WILLNEED))
+                return;
+    }
+    #else
+    #define sgdkit_read_ahead(begin, n_bytes)
+    #endif
+    """
+    void sgdkit_read_ahead(const char* begin, Py_ssize_t n_bytes) noexcept nogil
 
 
 ctypedef fused bits_t:
@@ -74,9 +98,9 @@ cdef class Rows:
 
     def _hold(self, X):
         begins, n_stored = X.indptr, min(len(X.data), len(X.indices))
-        if begins[0] < 0 or begins[-1] > n_stored or (begins[1:] < begins[:-1]).any():
+        self.longest = longest_row(begins)
+        if begins[0] < 0 or begins[-1] > n_stored or self.longest < 0:
             raise ValueError(NOT_VALID)
-        self.longest = int(np.diff(begins).max(initial=0))
         self.room = self.longest + table_size(self.longest)
         # So many that those of a row seldom meet, and no more than there are features.
         n_marks = min(MOST_MARKS, 1 << min(self.n_features, 8 * self.longest**2).bit_length())
@@ -84,28 +108,81 @@ cdef class Rows:
         flags, marks = np.zeros(self.n_rows, np.uint8), np.zeros(n_marks, np.uint8)
         table = np.empty(self.room - self.longest, np.int32)
         self._X, self._owners = X, (X.data, X.indices, begins, flags, marks, table)
-        self.wide = X.indices.dtype.itemsize == 8
+        self.wide, self.long_begins = X.indices.dtype.itemsize == 8, begins.dtype.itemsize == 8
         self.values, self.indices, self.indptr = address(X.data), address(X.indices), address(begins)
         self.flags, self.marks = <uint8_t*> address(flags), <uint8_t*> address(marks)
         self.table = <int32_t*> address(table)
         self.last_mark = n_marks - 1
 
     @property
-    def X(self):
-        """The same data, as it stands."""
+    def mapped(self):
+        """Whether values are on disk, mapped to memory."""
+        base = self._X if self.dense else self._X.data
+        while isinstance(base, np.ndarray):
+            base = base.base
+        return isinstance(base, mmap)
+
+    def scaled(self, shift, factor):
+        """The same rows, which show ``(x - shift) * factor`` for each non-zero x; data are shared.
+
+        Parameters
+        ----------
+        shift, factor : ndarray of shape (n_features,)
+            Of the dtype of the rows. A feature with a shift is to have no zeros.
+        """
         self.check()
-        return self._X
+        cdef Rows rows = Rows.__new__(Rows)
+        rows.n_rows, rows.n_features, rows.dtype, rows.single = self.n_rows, self.n_features, self.dtype, self.single
+        rows.dense, rows.full, rows.wide, rows.long_begins = self.dense, self.full, self.wide, self.long_begins
+        rows.checked, rows.untidy, rows.longest, rows.room = True, self.untidy, self.longest, self.room
+        rows.values, rows.indices, rows.indptr, rows.flags = self.values, self.indices, self.indptr, self.flags
+        rows._X, rows._owners, rows._scale = self._X, self._owners, (shift, factor)
+        rows.factor = address(factor)
+        rows.shift = address(shift) if shift.any() else NULL
+        return rows
+
+    def fetch(self, Py_ssize_t first, Py_ssize_t last):
+        """Have neighbouring rows read ahead, if they are on disk, without waiting for them."""
+        cdef Py_ssize_t start = begin(self, first), n = begin(self, last) - start, size = 4 if self.single else 8
+        cdef Py_ssize_t width = 8 if self.wide else 4
+        with nogil:
+            sgdkit_read_ahead(<const char*> self.values + start * size, n * size)
+            if not self.dense:
+                sgdkit_read_ahead(<const char*> self.indices + start * width, n * width)
+
+    @property
+    def X(self):
+        """The same data, as it stands; if values are scaled, a copy."""
+        self.check()
+        return self._X if self._scale is None else self._tidied(None)
+
+    def take(self, row_indices):
+        """Some rows as a matrix, copied."""
+        self.check()
+        return take_rows(self._X, row_indices) if self._scale is None else self._tidied(row_indices)
 
     def merged(self, row_indices=None):
         """Some rows, None standing for all, with each non-zero once; all are not copied unless they have to change."""
-        X = self.X if row_indices is None else self.X[row_indices]
-        if not self.untidy:
+        self.check()
+        if self.untidy and self._scale is None:
+            return self._tidied(row_indices)
+        return self.X if row_indices is None else self.take(row_indices)
+
+    def _tidied(self, row_indices):
+        """A matrix of what some rows show."""
+        X = self._X if row_indices is None else take_rows(self._X, row_indices)
+        if self.dense:
+            X = X - self._scale[0]
+            X *= self._scale[1]
             return X
         # A copy is merged in place, since nothing is written beyond what has been read.
         copied = row_indices is not None
         rows = Rows(X) if copied else self
-        data = X.data if copied else np.empty_like(X.data)
-        indices = X.indices if copied and not self.wide else np.empty(len(X.indices), np.int32)
+        if copied and self._scale is not None:
+            rows = rows.scaled(*self._scale)
+        n_stored = X.indptr[rows.n_rows] - X.indptr[0]
+        data = X.data if copied else np.empty(n_stored, X.dtype)
+        indices = X.indices if copied and not self.wide else np.empty(n_stored, np.int32)
         indptr = np.zeros(rows.n_rows + 1, np.int64)
         write_rows(rows, data, indices, indptr[1:])
         parts = data[:indptr[-1]], indices[:indptr[-1]], indptr.astype(X.indptr.dtype)
@@ -129,6 +206,8 @@ cdef class Rows:
 
     def with_valid_indices(self):
         """The same data, which may hold what is not finite, as products with them tell."""
+        if self._scale is not None:
+            return self.X
         X = self._X
         if not self.checked and any_outside(X.indices[X.indptr[0]:X.indptr[-1]], self.n_features):
             raise ValueError(NOT_VALID)
@@ -139,8 +218,13 @@ cdef class Rows:
         row = 0 if order is None else order[0]
         if not self.checked and not look(self, row, row + 1):
             self.check()
-        x = self._X[[row]]
+        x = self.take([row]) if self.checked else take_rows(self._X, [row])
         return x[0].copy() if self.dense else x.toarray()[0]
+
+    @property
+    def stored(self):
+        """The matrix that the rows are of, be they scaled or not."""
+        return self._X
 
     @property
     def mean_nonzeros(self):
@@ -150,7 +234,8 @@ cdef class Rows:
     def counts(self):
         """The number of non-zeros of each row."""
         self.check()
-        return np.diff(self._X.indptr) if not self.dense and not self.untidy else self._measures()[0]
+        as_stored = not self.dense and not self.untidy and self.shift == NULL
+        return np.diff(self._X.indptr) if as_stored else self._measures()[0]
 
     def squared_norms(self):
         """``||x||^2`` of each row."""
@@ -198,6 +283,17 @@ def write_rows(Rows rows, floating[::1] data, int32_t[::1] indices, int64_t[::1]
 
 cdef const void* address(array) except? NULL:
     return <const void*> <size_t> array.__array_interface__["data"][0]
+
+
+def longest_row(const index_t[::1] begins):
+    """The number of values that the longest row has; below 0 where a row ends before it begins."""
+    cdef Py_ssize_t i, n, longest = 0
+    for i in range(1, begins.shape[0]):
+        n = <Py_ssize_t> begins[i] - <Py_ssize_t> begins[i - 1]
+        if n < 0:
+            return n
+        longest = max(longest, n)
+    return longest
 
 
 def without_zeros(const floating[:, ::1] X):
@@ -275,29 +371,28 @@ cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     SciPy does not look at indices again once a matrix is made, so it is here that they are checked.
     """
     if rows.wide:
-        return look_at_rows(rows, <const int64_t*> rows.indices, <const int64_t*> rows.indptr, first, last)
-    return look_at_rows(rows, <const int32_t*> rows.indices, <const int32_t*> rows.indptr, first, last)
+        return look_at_rows(rows, <const int64_t*> rows.indices, first, last)
+    return look_at_rows(rows, <const int32_t*> rows.indices, first, last)
 
 
-cdef bint look_at_rows(
-    Rows rows, const index_t* indices, const index_t* indptr, Py_ssize_t first, Py_ssize_t last,
-) noexcept nogil:
-    cdef Py_ssize_t i, begin = indptr[first], end = indptr[last], falls
+cdef bint look_at_rows(Rows rows, const index_t* indices, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef Py_ssize_t i, start = begin(rows, first), end = begin(rows, last), here, next, falls
     cdef index_t outside
     cdef bint zeros, finite
-    if begin == end:
+    if start == end:
         return True
-    look_at_values(rows, begin, end, &zeros, &finite)
-    look_at_indices(indices + begin, end - begin, <index_t> (rows.n_features - 1), &falls, &outside)
+    look_at_values(rows, start, end, &zeros, &finite)
+    look_at_indices(indices + start, end - start, <index_t> (rows.n_features - 1), &falls, &outside)
     if outside or not finite:
         return False
     for i in range(first + 1, last):
         # From row to row, indices may fall.
-        if begin < indptr[i] < indptr[i + 1]:
-            falls -= indices[indptr[i]] <= indices[indptr[i] - 1]
+        here, next = begin(rows, i), begin(rows, i + 1)
+        if start < here < next:
+            falls -= indices[here] <= indices[here - 1]
     if falls or zeros:
         for i in range(first, last):
-            note(rows, i, indices + indptr[i], indptr[i], indptr[i + 1], falls > 0, zeros)
+            note(rows, i, indices + begin(rows, i), begin(rows, i), begin(rows, i + 1), falls > 0, zeros)
     return True
 
 
@@ -388,10 +483,45 @@ cdef Py_ssize_t tidy(
     floating* values, int32_t* indices, int32_t* table,
 ) noexcept nogil:
     """Write the non-zeros of a row, each once, and return how many there are."""
-    cdef Py_ssize_t n_kept = 0, k
-    cdef floating value
     if flags & HAS_DUPLICATES:
         n, x, features = merge(x, features, n, values, indices, table), values, indices
+    return drop_zeros(x, features, n, values, indices)
+
+
+cdef Py_ssize_t scale(
+    Rows rows, const floating** values, const int32_t** indices, Py_ssize_t n, floating* value_buffer,
+    int32_t* index_buffer,
+) noexcept nogil:
+    """Point `values` at the scaled values of a row, and return how many are not 0, which only a shift can make."""
+    cdef const floating* x = values[0]
+    cdef const int32_t* features = indices[0]
+    cdef const floating* factor = <const floating*> rows.factor
+    cdef const floating* shift = <const floating*> rows.shift
+    cdef Py_ssize_t n_zeros = 0, k
+    values[0] = value_buffer
+    if rows.full and shift != NULL:
+        for k in range(n):
+            value_buffer[k] = (x[k] - shift[k]) * factor[k]
+    elif shift != NULL:
+        for k in range(n):
+            value_buffer[k] = (x[k] - shift[features[k]]) * factor[features[k]]
+    else:
+        for k in range(n):
+            value_buffer[k] = x[k] * factor[features[k]]
+    for k in range(n):
+        n_zeros += value_buffer[k] == 0
+    if n_zeros == 0:
+        return n
+    indices[0] = index_buffer
+    return drop_zeros(value_buffer, features, n, value_buffer, index_buffer)
+
+
+cdef inline Py_ssize_t drop_zeros(
+    const floating* x, const int32_t* features, Py_ssize_t n, floating* values, int32_t* indices,
+) noexcept nogil:
+    """Write what is not 0, and return how many that are. What is read may be what is written to."""
+    cdef Py_ssize_t n_kept = 0, k
+    cdef floating value
     # Without a branch: a zero is overwritten by the value that follows it.
     for k in range(n):
         value = x[k]
@@ -402,18 +532,56 @@ cdef Py_ssize_t tidy(
 
 
 def shared_csr(X):
-    """`X` as a csr_array that shares its data, but for indices of mixed types and strided ones."""
+    """`X` as a csr_array that shares its data, but for strided indices, and those of neither 32 nor 64 bits."""
     if len(X.indptr) != X.shape[0] + 1 or any(part.ndim != 1 for part in (X.data, X.indices, X.indptr)):
         raise ValueError(NOT_VALID)
-    dtype = X.indices.dtype if X.indices.dtype == X.indptr.dtype and X.indices.dtype == np.int32 else np.int64
-    # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit.
+    # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit, and those of mixed
+    # types to 64.
     shared = sparse.csr_array(X.shape, dtype=X.dtype)
     shared.data = np.ascontiguousarray(X.data)
-    shared.indices = np.ascontiguousarray(X.indices, dtype=dtype)
-    shared.indptr = np.ascontiguousarray(X.indptr, dtype=dtype)
+    shared.indices, shared.indptr = _of_known_type(X.indices), _of_known_type(X.indptr)
     first, end = int(shared.indptr[0]), int(shared.indptr[shared.shape[0]])
     if 0 <= first <= end <= min(len(shared.data), len(shared.indices)):
         # What stands before the first row, or after the last one, is nobody's.
         shared.data, shared.indices = shared.data[first:end], shared.indices[first:end]
         shared.indptr = shared.indptr - first if first else shared.indptr
     return shared
+
+
+def _of_known_type(indices):
+    return np.ascontiguousarray(indices, dtype=np.int32 if indices.dtype == np.int32 else np.int64)
+
+
+def csr(values, indices, begins, n_features, cls=sparse.csr_array):
+    """Rows in CSR form that share their values and indices; `begins` has 32 bits where these do.
+
+    Set one by one, because SciPy's constructor copies indices of 32 bits to 64 if `begins` has so many.
+    """
+    X = cls((len(begins) - 1, n_features), dtype=values.dtype)
+    X.data, X.indices = values, indices
+    X.indptr = begins if begins[len(begins) - 1] > np.iinfo(np.int32).max else begins.astype(np.int32, copy=False)
+    return X
+
+
+def take_rows(X, rows):
+    """``X[rows]``, for an array of row numbers or a slice.
+
+    SciPy copies the rows of a slice, and copies all indices of `X` to 64 bits if its indptr has so many.
+    """
+    if not sparse.issparse(X):
+        return X[rows]
+    if isinstance(rows, slice):
+        begin, end, step = rows.indices(X.shape[0])
+        if step == 1:
+            begins = X.indptr[begin:max(begin, end) + 1]
+            stored = slice(begins[0], begins[len(begins) - 1])
+            return csr(X.data[stored], X.indices[stored], begins - begins[0], X.shape[1], type(X))
+        rows = np.arange(begin, end, step)
+    if X.indices.dtype == X.indptr.dtype:
+        return X[rows]
+    rows = np.asarray(rows)
+    counts = X.indptr[rows + 1] - X.indptr[rows]
+    begins = np.append(0, np.cumsum(counts, dtype=np.int64))
+    # Where a value stands among those taken comes to where it stands in `X`.
+    places = np.arange(begins[len(rows)]) + (X.indptr[rows] - begins[:len(rows)]).repeat(counts)
+    return csr(X.data[places], X.indices[places], begins, X.shape[1], type(X))

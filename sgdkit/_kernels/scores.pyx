@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from cython cimport floating
+from libc.stdint cimport int32_t, int64_t
 
 from sgdkit._kernels.compiler cimport LINE, cloned, fetch_lines
 from sgdkit._kernels.scores cimport index_t, score_row
@@ -44,8 +45,13 @@ def _is_compiled_for(X, W):
         and X.dtype in (np.float32, np.float64)
         and X.dtype == W.dtype
         and X.indices.dtype in (np.int32, np.int64)
-        and X.indices.dtype == X.indptr.dtype
+        and X.indptr.dtype in (np.int32, np.int64)
     )
+
+
+ctypedef fused begin_t:
+    int32_t
+    int64_t
 
 
 cdef cloned score_several(
@@ -55,7 +61,7 @@ cdef cloned score_several(
 
 
 def score_csr(
-    const floating[::1] values, const index_t[::1] features, const index_t[::1] begins, const floating[:, ::1] W,
+    const floating[::1] values, const index_t[::1] features, const begin_t[::1] begins, const floating[:, ::1] W,
     floating[:, ::1] scores,
 ):
     """Write the scores of the rows that begin at `begins`; the last number is the end of the last row."""

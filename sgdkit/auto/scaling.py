@@ -27,7 +27,7 @@ import numpy as np
 from scipy import sparse
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, csr
 from sgdkit.auto.rate import rate_choice
 from sgdkit.training.problem import select
 
@@ -268,14 +268,18 @@ class Standard(Scaling):
         """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
         if self.factor is None:
             return rows
+        if rows.mapped:
+            # A copy takes memory, as the file does not.
+            return rows.scaled(self.shift, self.factor)
         if not sparse.issparse(rows.X):
-            X = rows.X if in_place else np.empty_like(rows.X)
+            X = rows.X
+            scaled = X if in_place else np.empty_like(X)
             n_rows = max(STRETCH // max(rows.n_features, 1), 1)
             for begin in range(0, rows.n_rows, n_rows):
                 part = slice(begin, begin + n_rows)
-                np.subtract(rows.X[part], self.shift, out=X[part])
-                X[part] *= self.factor
-            return Rows(X)
+                np.subtract(X[part], self.shift, out=scaled[part])
+                scaled[part] *= self.factor
+            return Rows(scaled)
         # Sums are scaled as their parts are, but shifted once.
         X = rows.merged() if self.shift.any() else rows.X
         values = np.empty_like(X.data)
@@ -284,9 +288,7 @@ class Standard(Scaling):
             features = X.indices[part]
             np.subtract(X.data[part], self.shift[features], out=values[part])
             values[part] *= self.factor[features]
-        scaled = sparse.csr_array(X.shape, dtype=X.dtype)
-        scaled.data, scaled.indices, scaled.indptr = values, X.indices, X.indptr
-        return Rows(scaled)
+        return Rows(csr(values, X.indices, X.indptr, X.shape[1]))
 
     def to_raw(self, weights):
         """The weights of the raw features, of shape (n_features + 1, n_columns); the intercepts come last."""

@@ -270,7 +270,7 @@ def _held_out(problem, out, groups, stages):
 
 def _losses(problem, indices, shares, weights):
     """The sum of the losses of some rows, weighted by their shares in each part; for each part and candidate."""
-    scores = score_rows(problem.rows.X[indices], weights[:-1]) + weights[-1]
+    scores = score_rows(problem.rows.take(indices), weights[:-1]) + weights[-1]
     n_parts, n_columns, n_models = len(shares), scores.shape[1], scores.shape[1] // problem.targets.n_columns
     targets = problem.targets.take(indices)
     targets = targets.with_columns(np.tile(targets.column, n_models))

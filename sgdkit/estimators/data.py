@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight, _check_y, check_consistent_length, validate_data
 
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
@@ -95,7 +95,7 @@ class Data:
         """The rows at some indices, copied."""
         return replace(
             self,
-            X=self.X[indices],
+            X=take_rows(self.X, indices),
             y=self.y[indices],
             targets=self.targets.take(indices),
             sample_weight=select(self.sample_weight, indices),

@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.validation import _check_method_params
 
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
@@ -206,10 +206,19 @@ class Evaluation:
     def _plain_fold(self, whole, k):
         estimator, X, rows, y, sample_weight = whole
         train, test = self.splits[k]
-        sets = {"test": (_safe_indexing(self.X, test), X[test], test)}
+        sets = {"test": (*self._taken(X, test), test)}
         if self.search.return_train_score:
-            sets["train"] = (_safe_indexing(self.X, train), X[train], train)
+            sets["train"] = (*self._taken(X, train), train)
         return estimator, Fold(X, rows, y, sample_weight, np.asarray(train)), sets, None
+
+    def _taken(self, X, indices):
+        """Some rows as they came and as they are in X, where they are validated."""
+        neighbours = np.arange(indices[0], indices[0] + len(indices)) if len(indices) else ()
+        if len(indices) and np.array_equal(indices, neighbours):
+            # Of these, rows on disk are not copied.
+            indices = slice(int(indices[0]), int(indices[0]) + len(indices))
+        rows = take_rows(X, indices)
+        return rows if self.X is X else _safe_indexing(self.X, indices), rows
 
     def _transformed_fold(self, pipeline, k):
         """Fit a pipeline's steps but the last, and transform the rows of the fold."""

@@ -98,7 +98,7 @@ class Problem:
     def on(self, row_indices):
         """The problem of some rows alone, copied."""
         row_weights = select(self.row_weights, row_indices)
-        rows = Rows(self.rows.X[row_indices])
+        rows = Rows(self.rows.take(row_indices))
         targets = self.targets.take(row_indices)
         return replace(self, rows=rows, targets=targets, row_weights=row_weights, row_indices=None)
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from sgdkit import SGDClassifierPlus
 from sgdkit._kernels.epoch import Pass
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.losses import LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV
@@ -419,6 +419,87 @@ def test_sparse_rows_are_shared(change, indices, check):
     assert np.shares_memory(rows.X.data, X.data)
     assert np.shares_memory(rows.X.indices, X.indices)
     assert rows.X.indices.dtype == indices
+
+
+MIXED = pytest.mark.parametrize("dtypes", [(np.int32, np.int64), (np.int64, np.int32)], ids=["long", "short"])
+
+
+def mixed(X, dtypes):
+    """`X` with indices and indptr of types of their own."""
+    other = X.copy()
+    other.indices, other.indptr = X.indices.astype(dtypes[0]), X.indptr.astype(dtypes[1])
+    return other
+
+
+@MIXED
+@CHANGES
+def test_indices_and_indptr_may_be_of_different_types(change, dtypes):
+    X = of_all_rows(change)(np.float64, np.int32)
+    rows = Rows(mixed(X, dtypes), check=False)
+    assert rows.X.indices.dtype == dtypes[0]
+    assert rows.X.indptr.dtype == dtypes[1]
+    expected, chosen = Rows(X), [5, 0, 5, N_ROWS - 1]
+    assert_array_equal(rows.merged().toarray(), expected.merged().toarray())
+    assert_array_equal(rows.merged(chosen).toarray(), expected.merged(chosen).toarray())
+    assert_array_equal(rows.first(None), expected.first(None))
+    model = SGDClassifierPlus(optimizer="adagrad", random_state=0)
+    coef = model.fit(X, targets()).coef_.copy()
+    assert_array_equal(model.fit(rows.X, targets()).coef_, coef)
+
+
+@MIXED
+def test_rows_are_taken_as_scipy_takes_them(dtypes):
+    X = canonical()
+    for form in X, mixed(X, dtypes), X.toarray():
+        for key in (
+            [3, 1, 3],
+            np.array([0]),
+            np.empty(0, int),
+            slice(10, 20),
+            slice(20, 10),
+            slice(5, None, 7),
+        ):
+            taken = take_rows(form, key)
+            assert_array_equal(taken.toarray() if sparse.issparse(taken) else taken, X.toarray()[key])
+    assert np.shares_memory(take_rows(X, slice(3, 9)).data, X.data)
+    assert np.shares_memory(take_rows(X, slice(3, 9)).indices, X.indices)
+
+
+def in_all_forms():
+    """Rows with and without zeros, and with all that keeps sparse ones from being shown as they stand."""
+    full = 0.5 + np.random.default_rng(3).random((N_ROWS, N_FEATURES))
+    yield pytest.param(full, id="full")
+    yield pytest.param(canonical().toarray(), id="dense")
+    yield pytest.param(canonical(indices=np.int64), id="wide")
+    for name, change in {"canonical": lambda X, row: X, **SAME}.items():
+        yield pytest.param(of_all_rows(change)(np.float64, np.int32), id=name)
+
+
+@DTYPES
+@pytest.mark.parametrize("shifted", [False, True])
+@pytest.mark.parametrize("X", [*in_all_forms()])
+def test_scaled_rows_show_what_a_scaled_copy_holds(X, shifted, dtype):
+    """Values that their feature's shift takes to 0 are absent."""
+    X = X.astype(dtype)
+    dense = X.toarray() if sparse.issparse(X) else X
+    factor = np.geomspace(1e-3, 1e3, N_FEATURES).astype(dtype)
+    shift = np.where(np.arange(N_FEATURES) % 2, dense.max(axis=0) * shifted, 0).astype(dtype)
+    if not sparse.issparse(X):
+        shift[~dense.all(axis=0)] = 0
+    rows = Rows(X).scaled(shift, factor)
+    expected = np.where(dense != 0, (dense - shift) * factor, 0)
+
+    def content(matrix):
+        return matrix.toarray() if sparse.issparse(matrix) else matrix
+
+    assert_array_equal(content(rows.X), expected)
+    assert_array_equal(content(rows.take([7, 2])), expected[[7, 2]])
+    assert_array_equal(content(rows.merged([7, 2])), expected[[7, 2]])
+    assert_array_equal(rows.first(None), expected[0])
+    assert_array_equal(rows.counts(), (expected != 0).sum(axis=1))
+    assert_allclose(rows.squared_norms(), np.square(expected, dtype=float).sum(axis=1), rtol=1e-12)
+    values = X.data if sparse.issparse(X) else X
+    assert np.shares_memory(rows.stored.data if sparse.issparse(X) else rows.stored, values)
 
 
 @pytest.mark.parametrize("n_features", [1, 40, 2**16, 2**31 - 2])

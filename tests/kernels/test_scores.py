@@ -32,6 +32,14 @@ def test_scores_are_the_product(dtype, index_dtype, n_columns):
     np.testing.assert_array_equal(scores[:, :1], score_rows(X, np.asfortranarray(W)[:, :1]))
 
 
+@pytest.mark.parametrize("dtypes", [(np.int32, np.int64), (np.int64, np.int32)], ids=["long", "short"])
+def test_indices_and_indptr_of_different_types(dtypes):
+    X, W = random_rows(np.float64, np.int32), np.random.default_rng(1).standard_normal((60, 3))
+    other = random_rows(np.float64, np.int32)
+    other.indices, other.indptr = X.indices.astype(dtypes[0]), X.indptr.astype(dtypes[1])
+    np.testing.assert_array_equal(score_rows(other, W), score_rows(X, W))
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (3, 5)])
 def test_rows_without_values_have_scores_of_zero(shape):
     scores = score_rows(sparse.csr_array(shape), np.ones((shape[1], 2)))
