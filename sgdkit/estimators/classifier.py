@@ -89,8 +89,9 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         stops as soon as neither the last step nor the next one makes so much progress. None makes `max_iter` epochs.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
-        targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by
-        class or by time, are shuffled one by one.
+        targets, it is an order of runs of 64 neighbours, which memory gives in less time; of more than 131,072 rows,
+        these are shuffled in windows of 32 blocks of 4,096 rows from anywhere. Rows that are sorted, by class or by
+        time, are shuffled one by one.
     early_stopping : bool, default=False
         Whether to stop on a validation set, and to return the weights of the epoch with the best validation score. The
         set is `X_val`, `y_val` of `fit`, or else a fraction of the rows.

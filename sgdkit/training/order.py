@@ -1,8 +1,9 @@
 """The order in which an epoch visits rows: a random one, of the rows or of runs of neighbours.
 
-Memory gives what stands together several times as fast as what is scattered. So of many rows, runs of neighbours are
-visited as they stand, and the runs in random order (shuffling by blocks, as in Xu et al., "In-database machine learning
-with CorgiPile", SIGMOD 2022, without their buffer).
+Memory gives what stands together several times as fast as what is scattered, and disks many times as fast. So of many
+rows, runs of neighbours are visited as they stand, and the runs in random order. They are shuffled within a window of
+blocks of neighbours that come from anywhere (as in Xu et al., "In-database machine learning with CorgiPile", SIGMOD
+2022): while one window is visited, the system reads the blocks of the next, if they are on disk.
 
 The steps of a run are as good as those of rows drawn at random, as long as the gradients of its rows have nothing to
 do with one another. This fails where rows are sorted, by class or by time; and then targets of neighbours are alike.
@@ -21,6 +22,8 @@ from sgdkit._kernels.arrays import shuffle_stretch
 # Neighbours in a run, and rows from which on there are runs.
 RUN = 64
 MANY_ROWS = 1 << 15
+# Neighbours in a block, and blocks in a window.
+BLOCK, WINDOW = 1 << 12, 32
 # The variance of how many rows of a class a run has may be so much larger than that of rows drawn at random, or so many
 # times the error with which it is known.
 MOST_ALIKE, MOST_ERRORS = 0.2, 4
@@ -96,15 +99,50 @@ def _count(runs, n_classes):
     return np.bincount(places.ravel(), minlength=len(runs) * n_classes).reshape(-1, n_classes)
 
 
-def shuffled(n_rows, n_epochs, run, generator, dtype=np.int32):
-    """The order of some epochs.
+def in_order(n_rows, dtype=np.int32):
+    """Yield the numbers of all rows, piece by piece."""
+    for begin in range(0, n_rows, BLOCK):
+        yield np.arange(begin, min(begin + BLOCK, n_rows), dtype=dtype)
+
+
+def in_runs(n_rows, generator, fetch, dtype=np.int32):
+    """Yield the order of an epoch, in runs of neighbours, piece by piece.
+
+    Parameters
+    ----------
+    n_rows : int
+    generator : Generator
+    fetch : callable
+        ``fetch(begin, end)`` is told of blocks of neighbours a window before their turn, one with each piece.
+    dtype : {numpy.int32, numpy.int64}
+    """
+    blocks = generator.permutation(-(-n_rows // BLOCK))
+
+    def announce(block):
+        fetch(block * BLOCK, min((block + 1) * BLOCK, n_rows))
+
+    for block in blocks[:WINDOW]:
+        announce(block)
+    for begin in range(0, len(blocks), WINDOW):
+        window, next_window = np.split(blocks[begin : begin + 2 * WINDOW], [WINDOW])
+        begins = (window[:, np.newaxis] * BLOCK + np.arange(0, BLOCK, RUN)).ravel()
+        begins = generator.permutation(begins[begins < n_rows]).astype(dtype)
+        rows = (begins[:, np.newaxis] + np.arange(RUN, dtype=dtype)).ravel()
+        # The last run is short, or whole.
+        rows = rows if n_rows % RUN == 0 else rows[rows < n_rows]
+        for place in range(0, len(rows), BLOCK):
+            for block in next_window[place // BLOCK : place // BLOCK + 1]:
+                announce(block)
+            yield rows[place : place + BLOCK]
+
+
+def shuffled(n_rows, n_epochs, generator, dtype=np.int32):
+    """The order of some epochs, row by row.
 
     Parameters
     ----------
     n_rows : int
     n_epochs : int
-    run : int
-        How many neighbours stay together.
     generator : Generator
     dtype : {numpy.int32, numpy.int64}
 
@@ -114,10 +152,6 @@ def shuffled(n_rows, n_epochs, run, generator, dtype=np.int32):
         In each row a permutation of the numbers below `n_rows`.
     """
     orders = np.empty((n_epochs, n_rows), dtype)
-    if run > 1:
-        for order in orders:
-            _shuffle_runs(order, run, generator)
-        return orders
     orders[:] = np.arange(n_rows, dtype=dtype)
     if dtype == np.int64:
         generator.permuted(orders, axis=1, out=orders)
@@ -130,13 +164,14 @@ def shuffled(n_rows, n_epochs, run, generator, dtype=np.int32):
     return orders
 
 
-def _shuffle_runs(order, run, generator):
-    """Fill an order with runs of neighbours."""
-    n_runs, n_rest = divmod(len(order), run)
-    begins = (generator.permutation(n_runs) * run).astype(order.dtype)[:, np.newaxis]
-    # The last run is short, or empty, and comes anywhere.
-    before = int(generator.integers(n_runs + 1))
-    first, rest, last = np.split(order, [before * run, before * run + n_rest])
-    np.add(begins[:before], np.arange(run, dtype=order.dtype), out=first.reshape(-1, run))
-    rest[:] = np.arange(n_runs * run, len(order))
-    np.add(begins[before:], np.arange(run, dtype=order.dtype), out=last.reshape(-1, run))
+def cut(pieces, size):
+    """Yield the numbers of some pieces in others, of the given size but for the last."""
+    rest = np.empty(0, np.int32)
+    for piece in pieces:
+        joined = np.concatenate([rest, piece]) if len(rest) else piece
+        n_whole = len(joined) - len(joined) % size
+        for begin in range(0, n_whole, size):
+            yield joined[begin : begin + size]
+        rest = joined[n_whole:]
+    if len(rest):
+        yield rest

@@ -7,11 +7,12 @@ Invariants:
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
 from sgdkit._kernels.epoch import Pass
-from sgdkit.training.order import shuffled
+from sgdkit.training.order import BLOCK, cut, in_order, in_runs, shuffled
 from sgdkit.training.problem import of_columns
 from sgdkit.training.stop import check_stop
 
@@ -19,6 +20,8 @@ from sgdkit.training.stop import check_stop
 CHUNK_SECONDS = 0.2
 SECONDS_A_VALUE = 1e-8
 CHUNK_ROWS = 1 << 14
+# Rows of a block that are read ahead, with all between them, are no more than so many times as many.
+FARTHEST = 4
 
 
 class Trainer:
@@ -213,28 +216,33 @@ class Trainer:
             # Before threads share them. Otherwise this pass looks at the rows on its way.
             problem.rows.check()
         passes = self._passes_of(problem)
-        chunks = self._chunks(problem, self._orders(problem, 1, shuffle)[0])
         # A pool for one block would only cost time.
         with ThreadPoolExecutor(len(self.states)) if len(self.states) > 1 else nullcontext() as pool:
-            sums = sum(self._visit(problem, chunk, passes, pool) for chunk in chunks)
+            sums = sum(self._visit(problem, chunk, passes, pool) for chunk in self._chunks(problem, shuffle))
         problem.rows.checked = True
         for state in self.states:
             state.flush()
         return sums
 
     def _orders(self, problem, n_epochs, shuffle):
-        """The rows to visit in each epoch, as 32-bit numbers where these do; in a single batch the order is no matter.
-
-        They have the shape (n_epochs, n_rows).
-        """
-        dtype = np.int32 if problem.rows.n_rows < 2**31 else np.int64
+        """The rows to visit in some epochs of few rows, of shape (n_epochs, n_rows)."""
+        n_rows, dtype = problem.n_rows, _dtype(problem)
         if shuffle and not problem.single_batch:
-            orders = shuffled(problem.n_rows, n_epochs, problem.run_length, self.generator, dtype)
+            orders = shuffled(n_rows, n_epochs, self.generator, dtype)
         else:
-            orders = np.tile(np.arange(problem.n_rows, dtype=dtype), (n_epochs, 1))
-        return (
-            orders if problem.row_indices is None else problem.row_indices.astype(dtype, copy=False)[orders]
-        )
+            orders = np.tile(np.arange(n_rows, dtype=dtype), (n_epochs, 1))
+        return _that_count(problem, orders)
+
+    def _order(self, problem, shuffle):
+        """Yield the rows to visit in an epoch, piece by piece; in a single batch the order is no matter."""
+        n_rows, dtype = problem.n_rows, _dtype(problem)
+        if not shuffle or problem.single_batch:
+            pieces = in_order(n_rows, dtype)
+        elif problem.run_length == 1:
+            pieces = shuffled(n_rows, 1, self.generator, dtype)
+        else:
+            pieces = in_runs(n_rows, self.generator, partial(_fetch, problem), dtype)
+        return (_that_count(problem, piece) for piece in pieces)
 
     def _passes_of(self, problem):
         """A `Pass` for each block of columns, kept from epoch to epoch."""
@@ -259,12 +267,10 @@ class Trainer:
         seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
         return min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS // np.size(self.schedule.eta0))
 
-    def _chunks(self, problem, order):
-        """Cut the order, between mini-batches, into pieces of a fraction of a second."""
+    def _chunks(self, problem, shuffle):
+        """The order of an epoch, cut between mini-batches into pieces of a fraction of a second."""
         size = problem.batch_size * max(1, self._chunk_rows(problem) // problem.batch_size)
-        if len(order) <= size:
-            return [order]
-        return (order[begin : begin + size] for begin in range(0, len(order), size))
+        return cut(self._order(problem, shuffle), size)
 
     def _rates(self, n_steps):
         """The rates of the steps to come, which are counted as taken."""
@@ -278,3 +284,25 @@ class Trainer:
         if len(passes) == 1:
             return passes[0].visit(chunk, rates)
         return np.concatenate(list(pool.map(lambda block: block.visit(chunk, rates), passes)))
+
+
+def _dtype(problem):
+    """That of the numbers of rows: 32 bits where these do."""
+    return np.int32 if problem.rows.n_rows < 2**31 - BLOCK else np.int64
+
+
+def _that_count(problem, places):
+    """The rows at some places among those that count."""
+    return (
+        places
+        if problem.row_indices is None
+        else problem.row_indices[places].astype(places.dtype, copy=False)
+    )
+
+
+def _fetch(problem, begin, end):
+    """Have rows read ahead that are neighbours among those that count, if they are about neighbours among all."""
+    if problem.row_indices is not None:
+        begin, end = problem.row_indices[begin], problem.row_indices[end - 1] + 1
+    if 0 < end - begin <= FARTHEST * BLOCK:
+        problem.rows.fetch(begin, end)

@@ -6,7 +6,7 @@ from numpy.testing import assert_array_equal
 
 from sgdkit import SGDClassifierPlus
 from sgdkit._kernels.arrays import shuffle_stretch
-from sgdkit.training.order import MANY_ROWS, RUN, run_length, shuffled
+from sgdkit.training.order import BLOCK, MANY_ROWS, RUN, WINDOW, cut, in_order, in_runs, run_length, shuffled
 from tests.problems import STOCHASTIC, first_of_each_kind
 
 
@@ -30,30 +30,75 @@ def test_every_order_is_as_likely():
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
-@pytest.mark.parametrize("run", [1, RUN])
 @pytest.mark.parametrize("n", [2, RUN - 1, RUN, 5 * RUN, 50_001])
-def test_each_epoch_visits_each_row_once_in_an_order_of_its_own(n, run, dtype):
-    orders = shuffled(n, 3, run, np.random.default_rng(0), dtype)
+def test_each_epoch_visits_each_row_once_in_an_order_of_its_own(n, dtype):
+    orders = shuffled(n, 3, np.random.default_rng(0), dtype)
     assert orders.dtype == dtype
     assert_array_equal(np.sort(orders, axis=1), np.tile(np.arange(n), (3, 1)))
     if n > 5 * RUN:
         assert (orders[0] != orders[1]).mean() > 0.9
 
 
-@pytest.mark.parametrize("n", [10 * RUN, 10 * RUN + 7])
-def test_runs_are_neighbours_as_they_stand(n):
-    (order,) = shuffled(n, 1, RUN, np.random.default_rng(0))
+def runs_of(n, seed=0, dtype=np.int32):
+    """An order in runs, and the blocks that were announced before each of its pieces."""
+    announced, pieces = [], []
+    for piece in in_runs(n, np.random.default_rng(seed), lambda *block: announced.append(block), dtype):
+        pieces.append((piece, [*announced]))
+    return np.concatenate([piece for piece, _ in pieces]), pieces
+
+
+MANY_BLOCKS = [(2 * WINDOW + 3) * BLOCK, (WINDOW + 2) * BLOCK + 2 * RUN + 7]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("n", [RUN - 1, 10 * RUN, 10 * RUN + 7, BLOCK, *MANY_BLOCKS])
+def test_runs_are_neighbours_as_they_stand(n, dtype):
+    order, pieces = runs_of(n, dtype=dtype)
+    assert all(piece.dtype == dtype for piece, _ in pieces)
+    assert_array_equal(np.sort(order), np.arange(n))
     # Rows that are not followed by their neighbour end a run.
-    assert np.count_nonzero(np.diff(order) != 1) <= 10
-    assert (order[:RUN] != np.arange(RUN)).any()
+    assert np.count_nonzero(np.diff(order) != 1) <= n // RUN
+    if n > RUN:
+        assert (order[:RUN] != np.arange(RUN)).any()
+        assert (order != runs_of(n, seed=1)[0]).mean() > 0.5
+
+
+def test_runs_of_a_window_come_from_blocks_that_come_from_anywhere():
+    order, _ = runs_of((2 * WINDOW + 3) * BLOCK)
+    first = order[: WINDOW * BLOCK] // BLOCK
+    assert len(np.unique(first)) == WINDOW
+    assert np.ptp(first) > WINDOW
+    # Within the window, neighbours of a block are apart.
+    assert np.count_nonzero(np.diff(first)) > len(first) / RUN / 2
+
+
+@pytest.mark.parametrize("n", MANY_BLOCKS)
+def test_blocks_are_announced_a_window_ahead(n):
+    _, pieces = runs_of(n)
+    for place, (_, announced) in enumerate(pieces):
+        window = place // WINDOW * WINDOW
+        visited = np.concatenate([piece for piece, _ in pieces[window : window + WINDOW]])
+        assert {*(visited // BLOCK)} <= {begin // BLOCK for begin, _ in announced}
+        assert len(announced) <= window + 2 * WINDOW
+    assert sorted(announced) == [(begin, min(begin + BLOCK, n)) for begin in range(0, n, BLOCK)]
 
 
 def test_the_short_run_comes_anywhere():
-    places = set()
-    for seed in range(50):
-        (order,) = shuffled(2 * RUN + 1, 1, RUN, np.random.default_rng(seed))
-        places.add(int(np.flatnonzero(order == 2 * RUN)[0]))
+    places = {int(np.flatnonzero(runs_of(2 * RUN + 1, seed)[0] == 2 * RUN)[0]) for seed in range(50)}
     assert places == {0, RUN, 2 * RUN}
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 100])
+def test_pieces_are_cut_anew(size):
+    pieces = [np.arange(begin, end) for begin, end in [(0, 7), (7, 7), (7, 8), (8, 40)]]
+    anew = [*cut(pieces, size)]
+    assert_array_equal(np.concatenate(anew), np.arange(40))
+    assert {len(piece) for piece in anew[:-1]} <= {size}
+    assert 0 < len(anew[-1]) <= size
+
+
+def test_rows_in_order():
+    assert_array_equal(np.concatenate([*in_order(2 * BLOCK + 1)]), np.arange(2 * BLOCK + 1))
 
 
 def targets_of(kind, n):
