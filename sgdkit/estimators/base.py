@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.epochs import falls_to_an_end
+from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.data import (
     ALL_ZERO,
     check_conversion,
@@ -265,6 +266,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
     def _linear_predictor(self, X):
         """The scores of rows, of shape (n_samples,) or (n_samples, n_columns)."""
         check_is_fitted(self)
+        check_unchanged(X)
         options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
         # Scores tell whether sparse rows are finite, which so need no look of their own; unless weights are left out.
         told = sparse.issparse(X) and not sparse.issparse(self.coef_)

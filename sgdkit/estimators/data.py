@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, _check_y, check_consi
 
 from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.targets import Targets
+from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.estimators.structure import check_structure
@@ -170,6 +171,7 @@ def _check_total(row_weights, name):
 
 def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
     """Return X as an array or CSR of float32 or float64, and y; features are noted if `reset`."""
+    check_unchanged(X, y)
     dtype = list(dtype)
     options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
     # Of sparse rows to fit to, `Rows` sees whether they are finite, in its own look at them.

@@ -139,7 +139,8 @@ class AllRows:
         if problem.row_indices is None:
             self.X = problem.rows.with_valid_indices()
         else:
-            self.X, self.targets = problem.rows.X[problem.row_indices], self.targets.take(problem.row_indices)
+            self.X = problem.rows.take(problem.row_indices)
+            self.targets = self.targets.take(problem.row_indices)
         self.n_rows = self.X.shape[0]
         self.fit_intercept = fit_intercept
         self.n_outputs = problem.loss.n_outputs if problem.loss.coupled else 1

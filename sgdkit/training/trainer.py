@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from sgdkit._kernels.epoch import Pass
+from sgdkit.disk.maps import check_unchanged
 from sgdkit.training.order import BLOCK, cut, in_order, in_runs, shuffled
 from sgdkit.training.problem import of_columns
 from sgdkit.training.stop import check_stop
@@ -219,6 +220,7 @@ class Trainer:
         # A pool for one block would only cost time.
         with ThreadPoolExecutor(len(self.states)) if len(self.states) > 1 else nullcontext() as pool:
             sums = sum(self._visit(problem, chunk, passes, pool) for chunk in self._chunks(problem, shuffle))
+        check_unchanged(problem.rows.stored)
         problem.rows.checked = True
         for state in self.states:
             state.flush()
