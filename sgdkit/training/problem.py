@@ -84,7 +84,8 @@ class Problem:
     @cached_property
     def density(self):
         """The share of the values that are not 0, in rows as much as they count."""
-        X = self.rows.X
+        # Of rows on disk, X may be a copy.
+        X = None if self.rows.mapped else self.rows.X
         if isinstance(X, np.ndarray) and self.row_weights is None and self.row_indices is None:
             return np.count_nonzero(X) / X.size
         weights = None if np.ndim(self.row_weights) == 2 else self.select(self.row_weights)
