@@ -5,6 +5,7 @@ class with one home; one compiled loop over rows runs them all, for any number o
 """
 
 from sgdkit.estimators import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.saving import TRUSTED_TYPES
 
 __version__ = "0.1.0"
-__all__ = ["SGDClassifierPlus", "SGDRegressorPlus"]
+__all__ = ["TRUSTED_TYPES", "SGDClassifierPlus", "SGDRegressorPlus"]

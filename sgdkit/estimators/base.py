@@ -182,6 +182,22 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2])
         return self
 
+    def drop_training_state(self):
+        """Let go of what only further training needs: most of the memory of a model, and of its file.
+
+        Predictions stay as they are. `partial_fit`, and `fit` with `warm_start`, go on from the weights alone: the
+        optimizer begins anew, and the scales of the features are those of the rows to come.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+        """
+        check_is_fitted(self)
+        if self._past is not None:
+            self._past = self._past.without_training()
+        return self
+
     def _fit_chunk(self, X, y, kind, sample_weight):
         """One epoch over a chunk of rows, going on from the model as it is."""
         past = self._past
