@@ -14,15 +14,23 @@ from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _Passthroug
 from sklearn.model_selection._validation import _score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.validation import _check_method_params
 
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.optimizer import numbers_a_weight
-from sgdkit.estimators.base import BaseSGDPlus, check_parameters
+from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.data import check_rows, check_weights
 from sgdkit.estimators.scoring import knowing_scores
+from sgdkit.model_selection.pipelines import (
+    final_estimator,
+    final_fit_parameters,
+    final_parameters,
+    recorded,
+    resampling_steps,
+    settings_of_preparation,
+    with_last_step,
+)
 from sgdkit.model_selection.shared_passes import (
     Fold,
     Group,
@@ -34,6 +42,8 @@ from sgdkit.model_selection.shared_passes import (
 from sgdkit.model_selection.turns import Turn, n_under_way, run_in_turns
 from sgdkit.training.loop import Listener
 
+# What the estimator's fit takes, and a search as well.
+FIT_PARAMETERS = {"sample_weight", "X_val", "y_val", "sample_weight_val"}
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
 # As many columns fill a vector.
@@ -83,7 +93,7 @@ class Evaluation:
         results = [[None] * len(self.splits) for _ in candidates]
         for settings, numbers in self._by_preparation(candidates):
             pipeline = clone(self.search.estimator).set_params(**clone(settings, safe=False))
-            parameters = {number: _final_parameters(pipeline, candidates[number]) for number in numbers}
+            parameters = {number: final_parameters(pipeline, candidates[number]) for number in numbers}
             self._run_prepared(pipeline, parameters, results)
         return [result for of_candidate in results for result in of_candidate]
 
@@ -91,19 +101,19 @@ class Evaluation:
         """The parameters of a pipeline's steps but the last, with the numbers of the candidates that have them."""
         prepared = {}
         for number, parameters in enumerate(candidates):
-            settings = _settings_of_preparation(self.search.estimator, parameters)
+            settings = settings_of_preparation(self.search.estimator, parameters)
             prepared.setdefault(hashed(settings, number), (settings, []))[1].append(number)
         return prepared.values()
 
     def _run_prepared(self, pipeline, parameters, results):
-        estimator = final_estimator(pipeline)
+        estimator, params = final_estimator(pipeline), self._check_fit_params(pipeline)
         groups = self._groups(estimator, parameters, results)
-        if not _is_alone(pipeline):
-            prepare = partial(self._transformed_fold, pipeline)
+        if isinstance(pipeline, Pipeline):
+            prepare = partial(self._prepared_fold, pipeline)
             tasks = [(k, groups) for k in range(len(self.splits))]
         else:
-            whole = self._validated(estimator, self.X, self.y, self._split_fit_params(pipeline)[0])
-            prepare = partial(self._plain_fold, whole)
+            whole = self._validated(estimator, self.X, self.y, params.get("sample_weight"))
+            prepare = partial(self._plain_fold, whole, _validation_set(params))
             tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
         self.n_under_way = n_under_way(len(tasks), self.n_jobs)
         # Configuration belongs to a thread.
@@ -169,30 +179,23 @@ class Evaluation:
 
     # ------------------------------------------------------------------------------------------------------- folds
 
-    def _split_fit_params(self, pipeline):
-        """The weights of the final estimator, and the parameters of fit of the steps before it."""
-        final, others = self.fit_params, {}
-        if isinstance(pipeline, Pipeline):
-            name = pipeline.steps[-1][0]
-            prefix = f"{name}__"
-            if get_config()["enable_metadata_routing"]:
-                final = (
-                    process_routing(pipeline, "fit", **self.fit_params)[name].fit if self.fit_params else {}
-                )
-                router = None if _is_alone(pipeline) else get_routing_for_object(pipeline[:-1])
-                consumed = router.consumes("fit_transform", self.fit_params.keys()) if router else ()
-                others = {key: self.fit_params[key] for key in consumed}
-            else:
-                others = {key: value for key, value in final.items() if not key.startswith(prefix)}
-                final = {k.removeprefix(prefix): value for k, value in final.items() if k.startswith(prefix)}
-        unknown = sorted({*final} - {"sample_weight"} | ({*others} if _is_alone(pipeline) else set()))
+    def _check_fit_params(self, pipeline):
+        """The parameters of fit that reach the final estimator, which are such as it can have here."""
+        params = final_fit_parameters(pipeline, self.fit_params)
+        unknown = sorted({*params} - FIT_PARAMETERS)
         if unknown:
             raise TypeError(
-                f"{type(self.search).__name__}.fit takes sample_weight and groups, and not {unknown}; around a "
-                "pipeline, those of a step by its name, as in sgd__sample_weight. "
+                f"{type(self.search).__name__}.fit takes sample_weight, a validation set and groups, and not "
+                f"{unknown}; around a pipeline, those of a step by its name, as in sgd__sample_weight. "
                 "Use sklearn.model_selection.GridSearchCV for other parameters of fit."
             )
-        return final.get("sample_weight"), others
+        resampling = resampling_steps(pipeline)
+        if resampling and params.get("sample_weight") is not None:
+            raise ValueError(
+                f"The steps {resampling} resample rows and targets, and leave sample_weight as it is, so weights would "
+                "be those of other rows. Leave out either of them."
+            )
+        return params
 
     def _validated(self, estimator, X, y, sample_weight):
         estimator = clone(estimator)
@@ -203,29 +206,30 @@ class Evaluation:
         sample_weight = check_weights(sample_weight, X)
         return estimator, X, Rows(X), y, sample_weight
 
-    def _plain_fold(self, whole, k):
+    def _plain_fold(self, whole, validation, k):
         estimator, X, rows, y, sample_weight = whole
         train, test = self.splits[k]
         sets = {"test": (_safe_indexing(self.X, test), X[test], test)}
         if self.search.return_train_score:
             sets["train"] = (_safe_indexing(self.X, train), X[train], train)
-        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train)), sets, None
+        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train), validation), sets, None
 
-    def _transformed_fold(self, pipeline, k):
-        """Fit a pipeline's steps but the last, and transform the rows of the fold."""
+    def _prepared_fold(self, pipeline, k):
+        """Fit a pipeline's steps but the last, to have the rows that this is fitted to, and those to predict for."""
         train, test = self.splits[k]
-        steps = clone(pipeline[:-1])
-        weights, params = self._split_fit_params(pipeline)
-        params = _check_method_params(self.X, params=params, indices=train)
-        X_train = steps.fit_transform(_safe_indexing(self.X, train), _safe_indexing(self.y, train), **params)
-        weights = None if weights is None else _safe_indexing(weights, train)
+        whole = {name: value for name, value in self.fit_params.items() if name.endswith("_val")}
+        params = {name: value for name, value in self.fit_params.items() if name not in whole}
+        params = {**_check_method_params(self.X, params=params, indices=train), **whole}
+        X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
+        steps, X, y, params = recorded(clone(pipeline), X, y, params)
         estimator, X, rows, y, weights = self._validated(
-            final_estimator(pipeline), X_train, _safe_indexing(self.y, train), weights
+            final_estimator(pipeline), X, y, params.get("sample_weight")
         )
         sets = {"test": (*self._transformed(steps, test, X), test)}
         if self.search.return_train_score:
             sets["train"] = (*self._transformed(steps, train, X), train)
-        return estimator, Fold(X, rows, y, weights, np.arange(len(train))), sets, steps
+        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params))
+        return estimator, fold, sets, steps
 
     def _transformed(self, steps, indices, like):
         """Rows as a pipeline's last step is to predict for, as they come and validated; or the error of their steps."""
@@ -297,7 +301,7 @@ class Evaluation:
             return self.search.error_score if names is None else dict.fromkeys(names, self.search.error_score)
         if steps is not None and self._asks_for_all:
             # Who knows what a function asks of the model.
-            model = Pipeline([*steps.steps, (pipeline.steps[-1][0], model)])
+            model = with_last_step(steps, model)
             X = _safe_indexing(self.X, indices)
         return _score(model, X, y, self.scorer, params, self.search.error_score)
 
@@ -339,39 +343,13 @@ class ReportFold(Listener):
         )
 
 
-def final_estimator(estimator):
-    """The sgdkit estimator that is searched, alone or at the end of a pipeline."""
-    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(final, BaseSGDPlus):
-        raise ValueError(
-            "The estimator must be SGDClassifierPlus or SGDRegressorPlus, or a Pipeline that ends with one of them; "
-            f"got {final!r}. Search any other with sklearn.model_selection.GridSearchCV or RandomizedSearchCV."
-        )
-    return final
-
-
-def _is_alone(estimator):
-    """Whether there are no steps before the final estimator."""
-    return not isinstance(estimator, Pipeline) or len(estimator.steps) == 1
-
-
-def _settings_of_preparation(estimator, parameters):
-    """The parameters of a candidate that are not those of the final estimator."""
-    if not isinstance(estimator, Pipeline):
-        return {}
-    prefix = f"{estimator.steps[-1][0]}__"
-    return {name: value for name, value in parameters.items() if not name.startswith(prefix)}
-
-
-def _final_parameters(estimator, parameters):
-    """The parameters of a candidate's final estimator, by its own names."""
-    if not isinstance(estimator, Pipeline):
-        return dict(parameters)
-    prefix = f"{estimator.steps[-1][0]}__"
-    return {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
-
-
 def _as_rows(X, like):
     """Transformed rows in the form of the validated ones."""
     X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
     return X.astype(like.dtype, copy=False)
+
+
+def _validation_set(params):
+    """X, y and weights of the validation set among parameters of fit, or None."""
+    given = tuple(params.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
+    return None if all(part is None for part in given) else given

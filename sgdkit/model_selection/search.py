@@ -18,7 +18,8 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-from sgdkit.model_selection.evaluation import Evaluation, final_estimator
+from sgdkit.model_selection.evaluation import Evaluation
+from sgdkit.model_selection.pipelines import final_estimator
 
 
 class _OnePassSearch:
@@ -37,8 +38,9 @@ class _OnePassSearch:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             The targets.
         **params : dict of str -> object
-            `sample_weight` of shape (n_samples,), and `groups` for the splitter; around a pipeline
-            `<last step>__sample_weight`, and parameters of the other steps. With metadata routing, what is requested.
+            `sample_weight` of shape (n_samples,), `X_val`, `y_val` and `sample_weight_val`, a validation set for the
+            early stopping of every fold, and `groups` for the splitter; around a pipeline `<last step>__sample_weight`
+            and so on, and parameters of the other steps. With metadata routing, what is requested.
 
         Returns
         -------
@@ -48,7 +50,8 @@ class _OnePassSearch:
         Raises
         ------
         ValueError
-            If the estimator is not one of sgdkit's, the grid is empty, a parameter does not exist, or all fits failed.
+            If the estimator is not one of sgdkit's, the grid is empty, a parameter does not exist, all fits failed, or
+            there are weights for rows that a step of the pipeline resamples.
         TypeError
             If a parameter of fit is not among those above.
         """

@@ -24,7 +24,7 @@ from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
 from sgdkit.estimators.columns import join_problems, join_schedules, join_weights
-from sgdkit.estimators.data import ALL_ZERO, encode, targets_kind
+from sgdkit.estimators.data import ALL_ZERO, check_validation, encode, targets_kind
 from sgdkit.estimators.fitted import publish
 from sgdkit.estimators.labels import make_loss
 from sgdkit.estimators.plan import Plan, make_plan, set_rates
@@ -108,6 +108,8 @@ class Fold:
         Of all rows of X.
     sample_weight : ndarray or None
     train : ndarray of int
+    validation : tuple, or None
+        The rows, targets and weights of the user's own validation set.
     """
 
     X: object
@@ -115,6 +117,7 @@ class Fold:
     y: np.ndarray
     sample_weight: np.ndarray | None
     train: np.ndarray
+    validation: tuple | None = None
 
     def data(self, settings):
         """The training rows as `Data`: all rows of X, of which some count."""
@@ -241,7 +244,10 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
     settings = copy.copy(estimator).set_params(**candidates[0].parameters)
     data, validation = fold.data(settings), None
     whole = data.row_indices.tobytes()
-    if settings.early_stopping:
+    if fold.validation is not None:
+        validation = check_validation(settings, data, *fold.validation)
+        validation.X = shared.setdefault("given", validation.X)
+    elif settings.early_stopping:
         data, validation = data.split(settings.validation_fraction, seeds[0])
         validation.X = shared.setdefault(("held out", whole), validation.X)
     data.row_indices = shared.setdefault(whole, data.row_indices)
