@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import sklearn
+from sklearn.utils.fixes import parse_version
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -25,6 +27,9 @@ def test_there_are_blocks():
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs_where_the_reader_stands(block):
     """In a process of its own; what a comment says of a printed line is what is printed."""
+    needed = re.match(r"# Needs scikit-learn ([0-9.]+)\n", block)
+    if needed and parse_version(sklearn.__version__) < parse_version(needed[1]):
+        pytest.skip(f"needs scikit-learn {needed[1]}")
     run = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     promised = re.findall(r"^print\(.*\)  # (.*)$", block, re.M)

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.epochs import falls_to_an_end
+from sgdkit.estimators.callbacks import CallbackSupportMixin, FitTasks, call_arguments, has_callbacks
 from sgdkit.estimators.data import (
     ALL_ZERO,
     check_rows,
@@ -41,7 +42,7 @@ from sgdkit.training.loop import Report, train
 _GENERATORS = local()
 
 
-class BaseSGDPlus(SparseCoefMixin, Parametrized):
+class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
 
     _parameter_constraints: dict = {
@@ -156,6 +157,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             If `max_iter` epochs were not enough; not with `tol=None`, nor where they are planned.
         """
         check_parameters(self)
+        given = call_arguments(X, y, sample_weight)
         X, y = check_rows(self, X, y, reset=True)
         # What does not read all of them in one pass first has them looked at now.
         rows = Rows(X, check=self.early_stopping or self.warm_start)
@@ -179,7 +181,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         score = None if validation is None else validation_scorer(plan, validation)
         set_rates([plan], seed=seeds[1])
         new_course = partial(plan.course, score)
-        self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2])
+        tasks = FitTasks(self, plan, given) if has_callbacks(self) else None
+        self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2], tasks=tasks)
         return self
 
     def drop_training_state(self):
@@ -220,8 +223,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         self._train(plan, new_course, seed=seeds[2], seed_anew=history.n_iter)
         return self
 
-    def _train(self, plan, new_course, *, seed, seed_anew):
-        """Train as planned, and publish the model.
+    def _train(self, plan, new_course, *, seed, seed_anew, tasks=None):
+        """Train as planned, and publish the model; `tasks` are those of its callbacks.
 
         A rate of our own choice that makes the weights overflow is lowered, and training begins again.
         """
@@ -233,10 +236,13 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             # From here on, its state is no longer that of the last fit. Shallow copies of the model share the `Past`.
             self._past = replace(self._past, trainer=None)
             plan.resume(trainer)
+        listeners = [*([Report()] if self.verbose else []), *([] if tasks is None else [tasks])]
         while True:
             course = new_course()
+            if tasks is not None:
+                tasks.course = course
             try:
-                train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=self._listeners)
+                train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=listeners)
             except KeyboardInterrupt:
                 self._publish_interrupted(plan, trainer, course)
                 raise
@@ -254,10 +260,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             trainer.load(course.history.coef)
         self._publish(plan, trainer, course.history)
         leave_past(self, plan, trainer)
-
-    @property
-    def _listeners(self):
-        return [Report()] if self.verbose else []
+        if tasks is not None:
+            tasks.end()
 
     def _publish(self, plan, trainer, history):
         publish(self, plan, history, trainer.first_rate)

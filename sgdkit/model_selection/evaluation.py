@@ -20,6 +20,7 @@ from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import check_parameters
+from sgdkit.estimators.callbacks import call_arguments
 from sgdkit.estimators.data import check_rows, check_weights
 from sgdkit.estimators.scoring import knowing_scores
 from sgdkit.model_selection.pipelines import (
@@ -78,10 +79,12 @@ class Evaluation:
     scorer : callable
     routed : Bunch
         Parameters of fit, and of the scorer.
+    tasks : SearchTasks
     """
 
-    def __init__(self, search, X, y, splits, scorer, routed):
+    def __init__(self, search, X, y, splits, scorer, routed, tasks):
         self.search, self.X, self.y, self.splits, self.scorer = search, X, y, splits, scorer
+        self.tasks = tasks
         self.score_params = dict(routed.scorer.score)
         self.fit_params = dict(routed.estimator.fit)
         self.n_jobs = effective_n_jobs(search.n_jobs)
@@ -91,10 +94,15 @@ class Evaluation:
     def run(self, candidates):
         """Return what `_fit_and_score` would return, for each candidate and then each fold."""
         results = [[None] * len(self.splits) for _ in candidates]
+        prepared = []
         for settings, numbers in self._by_preparation(candidates):
             pipeline = clone(self.search.estimator).set_params(**clone(settings, safe=False))
             parameters = {number: final_parameters(pipeline, candidates[number]) for number in numbers}
-            self._run_prepared(pipeline, parameters, results)
+            prepared.append(self._prepare(pipeline, parameters, results))
+        folds = iter(self.tasks.folds(sum(len(parts) for *_, parts in prepared), len(candidates)))
+        for pipeline, prepare, parts in prepared:
+            self._run_prepared(pipeline, prepare, [(*part, next(folds)) for part in parts], results)
+        self.tasks.end_folds()
         return [result for of_candidate in results for result in of_candidate]
 
     def _by_preparation(self, candidates):
@@ -105,16 +113,20 @@ class Evaluation:
             prepared.setdefault(hashed(settings, number), (settings, []))[1].append(number)
         return prepared.values()
 
-    def _run_prepared(self, pipeline, parameters, results):
+    def _prepare(self, pipeline, parameters, results):
+        """A pipeline, a function from the number of a fold to its rows, and folds with the groups to train there."""
         estimator, params = final_estimator(pipeline), self._check_fit_params(pipeline)
         groups = self._groups(estimator, parameters, results)
         if isinstance(pipeline, Pipeline):
             prepare = partial(self._prepared_fold, pipeline)
-            tasks = [(k, groups) for k in range(len(self.splits))]
+            parts = [(k, groups) for k in range(len(self.splits))]
         else:
             whole = self._validated(estimator, self.X, self.y, params.get("sample_weight"))
             prepare = partial(self._plain_fold, whole, _validation_set(params))
-            tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
+            parts = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
+        return pipeline, prepare, parts
+
+    def _run_prepared(self, pipeline, prepare, tasks, results):
         self.n_under_way = n_under_way(len(tasks), self.n_jobs)
         # Configuration belongs to a thread.
         options = {"prepare": prepare, "pipeline": pipeline, "results": results, "config": get_config()}
@@ -212,7 +224,9 @@ class Evaluation:
         sets = {"test": (_safe_indexing(self.X, test), X[test], test)}
         if self.search.return_train_score:
             sets["train"] = (_safe_indexing(self.X, train), X[train], train)
-        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train), validation), sets, None
+        given = [partial(_safe_indexing, part, train) for part in (self.X, self.y)]
+        given = call_arguments(*given, None if sample_weight is None else sample_weight[train])
+        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train), validation, given), sets, None
 
     def _prepared_fold(self, pipeline, k):
         """Fit a pipeline's steps but the last, to have the rows that this is fitted to, and those to predict for."""
@@ -222,13 +236,14 @@ class Evaluation:
         params = {**_check_method_params(self.X, params=params, indices=train), **whole}
         X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
         steps, X, y, params = recorded(clone(pipeline), X, y, params)
+        given = call_arguments(X, y, params.get("sample_weight"))
         estimator, X, rows, y, weights = self._validated(
             final_estimator(pipeline), X, y, params.get("sample_weight")
         )
         sets = {"test": (*self._transformed(steps, test, X), test)}
         if self.search.return_train_score:
             sets["train"] = (*self._transformed(steps, train, X), train)
-        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params))
+        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params), given)
         return estimator, fold, sets, steps
 
     def _transformed(self, steps, indices, like):
@@ -243,11 +258,11 @@ class Evaluation:
 
     def _run_fold(self, task, turns=None, *, prepare, pipeline, results, config):
         """Train and score candidates on a fold."""
-        k, groups = task
+        k, groups, told = task
         with config_context(**config):
-            self._run_groups(k, groups, turns, prepare, pipeline, results)
+            self._run_groups(k, groups, told, turns, prepare, pipeline, results)
 
-    def _run_groups(self, k, groups, turns, prepare, pipeline, results):
+    def _run_groups(self, k, groups, told, turns, prepare, pipeline, results):
         begin = time.perf_counter()
         try:
             validated, fold, sets, steps = prepare(k)
@@ -260,24 +275,30 @@ class Evaluation:
         names = [name for name in ("n_features_in_", "feature_names_in_") if hasattr(validated, name)]
         features = {name: getattr(validated, name) for name in names}
         preparation = time.perf_counter() - begin
-        n_candidates = sum(len(group.numbers) for group in groups)
-        for group in self._blocks(groups, fold):
-            begin, turn = time.perf_counter(), Turn(turns)
-            listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
-            vars(group.estimator).update(features)
-            try:
-                fitted = fit_group(group, fold, listeners=listeners if turns is None else [*listeners, turn])
-            except Exception as error:
-                fitted = [(None, error)] * len(group.numbers)
-            seconds = time.perf_counter() - begin - turn.seconds_waited
-            seconds = seconds / len(group.numbers) + preparation / n_candidates
-            models = [model for model, _ in fitted if model is not None]
-            scored = self._score_models(models, sets, steps, pipeline)
-            for number, (model, failure) in zip(group.numbers, fitted, strict=True):
-                if model is None:
-                    results[number][k] = self._failure(failure, seconds, k)
-                else:
-                    results[number][k] = {**next(scored), "fit_time": seconds, "fit_error": None}
+        share = preparation / max(1, sum(len(group.numbers) for group in groups))
+        with told.run(fold.given):
+            for group in self._blocks(groups, fold):
+                vars(group.estimator).update(features)
+                fitted, seconds = self._fit(group, fold, k, told, turns)
+                models = [model for model, _ in fitted if model is not None]
+                scored = self._score_models(models, sets, steps, pipeline)
+                for number, (model, failure) in zip(group.numbers, fitted, strict=True):
+                    if model is None:
+                        results[number][k] = self._failure(failure, seconds + share, k)
+                    else:
+                        result = {**next(scored), "fit_time": seconds + share, "fit_error": None}
+                        results[number][k] = result
+
+    def _fit(self, group, fold, k, told, turns):
+        """What `fit_group` returns, and the seconds that a candidate took."""
+        begin, turn = time.perf_counter(), Turn(turns)
+        listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
+        listeners += told.listeners if turns is None else [*told.listeners, turn]
+        try:
+            fitted = fit_group(group, fold, listeners=listeners, tasks_of=told.candidate)
+        except Exception as error:
+            fitted = [(None, error)] * len(group.numbers)
+        return fitted, (time.perf_counter() - begin - turn.seconds_waited) / len(group.numbers)
 
     def _score_models(self, models, sets, steps, pipeline):
         """Yield the scores of models, in the form of `_fit_and_score`."""

@@ -18,11 +18,13 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from sgdkit.estimators.callbacks import CallbackSupportMixin, call_arguments
 from sgdkit.model_selection.evaluation import Evaluation
 from sgdkit.model_selection.pipelines import final_estimator
+from sgdkit.model_selection.tasks import SearchTasks
 
 
-class _OnePassSearch:
+class _OnePassSearch(CallbackSupportMixin):
     """What the two searches add to scikit-learn's."""
 
     _parameter_constraints_of_ours = {"working_memory": [Interval(Real, 0, None, closed="neither"), None]}
@@ -60,6 +62,7 @@ class _OnePassSearch:
         X, y = indexable(X, y)
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
+        tasks = SearchTasks(self, final, call_arguments(X, y, params.get("sample_weight")))
         cv = check_cv(self.cv, y, classifier=is_classifier(final))
         rows = np.arange(_num_samples(X))
         # Masks and numbers from the end are as good as numbers of rows.
@@ -76,7 +79,7 @@ class _OnePassSearch:
                 f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, "
                 f"totalling {len(candidates) * len(splits)} fits"
             )
-        results = Evaluation(self, X, y, splits, scorers, routed).run(candidates)
+        results = Evaluation(self, X, y, splits, scorers, routed, tasks).run(candidates)
         _warn_or_raise_about_fit_failures(results, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(results, self.error_score)
@@ -88,7 +91,8 @@ class _OnePassSearch:
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         self._choose(refit_metric)
         if self.refit:
-            self._refit(X, y, routed.estimator.fit)
+            self._refit(X, y, routed.estimator.fit, tasks)
+        tasks.end()
         return self
 
     def _choose(self, metric):
@@ -99,10 +103,11 @@ class _OnePassSearch:
             self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
 
-    def _refit(self, X, y, params):
+    def _refit(self, X, y, params, tasks):
         self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
         begin = time.time()
-        self.best_estimator_.fit(X, y, **params)
+        with tasks.refit(self.best_estimator_):
+            self.best_estimator_.fit(X, y, **params)
         self.refit_time_ = time.time() - begin
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_

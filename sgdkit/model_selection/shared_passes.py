@@ -23,6 +23,7 @@ from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
+from sgdkit.estimators.callbacks import FitTasks
 from sgdkit.estimators.columns import join_problems, join_schedules, join_weights
 from sgdkit.estimators.data import ALL_ZERO, check_validation, encode, targets_kind
 from sgdkit.estimators.fitted import publish
@@ -110,6 +111,8 @@ class Fold:
     train : ndarray of int
     validation : tuple, or None
         The rows, targets and weights of the user's own validation set.
+    given : dict
+        The training rows as the user gave them, for callbacks; see `call_arguments`.
     """
 
     X: object
@@ -118,6 +121,7 @@ class Fold:
     sample_weight: np.ndarray | None
     train: np.ndarray
     validation: tuple | None = None
+    given: dict = field(default_factory=dict)
 
     def data(self, settings):
         """The training rows as `Data`: all rows of X, of which some count."""
@@ -164,6 +168,8 @@ class Candidate:
     score : callable, or None
         That of its `Course`.
     course : Course
+    tasks : FitTasks, or None
+        Those of the estimator's callbacks.
     error : Exception, or None
         Why there is no model.
     """
@@ -174,6 +180,7 @@ class Candidate:
     plan: Plan | None = None
     score: object = None
     course: Course | None = None
+    tasks: FitTasks | None = None
     error: Exception | None = None
 
     @property
@@ -192,7 +199,9 @@ class Candidate:
         self.error = self.course.error
         if self.error is None:
             publish(self.model, self.plan, self.course.history, self.course.first_rate)
-        self.plan = self.score = self.course = None
+            if self.tasks is not None:
+                self.tasks.end()
+        self.plan = self.score = self.course = self.tasks = None
 
 
 def _equal_in(candidates, name):
@@ -203,10 +212,10 @@ def _equal_in(candidates, name):
     return parts.values()
 
 
-def fit_group(group, fold, *, listeners=()):
+def fit_group(group, fold, *, listeners=(), tasks_of=lambda number, model, plan: None):
     """Fit the candidates of a group to the training rows of a fold.
 
-    `listeners` are those of `train`.
+    `listeners` are those of `train`; `tasks_of` says what the callbacks of a candidate's model are told by, if any.
 
     Returns
     -------
@@ -225,6 +234,8 @@ def fit_group(group, fold, *, listeners=()):
             for candidate in candidates:
                 candidate.error = error
             continue
+        for candidate in candidates:
+            candidate.tasks = tasks_of(group.numbers[candidate.place], candidate.model, candidate.plan)
         if not candidates:
             continue
         if candidates[0].plan.problem.rows is fold.rows:
@@ -316,5 +327,8 @@ def _train_joined(candidates, *, seed, listeners):
     trainer.load(join_weights(plans))
     for candidate in candidates:
         candidate.course = candidate.plan.course(candidate.score, keeps_last=False)
+        if candidate.tasks is not None:
+            candidate.tasks.course = candidate.course
+    told = [candidate.tasks for candidate in candidates if candidate.tasks is not None]
     courses = [candidate.course for candidate in candidates]
-    train(trainer, problem, courses, shuffle=settings.shuffle, listeners=listeners)
+    train(trainer, problem, courses, shuffle=settings.shuffle, listeners=[*listeners, *told])
