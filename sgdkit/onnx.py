@@ -27,7 +27,7 @@ __all__ = ["register"]
 OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False], "raw_scores": [True, False]}
 
 
-def register():
+def register() -> None:
     """Tell skl2onnx how `SGDClassifierPlus` and `SGDRegressorPlus` are converted.
 
     Then `skl2onnx.to_onnx` converts them, alone and in pipelines. Outputs of a classifier are the labels and the

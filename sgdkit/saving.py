@@ -32,4 +32,4 @@ _TYPES = [
 
 #: The names of the types that a fitted estimator or search consists of, for skops and mlflow. None of them runs code
 #: of the file that it is loaded from.
-TRUSTED_TYPES = sorted({f"{cls.__module__}.{cls.__qualname__}" for cls in _TYPES})
+TRUSTED_TYPES: list[str] = sorted({f"{cls.__module__}.{cls.__qualname__}" for cls in _TYPES})

@@ -5,8 +5,10 @@ from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from threading import local
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -19,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
+from sgdkit._typing import Array, MatrixLike
 from sgdkit.auto.epochs import falls_to_an_end
 from sgdkit.estimators.callbacks import CallbackSupportMixin, FitTasks, call_arguments, has_callbacks
 from sgdkit.estimators.data import (
@@ -44,6 +47,19 @@ _GENERATORS = local()
 
 class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
+
+    coef_: Array
+    intercept_: Array
+    optimizer_: Optimizer
+    alpha_: float
+    eta0_: float
+    n_iter_: int
+    best_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    t_: int
+    n_features_in_: int
+    feature_names_in_: Array
 
     _parameter_constraints: dict = {
         "optimizer": [StrOptions({"auto", *OPTIMIZERS}), Optimizer, Hidden(type)],
@@ -76,7 +92,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         tags.input_tags.sparse = True
         return tags
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of an optimizer object by `optimizer__name`.
 
         Parameters
@@ -109,16 +125,16 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: MatrixLike,
+        y: MatrixLike,
+        sample_weight: ArrayLike | None = None,
         *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        coef_init=None,
-        intercept_init=None,
-    ):
+        X_val: MatrixLike | None = None,
+        y_val: MatrixLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -185,7 +201,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2], tasks=tasks)
         return self
 
-    def drop_training_state(self):
+    def drop_training_state(self) -> Self:
         """Let go of what only further training needs: most of the memory of a model, and of its file.
 
         Predictions stay as they are. `partial_fit`, and `fit` with `warm_start`, go on from the weights alone: the

@@ -7,6 +7,7 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sgdkit._typing import Array, MatrixLike
 from sgdkit.losses import CLASSIFIER_LOSSES
 
 
@@ -19,7 +20,7 @@ def _has_probabilities(self):
 class ClassifierPredictions(LinearClassifierMixin):
     """The predictions of `SGDClassifierPlus`."""
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> Array:
         """Return the scores ``X @ coef_.T + intercept_``.
 
         Parameters
@@ -34,7 +35,7 @@ class ClassifierPredictions(LinearClassifierMixin):
         """
         return self._linear_predictor(X)
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> Array:
         """Predict class labels, or label indicators.
 
         Parameters
@@ -53,7 +54,7 @@ class ClassifierPredictions(LinearClassifierMixin):
         return (self.decision_function(X) > 0).astype(self._indicator_dtype)
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> Array:
         """Return the logarithms of `predict_proba`, computed without passing through the probabilities.
 
         Parameters
@@ -70,7 +71,7 @@ class ClassifierPredictions(LinearClassifierMixin):
         return log_probabilities(scores, self._probability, multi_label=self._indicator_dtype is not None)
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> Array:
         """Estimate probabilities; the losses "log_loss" and "modified_huber" have them.
 
         Softmax gives them as they are. The others estimate each class against the rest: log loss by

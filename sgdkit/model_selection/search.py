@@ -1,7 +1,9 @@
 """The two searches: scikit-learn's, but they train all candidates of a fold in the same passes over its rows."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import _fit_context, clone, is_classifier
@@ -18,19 +20,33 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from sgdkit._documented import Documented
+from sgdkit._typing import Array, RandomState
 from sgdkit.estimators.callbacks import CallbackSupportMixin, call_arguments
 from sgdkit.model_selection.evaluation import Evaluation
 from sgdkit.model_selection.pipelines import final_estimator
 from sgdkit.model_selection.tasks import SearchTasks
 
 
-class _OnePassSearch(CallbackSupportMixin):
+class _OnePassSearch(Documented, CallbackSupportMixin):
     """What the two searches add to scikit-learn's."""
+
+    _documented_in = "sgdkit.model_selection"
+    cv_results_: dict[str, Any]
+    best_estimator_: Any
+    best_score_: float
+    best_params_: dict[str, Any]
+    best_index_: int
+    scorer_: Any
+    n_splits_: int
+    refit_time_: float
+    multimetric_: bool
+    feature_names_in_: Array
 
     _parameter_constraints_of_ours = {"working_memory": [Interval(Real, 0, None, closed="neither"), None]}
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, **params):
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train all candidates on all folds, and fit the best to all rows.
 
         Parameters
@@ -215,18 +231,18 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: Any,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
         *,
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        error_score=np.nan,
-        return_train_score=False,
-        working_memory=None,
-    ):
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        error_score: float | Literal["raise"] = np.nan,
+        return_train_score: bool = False,
+        working_memory: float | None = None,
+    ) -> None:
         common = {"scoring": scoring, "n_jobs": n_jobs, "refit": refit, "cv": cv, "verbose": verbose}
         super().__init__(
             estimator, param_grid, error_score=error_score, return_train_score=return_train_score, **common
@@ -331,20 +347,20 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_distributions,
+        estimator: Any,
+        param_distributions: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
-        n_iter=10,
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-        working_memory=None,
-    ):
+        n_iter: int = 10,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        random_state: RandomState = None,
+        error_score: float | Literal["raise"] = np.nan,
+        return_train_score: bool = False,
+        working_memory: float | None = None,
+    ) -> None:
         common = {"scoring": scoring, "n_jobs": n_jobs, "refit": refit, "cv": cv, "verbose": verbose}
         super().__init__(
             estimator,
