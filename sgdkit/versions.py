@@ -8,7 +8,9 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-PACKAGES = ["sgdkit", "scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl"]
+import sgdkit
+
+PACKAGES = ["scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl"]
 OPTIONAL = [
     "pandas",
     "polars",
@@ -38,7 +40,8 @@ def show_versions() -> None:
         "machine": platform.platform(),
         "processors": os.cpu_count(),
     }
-    packages: dict[str, Any] = {name: _version(name) for name in PACKAGES}
+    packages: dict[str, Any] = {"sgdkit": sgdkit.__version__}
+    packages |= {name: _version(name) for name in PACKAGES}
     packages |= {name: found for name in OPTIONAL if (found := _version(name)) is not None}
     pools: dict[str, Any] = {
         f"{pool['user_api']} ({pool['internal_api']})": f"{pool['version']}, {pool['num_threads']} threads"
