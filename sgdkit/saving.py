@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.metrics._scorer import _PassthroughScorer
+from sklearn.utils._metadata_requests import MetadataRequest, MethodMetadataRequest
 
 from sgdkit._kernels.state import State
 from sgdkit.auto.scaling import Scaling
@@ -27,7 +28,7 @@ _TYPES = [
     *(SGDClassifierPlus, SGDRegressorPlus, OnePassGridSearchCV, OnePassRandomizedSearchCV),
     *(Past, Labels, Outputs, Penalty, Trainer, FullGradientState),
     *(*_with_subclasses(Scaling), *_with_subclasses(State), *OPTIMIZERS.values(), *SCHEDULES.values()),
-    *(np.dtype, _PassthroughScorer),
+    *(np.dtype, _PassthroughScorer, MetadataRequest, MethodMetadataRequest),
 ]
 
 #: The names of the types that a fitted estimator or search consists of, for skops and mlflow. None of them runs code
