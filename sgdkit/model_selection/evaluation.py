@@ -12,7 +12,6 @@ from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection._validation import _score
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
@@ -24,13 +23,15 @@ from sgdkit.estimators.callbacks import call_arguments
 from sgdkit.estimators.data import check_rows, check_weights
 from sgdkit.estimators.scoring import knowing_scores
 from sgdkit.model_selection.pipelines import (
+    check_pairs,
+    completed,
     final_estimator,
     final_fit_parameters,
     final_parameters,
+    is_alone,
     recorded,
-    resampling_steps,
     settings_of_preparation,
-    with_last_step,
+    transformed,
 )
 from sgdkit.model_selection.shared_passes import (
     Fold,
@@ -117,7 +118,7 @@ class Evaluation:
         """A pipeline, a function from the number of a fold to its rows, and folds with the groups to train there."""
         estimator, params = final_estimator(pipeline), self._check_fit_params(pipeline)
         groups = self._groups(estimator, parameters, results)
-        if isinstance(pipeline, Pipeline):
+        if not is_alone(pipeline):
             prepare = partial(self._prepared_fold, pipeline)
             parts = [(k, groups) for k in range(len(self.splits))]
         else:
@@ -201,12 +202,7 @@ class Evaluation:
                 f"{unknown}; around a pipeline, those of a step by its name, as in sgd__sample_weight. "
                 "Use sklearn.model_selection.GridSearchCV for other parameters of fit."
             )
-        resampling = resampling_steps(pipeline)
-        if resampling and params.get("sample_weight") is not None:
-            raise ValueError(
-                f"The steps {resampling} resample rows and targets, and leave sample_weight as it is, so weights would "
-                "be those of other rows. Leave out either of them."
-            )
+        check_pairs(pipeline, params)
         return params
 
     def _validated(self, estimator, X, y, sample_weight):
@@ -235,7 +231,7 @@ class Evaluation:
         params = {name: value for name, value in self.fit_params.items() if name not in whole}
         params = {**_check_method_params(self.X, params=params, indices=train), **whole}
         X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
-        steps, X, y, params = recorded(clone(pipeline), X, y, params)
+        steps, X, y, params = recorded(pipeline, X, y, params)
         given = call_arguments(X, y, params.get("sample_weight"))
         estimator, X, rows, y, weights = self._validated(
             final_estimator(pipeline), X, y, params.get("sample_weight")
@@ -249,7 +245,7 @@ class Evaluation:
     def _transformed(self, steps, indices, like):
         """Rows as a pipeline's last step is to predict for, as they come and validated; or the error of their steps."""
         try:
-            X = steps.transform(_safe_indexing(self.X, indices))
+            X = transformed(steps, _safe_indexing(self.X, indices))
         except Exception as error:
             if self.search.error_score == "raise":
                 raise
@@ -320,10 +316,10 @@ class Evaluation:
             )
             names = self.scorer._scorers if isinstance(self.scorer, _MultimetricScorer) else None
             return self.search.error_score if names is None else dict.fromkeys(names, self.search.error_score)
-        if steps is not None and self._asks_for_all:
+        if steps is not None:
             # Who knows what a function asks of the model.
-            model = with_last_step(steps, model)
-            X = _safe_indexing(self.X, indices)
+            model = completed(steps, model, targets_only=not self._asks_for_all)
+            X = _safe_indexing(self.X, indices) if self._asks_for_all else X
         return _score(model, X, y, self.scorer, params, self.search.error_score)
 
     def _failure(self, error, seconds, k):

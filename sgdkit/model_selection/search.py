@@ -138,8 +138,9 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
 
     Parameters
     ----------
-    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline that ends with one of them
-        Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
+    estimator : SGDClassifierPlus, SGDRegressorPlus, a Pipeline that ends with one, or TransformedTargetRegressor of one
+        Around a pipeline, its other steps are fitted once a fold for each of their own combinations; steps of
+        imbalanced-learn's pipelines may resample its rows.
     param_grid : dict or list of dicts
         Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
     scoring : str, callable, list, tuple, dict or None, default=None
@@ -262,8 +263,9 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
 
     Parameters
     ----------
-    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline that ends with one of them
-        Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
+    estimator : SGDClassifierPlus, SGDRegressorPlus, a Pipeline that ends with one, or TransformedTargetRegressor of one
+        Around a pipeline, its other steps are fitted once a fold for each of their own combinations; steps of
+        imbalanced-learn's pipelines may resample its rows.
     param_distributions : dict or list of dicts
         Names of parameters, and lists of values or distributions with a method `rvs`.
     n_iter : int, default=10

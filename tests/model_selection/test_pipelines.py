@@ -6,12 +6,18 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    QuantileTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 
 from sgdkit.model_selection import OnePassGridSearchCV
 from tests.model_selection.searches import (
@@ -269,3 +275,45 @@ def test_a_validation_set_goes_through_a_pipeline():
             pipeline, {"sgd__alpha": [1e-4, 1e-2]}, 1e3 * X[40:], y[40:], **options
         )
     assert len(search.best_estimator_[-1].validation_scores_) == 40
+
+
+# -------------------------------------------------------------------------------------- transformed targets
+
+
+@pytest.mark.parametrize("kind", ["number", "numbers"])
+@pytest.mark.parametrize("around", ["alone", "inside", "outside"])
+def test_transformed_targets(around, kind):
+    X, y = make_data(kind)
+    transformer = QuantileTransformer(n_quantiles=20, output_distribution="normal")
+    targets, scaler = TransformedTargetRegressor(make_model(kind), transformer=transformer), StandardScaler()
+    model, prefix = {
+        "alone": (targets, "regressor"),
+        "inside": (Pipeline([("scale", scaler), ("targets", targets)]), "targets__regressor"),
+        "outside": (
+            clone(targets).set_params(regressor=Pipeline([("scale", scaler), ("sgd", make_model(kind))])),
+            "regressor__sgd",
+        ),
+    }[around]
+    scoring = {"r2": "r2", "error": "neg_mean_absolute_error", "whole": lambda m, X, y: m.score(X, y)}
+    grid = {f"{prefix}__alpha": [1e-5, 1e-1]}
+    if around != "outside":
+        grid[f"{prefix.removesuffix('regressor')}transformer"] = [transformer, None]
+    for scores in None, scoring:
+        assert_finds_the_same(model, grid, X, y, scoring=scores, refit="r2" if scores else True)
+
+
+def test_weights_of_transformed_targets():
+    X, y = make_data("number")
+    model = TransformedTargetRegressor(make_model("number"), func=np.arcsinh, inverse_func=np.sinh)
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    options = {"fit_params": {"sample_weight": weights}, "error_score": "raise"}
+    assert_finds_the_same(model, {"regressor__alpha": [1e-4, 1e-2]}, X, y, **options)
+
+
+def test_targets_of_a_validation_set_are_not_transformed():
+    X, y = make_data("number")
+    model = TransformedTargetRegressor(
+        make_model("number", early_stopping=True), func=np.arcsinh, inverse_func=np.sinh
+    )
+    with pytest.raises(ValueError, match="leaves y_val as it is"):
+        OnePassGridSearchCV(model, {"regressor__alpha": [1e-3]}).fit(X, y, X_val=X[:9], y_val=y[:9])
