@@ -5,7 +5,7 @@ class with one home; one compiled loop over rows runs them all, for any number o
 """
 
 from sgdkit.estimators import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV
+from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV, regularization_path
 from sgdkit.saving import TRUSTED_TYPES
 from sgdkit.versions import show_versions
 
@@ -16,5 +16,6 @@ __all__ = [
     "OnePassRandomizedSearchCV",
     "SGDClassifierPlus",
     "SGDRegressorPlus",
+    "regularization_path",
     "show_versions",
 ]
