@@ -29,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 
 from sgdkit import SGDClassifierPlus
 from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.plotting import SearchPathDisplay
 
 MODULES = {
     "numpy": "linalg fft random polynomial ma",
@@ -93,19 +94,12 @@ print(f"Largest difference of a mean score: {difference:.2g}; {ratio:.1f} times 
 #
 # To the right the penalty is too strong, and training and validation suffer alike. To the left the training texts
 # are learnt by heart, which costs little here: with many more features than texts, the curve is flat over decades.
-# The band is one standard deviation over the folds.
+# The band is one standard deviation over the folds, and the dotted line the best candidate.
 
 figure, (curve, bars) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=[3, 1], layout="constrained")
-for kind, colour in {"train": "#9aa5b1", "test": "#1b7f5c"}.items():
-    mean, spread = results[f"mean_{kind}_score"], results[f"std_{kind}_score"]
-    curve.semilogx(
-        alphas, mean, "o-", color=colour, markersize=4, label={"test": "validation"}.get(kind, "training")
-    )
-    curve.fill_between(alphas, mean - spread, mean + spread, color=colour, alpha=0.25, linewidth=0)
-curve.axvline(alphas[results["mean_test_score"].argmax()], color="#c8442f", linewidth=1, linestyle="--")
-curve.set(xlabel="alpha", ylabel="accuracy", title=f"{len(alphas)} candidates, 5 folds")
-curve.legend(frameon=False, loc="lower left")
-bars.bar(list(times), list(times.values()), color=["#1b7f5c", "#9aa5b1"], width=0.6)
+SearchPathDisplay.from_estimator(searches["OnePassGridSearchCV"], ax=curve, score_name="accuracy")
+curve.set_title(f"{len(alphas)} candidates, 5 folds")
+bars.bar(list(times), list(times.values()), color=["C0", "0.7"], width=0.6)
 bars.bar_label(bars.containers[0], fmt="%.1f s")
 bars.set_xticks(range(2), ["one pass", "GridSearchCV"])
 bars.set(ylabel="seconds, one core", title="time")

@@ -70,6 +70,21 @@ class Penalty:
             value = self.l2 / 2 * np.einsum("ij,ij->j", weights, weights)
             return value + self.l1 * np.abs(weights).sum(axis=0) if self.selects else value
 
+    def same_as(self, other):
+        """Whether another penalty is the same function."""
+        mine, its = (self.l1, self.l2, self.units), (other.l1, other.l2, other.units)
+        return all(np.array_equal(a, b) for a, b in zip(mine, its, strict=True))
+
+    @property
+    def kinks(self):
+        """Its l1 norm alone."""
+        return Penalty(self.l1, 0.0, self.units)
+
+    @property
+    def curvature(self):
+        """The second derivative of its smooth part, which broadcasts against weights without the intercepts."""
+        return self.l2 * (1.0 if self.units is None else np.square(self.units)[:, np.newaxis])
+
     def prox(self, weights, rate):
         """Return ``argmin_V ||V - W||^2 / (2 rate) + penalty(V)``; `rate` broadcasts against the weights."""
         units = 1.0 if self.units is None else self.units[:, np.newaxis]

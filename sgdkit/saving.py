@@ -12,7 +12,7 @@ from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV
 from sgdkit.optimizers import OPTIMIZERS
-from sgdkit.optimizers.gd import FullGradientState
+from sgdkit.optimizers.full_gradients import FullGradientState
 from sgdkit.penalties import Penalty
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.trainer import Trainer
@@ -26,8 +26,9 @@ def _with_subclasses(cls):
 
 _TYPES = [
     *(SGDClassifierPlus, SGDRegressorPlus, OnePassGridSearchCV, OnePassRandomizedSearchCV),
-    *(Past, Labels, Outputs, Penalty, Trainer, FullGradientState),
-    *(*_with_subclasses(Scaling), *_with_subclasses(State), *OPTIMIZERS.values(), *SCHEDULES.values()),
+    *(Past, Labels, Outputs, Penalty, Trainer),
+    *(*_with_subclasses(Scaling), *_with_subclasses(State), *_with_subclasses(FullGradientState)),
+    *(*OPTIMIZERS.values(), *SCHEDULES.values()),
     *(np.dtype, _PassthroughScorer, MetadataRequest, MethodMetadataRequest),
 ]
 

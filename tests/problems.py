@@ -1,6 +1,10 @@
 """What tests share: data to fit, the entries of registries by what they say of themselves, values of parameters."""
 
+import math
+from numbers import Integral
+
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.preprocessing import StandardScaler, scale
@@ -9,6 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
+from sgdkit.penalties import PENALTIES
 
 ESTIMATORS = [SGDClassifierPlus, SGDRegressorPlus]
 # Every loss with its estimator.
@@ -22,6 +27,18 @@ STOCHASTIC = [name for name in OPTIMIZERS if name not in FULL_BATCH]
 ADAPTIVE = [name for name, optimizer in OPTIMIZERS.items() if not optimizer.scales_with_gradient]
 # Their rates are found by pilot runs.
 PILOTED = [name for name in STOCHASTIC if name not in ADAPTIVE]
+
+
+def skip_kinks(optimizer, loss="log_loss", penalty="l2", l1_ratio=0.5):
+    """Skip a test of what the optimizer, a name, cannot minimise."""
+    losses = {**CLASSIFIER_LOSSES, **REGRESSOR_LOSSES}
+    selects = PENALTIES[penalty](1.0, l1_ratio).selects
+    if (
+        optimizer in OPTIMIZERS
+        and not OPTIMIZERS[optimizer].minimises_kinks
+        and (selects or not losses[loss].smooth)
+    ):
+        pytest.skip(f"{optimizer} needs a smooth objective")
 
 
 def first_of_each_kind(names):
@@ -54,7 +71,8 @@ def interval(owner, parameter):
 def inside(owner, parameter, share):
     """A valid value of a number: this share of the way through its interval, or of a unit where that has no end."""
     bounds = interval(owner, parameter)
-    return bounds.left + share * (1.0 if bounds.right is None else bounds.right - bounds.left)
+    value = bounds.left + share * (1.0 if bounds.right is None else bounds.right - bounds.left)
+    return math.ceil(value) if bounds.type is Integral else value
 
 
 def outside(owner, parameter):

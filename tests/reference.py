@@ -362,11 +362,11 @@ class Model:
         return np.mean(self.after_steps, axis=0) if self.after_steps else self.w
 
 
-def largest_rates(start, end, gradient, losses, end_losses, *, n_rows, n_outputs):
-    """The rates up to which the loss lies below its quadratic model, if the curvature along the step is constant."""
+def largest_rates(start, end, gradient, metric, ridge, losses, end_losses, *, n_rows, n_outputs):
+    """The rates up to which the objective lies below its quadratic model, if the curvature of the step is constant."""
     move = (end - start).astype(np.float64)
-    excess = (end_losses - losses) / n_rows - (gradient * move).sum(axis=0)
-    square = np.square(move).sum(axis=0) / 2
+    excess = (end_losses - losses) / n_rows + (ridge * (end**2 - start**2) / 2 - gradient * move).sum(axis=0)
+    square = (metric * np.square(move)).sum(axis=0) / 2
     of_models = square.reshape(-1, n_outputs).sum(axis=1) / excess.reshape(-1, n_outputs).sum(axis=1)
     return np.repeat(of_models, n_outputs)
 
@@ -390,8 +390,29 @@ class GD:
         self.w, self.before = new, self.w
 
 
+class LBFGS:
+    """L-BFGS with a diagonal metric to begin with, by the formula of the inverse Hessian; the lengths are given."""
+
+    variants = {"": {}, "short": {"memory": 2}}
+
+    def __init__(self, metric, memory=10):
+        self.metric, self.memory, self.pairs = metric, memory, []
+
+    def direction(self, gradient):
+        """``-H gradient``, with H as a matrix."""
+        H = np.diag(1 / self.metric)
+        if self.pairs:
+            s, y = self.pairs[-1]
+            H *= s @ y / (y @ H @ y)
+        for s, y in self.pairs[-self.memory :]:
+            left = np.eye(len(H)) - np.outer(s, y) / (s @ y)
+            H = left @ H @ left.T + np.outer(s, s) / (s @ y)
+        return -H @ gradient
+
+
 OPTIMIZERS = {
     "gd": GD,
+    "lbfgs": LBFGS,
     "sgd": SGD,
     "adam": Adam,
     "nadam": Nadam,

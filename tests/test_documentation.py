@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sklearn.utils.fixes import parse_version
 
+from sgdkit.optimizers import OPTIMIZERS
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
@@ -49,3 +51,9 @@ def test_a_block_runs_where_the_reader_stands(block):
 def test_links_to_files_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_guide_has_every_optimizer(name):
+    page = (ROOT / "docs" / "optimizers.md").read_text(encoding="utf-8")
+    assert f".. optimizer-figure:: {name}\n" in page

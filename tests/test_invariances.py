@@ -20,6 +20,7 @@ from tests.problems import (
     make,
     make_X,
     make_y,
+    skip_kinks,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -195,6 +196,7 @@ def test_a_column_alone_is_what_it_is_among_others_whatever_the_length_of_rows(
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", ["classes", "labels", "numbers"])
 def test_same_seed_same_result_for_any_n_jobs(kind, optimizer, batch_size, penalty, average):
+    skip_kinks(optimizer, penalty=penalty)
     X = sparse.csr_array(make_X())
     y = make_y(X, kind)
     options = {"multi_class": "ovr"} if kind == "classes" else {}

@@ -13,7 +13,8 @@ from sgdkit import OnePassGridSearchCV, OnePassRandomizedSearchCV, _documented, 
 from sgdkit.optimizers import OPTIMIZERS
 from tests.problems import ESTIMATORS, IRIS
 
-COMPILED = [name for name in OPTIMIZERS if name != "gd"]
+FOLDER = Path(sgdkit.__file__).parent / "optimizers"
+COMPILED = [name for name in OPTIMIZERS if not (FOLDER / f"{name}.py").exists()]
 PAGES = dict.fromkeys(ESTIMATORS, "sgdkit")
 PAGES |= dict.fromkeys(OPTIMIZERS.values(), "sgdkit.optimizers")
 PAGES |= dict.fromkeys((OnePassGridSearchCV, OnePassRandomizedSearchCV), "sgdkit.model_selection")
@@ -26,10 +27,10 @@ def test_all_that_is_public_is_at_the_top():
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_a_stub_has_the_signature_of_its_compiled_class(name):
-    cls, folder = OPTIMIZERS[name], Path(sgdkit.__file__).parent / "optimizers"
+    cls = OPTIMIZERS[name]
     (stub,) = [
         node
-        for node in ast.parse((folder / f"{name}.pyi").read_text()).body
+        for node in ast.parse((FOLDER / f"{name}.pyi").read_text()).body
         if isinstance(node, ast.ClassDef)
     ]
     *attributes, init = stub.body

@@ -2,8 +2,9 @@
 # cython: freethreading_compatible=True
 """The rates of full-gradient steps: what is done for each column, where NumPy would take a call for each operation.
 
-A rate is low enough if the loss after the step lies below its quadratic model [1]_. The same comparison tells the
-largest rate of which that would have been true, had the curvature along the step been the same all the way.
+A rate is low enough if the smooth part of the objective lies below its quadratic model after the step [1]_. The same
+comparison tells the largest rate of which that would have been true, had the curvature along the step been the same all
+the way.
 
 References
 ----------
@@ -62,7 +63,8 @@ cdef class Tries:
 
     def adjust(
         self, const floating[:, :] start, const floating[:, :] end, const floating[:, :] gradient,
-        const double[::1] losses, const double[::1] end_losses,
+        const floating[:, :] metric, const floating[:, :] ridge, const double[::1] losses,
+        const double[::1] end_losses,
     ):
         """Change the rates that have to be tried again, and return whether there is one.
 
@@ -71,7 +73,9 @@ cdef class Tries:
         start, end : ndarray of shape (n_features + 1, n_columns)
             Weights before and after the step.
         gradient : ndarray of shape (n_features + 1, n_columns)
-            At the start.
+            Of the smooth part of the objective, at the start.
+        metric, ridge : ndarray of shape (n_features + 1, n_columns)
+            In which rates are measured, and the curvature of the smooth part of the penalty.
         losses, end_losses : ndarray of float64 of shape (n_columns,)
             Their sums over the rows, at the start and at the end.
         """
@@ -92,8 +96,8 @@ cdef class Tries:
                     noise += NOISE * epsilon * fabs(losses[c]) / self.n_rows
                     for j in range(start.shape[0]):
                         move = <double> end[j, c] - start[j, c]
-                        square += move * move / 2
-                        excess -= gradient[j, c] * move
+                        square += metric[j, c] * move * move / 2
+                        excess -= move * (gradient[j, c] - ridge[j, c] * (start[j, c] + move / 2))
                 rate = rates[first]
                 if excess <= noise:
                     # As where the gradient is 0: any rate will do.

@@ -46,6 +46,12 @@ cdef class Targets:
         """Whether the targets are numbers, and all the same."""
         return not self.labels and bool((self.values == self.values[0]).all())
 
+    def table(self):
+        """The target of every row for every column, as an array of float64 of shape (n_rows, n_columns)."""
+        if self.labels:
+            return np.where(self.values[:, np.newaxis] == self.column, 1.0, -1.0)
+        return self.values[:, self.column]
+
     def take(self, rows):
         """The targets of the given rows."""
         return Targets(self.values[rows], self.column, signs=self.signs)

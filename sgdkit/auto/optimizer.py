@@ -5,10 +5,11 @@ from sklearn.base import clone
 
 from sgdkit.auto.epochs import falls_to_an_end, has_plan
 from sgdkit.auto.rate import rate_choice
-from sgdkit.optimizers import GD, SGD, AdaGrad, as_optimizer
+from sgdkit.optimizers import GD, LBFGS, SGD, AdaGrad, as_optimizer
+from sgdkit.penalties import PENALTIES
 
-# Full gradients are for rows with at least this share of non-zeros, and for so many values or scores.
-DENSE_SHARE, MOST_VALUES = 0.1, 10_000_000
+# Full gradients are for rows with at least this share of non-zeros.
+DENSE_SHARE = 0.1
 # Weights of rows are uneven if the mean of their squares is so many times the square of their mean.
 UNEVEN = 3.0
 
@@ -27,6 +28,7 @@ def choose_optimizer(settings, problem, *, whole=True, earlier=None):
     """
     if settings.optimizer != "auto":
         optimizer = as_optimizer(settings.optimizer)
+        optimizer.check(problem.loss, selects=PENALTIES[settings.penalty](1.0, settings.l1_ratio).selects)
         return clone(optimizer) if optimizer is settings.optimizer else optimizer
     if means_sgd(settings):
         return SGD()
@@ -36,7 +38,7 @@ def choose_optimizer(settings, problem, *, whole=True, earlier=None):
     wanted = settings.early_stopping or settings.average or settings.batch_size != "auto"
     wanted = wanted or settings.learning_rate != "auto"
     if whole and not wanted and gains_from_full_gradients(problem):
-        return GD()
+        return full_gradients(settings.penalty, settings.l1_ratio)
     return for_few_epochs(problem) if has_plan(settings, problem, whole=whole) else AdaGrad()
 
 
@@ -49,14 +51,14 @@ def means_sgd(settings):
     )
 
 
+def full_gradients(penalty, l1_ratio):
+    """The optimizer that needs the fewest full gradients: L-BFGS, unless the penalty has kinks."""
+    return GD() if PENALTIES[penalty](1.0, l1_ratio).selects else LBFGS()
+
+
 def gains_from_full_gradients(problem):
-    """Whether full gradients need the least time: where features are dense, values few, and the loss is smooth."""
-    rows, n_columns = problem.rows, problem.targets.n_columns
-    n_values = problem.n_rows * max(rows.n_features, n_columns)
-    if not problem.loss.smooth or n_values > MOST_VALUES:
-        return False
-    row_weights = problem.select(problem.row_weights)
-    return np.average(problem.select(rows.counts()), weights=row_weights) / rows.n_features >= DENSE_SHARE
+    """Whether full gradients need the least time: where features are dense, and the loss is smooth."""
+    return problem.loss.smooth and problem.density >= DENSE_SHARE
 
 
 def for_few_epochs(problem):

@@ -235,8 +235,12 @@ class Standard(Scaling):
         if self.factor is None:
             return rows
         if not sparse.issparse(rows.X):
-            X = rows.X - self.shift
-            X *= self.factor
+            X = np.empty_like(rows.X)
+            n_rows = max(STRETCH // max(rows.n_features, 1), 1)
+            for begin in range(0, rows.n_rows, n_rows):
+                part = slice(begin, begin + n_rows)
+                np.subtract(rows.X[part], self.shift, out=X[part])
+                X[part] *= self.factor
             return Rows(X)
         # Sums are scaled as their parts are, but shifted once.
         X = rows.merged() if self.shift.any() else rows.X

@@ -16,13 +16,17 @@ Invariants:
 - Of data that are one batch, rows are divided by what they hold, so that a weight is a repetition here too.
 """
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+from scipy.sparse import issparse
+
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
-from sgdkit.auto.optimizer import gains_from_full_gradients
+from sgdkit.auto.optimizer import full_gradients, gains_from_full_gradients
 from sgdkit.auto.rate import choose_rates
 from sgdkit.auto.sample import contents
-from sgdkit.optimizers import GD, AdaGrad
+from sgdkit.optimizers import AdaGrad
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import Constant
 from sgdkit.training.loop import SHARE_GOING_ON
@@ -40,9 +44,11 @@ N_PARTS, ROWS_FOR_ALL_PARTS = 4, 1000
 FEW_SCORES = 1000
 # Held-out rows fall into so many groups, between which losses differ by the error.
 N_GROUPS = 5
+# Of tables that have so many times as many features as rows, the space that rows span is looked at.
+FEATURES_A_ROW = 2
 # Of the objective, what it fell by in the last quarter of the steps: less is the end of training, and where it is more
 # when there are no steps left, training has not come to its end.
-SETTLED, STILL_FALLING = 0.01, 0.1
+SETTLED, STILL_FALLING = 0.003, 0.1
 # So many steps at the least; so many make a stage, and there is another stage while the best model needs it.
 FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 20, 12
 
@@ -87,9 +93,11 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
     sample = problem.on(indices)
+    if by_full_gradients and np.ndim(units) == 0 and not full_gradients(penalty, l1_ratio).minimises_kinks:
+        sample, initial = _in_span(sample, initial)
     outs = place % N_PARTS == np.arange(N_PARTS if len(indices) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
-    optimizer = GD() if by_full_gradients else AdaGrad()
+    optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
     sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
     for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
@@ -103,6 +111,25 @@ def choose_strength(problem, initial, *, penalty, l1_ratio, units, row_weight, f
         sums.append(losses.reshape(-1, len(candidates)))
         masses.append((groups @ out.T).ravel())
     return float(candidates[_nearest(np.concatenate(sums), np.concatenate(masses), unfinished)])
+
+
+def _in_span(problem, initial):
+    """The same rows in coordinates of the space that they span, if that has far fewer dimensions than features.
+
+    Gradients lie in it; so do the weights, but for a part that only shrinks. Scores and the l2 norm are the same.
+    """
+    X, n_rows = problem.rows.X, problem.n_rows
+    if (
+        issparse(X)
+        or n_rows * FEATURES_A_ROW > X.shape[1]
+        or n_rows > ROWS_FOR_ALL_PARTS
+        or initial[:-1].any()
+    ):
+        return problem, initial
+    products = X.astype(np.float64, copy=False)
+    squares, axes = np.linalg.eigh(products @ products.T)
+    rows = Rows((np.sqrt(squares.clip(0)) * axes).astype(X.dtype))
+    return replace(problem, rows=rows), np.append(np.zeros_like(initial[:n_rows]), initial[-1:], axis=0)
 
 
 def _place_at_random(problem, indices, generator):

@@ -24,7 +24,7 @@ from sgdkit.estimators.data import Data, check_initial
 from sgdkit.estimators.fitted import Past, fitted_weights
 from sgdkit.estimators.labels import loss_number
 from sgdkit.optimizers import Optimizer
-from sgdkit.optimizers.gd import gathered
+from sgdkit.optimizers.full_gradients import gathered
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.course import Course, Patience

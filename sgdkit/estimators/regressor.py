@@ -38,11 +38,13 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         deviance; with p = `power`, half the Tweedie deviance is
         ``y^(2-p) / ((1-p) (2-p)) - y m^(1-p) / (1-p) + m^(2-p) / (2-p)`` [3]_, and its limits at 1 and 2 are "poisson"
         and "gamma".
-    optimizer : {"auto", "sgd", "adagrad", "adam", "nadam", "rmsprop", "ftrl", "gd"} or Optimizer, default="auto"
+    optimizer : {"auto", "sgd", "adagrad", "adam", "nadam", "rmsprop", "ftrl", "gd", "lbfgs"} or Optimizer, \
+            default="auto"
         A name, or an object of :mod:`sgdkit.optimizers` with hyper-parameters of its own, such as
-        ``Adam(beta_2=0.99)``; a search sets these as `optimizer__beta_2`. "auto" is "gd", full gradients with
-        acceleration, for dense features and a smooth loss; else "adagrad", or "sgd" for many classes or labels, and
-        where `eta0` or a schedule is given; see the user guide, *Without tuning*. `optimizer_` is the choice.
+        ``Adam(beta_2=0.99)``; a search sets these as `optimizer__beta_2`. "auto" is "lbfgs", full gradients, for dense
+        features and a smooth loss (or "gd", if the penalty has an l1 norm); else "adagrad", or "sgd" for many classes
+        or labels, and where `eta0` or a schedule is given; see the user guide, *Without tuning*. `optimizer_` is the
+        choice.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         The penalty R: ``||W||_2^2 / 2``, ``||W||_1`` (which gives exact zeros), or
         ``l1_ratio * ||W||_1 + (1 - l1_ratio) * ||W||_2^2 / 2``. The intercept is not penalised.
@@ -80,9 +82,9 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         planned, else the schedule that suits the optimizer; see the user guide, *Without tuning*.
     eta0 : float > 0 or "auto", default="auto"
         The first rate, for features as training sees them (see `standardize`). "auto" takes it from the size of the
-        rows and of the targets, from short pilot runs (where "sgd" cannot know), or from backtracking (for "gd"); see
-        the user guide, *Without tuning*. A rate that "auto" chose is lowered where the weights overflow, and training
-        begins again. `eta0_` is the rate that was used.
+        rows and of the targets, from short pilot runs (where "sgd" cannot know), or step by step (for "gd" and
+        "lbfgs"); see the user guide, *Without tuning*. A rate that "auto" chose is lowered where the weights overflow,
+        and training begins again. `eta0_` is the rate that was used.
     power_t : float >= 0, default=0.5
         Exponent of "invscaling".
     max_iter : int >= 1 or "auto", default="auto"
@@ -93,8 +95,9 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         A number trains until the optimum: until `n_iter_no_change` epochs in a row have not lowered the objective, loss
         and penalty together, by `tol` times its lowest value so far. With `early_stopping` it watches the validation
         loss in this way, or a score, which has to rise by `tol` itself. "auto" makes the planned epochs, `max_iter` at
-        the most, where there is a plan; else it is 1e-5 for "gd", whose objective has no noise, and 1e-3 for the
-        others. None makes `max_iter` epochs.
+        the most, where there is a plan; else it is 1e-4 for "lbfgs" and 1e-5 for "gd", whose objectives have no
+        noise, and 1e-3 for the others. "lbfgs" stops as soon as neither the last step nor the next one makes so much
+        progress. None makes `max_iter` epochs.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new random order. From 32,768 rows on, if neighbours have unrelated
         targets, it is an order of runs of 64 neighbours, which memory gives in less time. Rows that are sorted, by
@@ -141,8 +144,8 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         The epoch whose weights these are, counted from 1: the best one with `early_stopping`, else the last.
     loss_curve_ : list of float, one for each epoch
         The objective of each epoch, summed over outputs: the mean of the losses of the rows, plus the penalty at the
-        end of the epoch. The loss of a row is taken before the step that the row is part of; with "gd", after the
-        epoch.
+        end of the epoch. The loss of a row is taken before the step that the row is part of; with "gd" and "lbfgs",
+        after the epoch.
     validation_scores_ : list of float, one for each epoch, or None
         The validation score of each epoch, if `early_stopping`.
     t_ : int

@@ -18,12 +18,14 @@ from sgdkit.optimizers.adam import Adam
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.ftrl import FTRL
 from sgdkit.optimizers.gd import GD
+from sgdkit.optimizers.lbfgs import LBFGS
 from sgdkit.optimizers.nadam import Nadam
 from sgdkit.optimizers.rmsprop import RMSProp
 from sgdkit.optimizers.sgd import SGD
 
 OPTIMIZERS = {
     "gd": GD,
+    "lbfgs": LBFGS,
     "sgd": SGD,
     "adam": Adam,
     "nadam": Nadam,

@@ -39,6 +39,8 @@ class Optimizer(Parametrized):
         Whether the direction has the gradient's scale, or does not depend on it.
     decays : bool
         Whether the metric lowers the steps of a coordinate like the root of their number.
+    minimises_kinks : bool
+        Whether it can do with losses that are not smooth, and with an l1 norm.
     default_tol : float
         What `tol="auto"` stands for. The objective of an epoch of stochastic steps is known up to its noise.
     """
@@ -47,6 +49,7 @@ class Optimizer(Parametrized):
     full_batch: bool = False
     scales_with_gradient: bool = False
     decays: bool = False
+    minimises_kinks: bool = True
     default_tol: float = 1e-3
     _parameter_constraints: dict = {}
 
@@ -72,6 +75,23 @@ class Optimizer(Parametrized):
             A key of `SCHEDULES`.
         """
         return "constant"
+
+    def check(self, loss: Any, *, selects: bool) -> None:
+        """Raise a ValueError if the optimizer cannot minimise an objective.
+
+        Parameters
+        ----------
+        loss : Loss
+            The loss to be minimised.
+        selects : bool
+            Whether there is an l1 penalty.
+        """
+        if not self.minimises_kinks and (selects or not loss.smooth):
+            what = "an l1 penalty" if selects else f"the loss {type(loss).__name__}"
+            raise ValueError(
+                f"{self!r} needs a smooth objective, and {what} has kinks. "
+                "Choose another optimizer, such as 'gd' or 'adagrad'."
+            )
 
     def backtracks(self, loss: Any) -> bool:
         """Tell whether `eta0="auto"` leaves the rate to backtracking.

@@ -47,6 +47,10 @@ class Patience:
     def exhausted(self):
         return self.tol is not None and self.n_idle >= self.n_iter_no_change
 
+    def would_idle(self, fall):
+        """Whether a fall by so much would be no progress."""
+        return self.tol is not None and fall <= self.tol * (abs(self.best) if self.relative else 1.0)
+
     @property
     def left(self):
         """After how many more epochs it may be exhausted."""
@@ -170,7 +174,13 @@ class Course:
         self.n_epochs += 1
         lowest = self.patience.see(objective if score is None else -score)
         self.history.add(objective, score)
-        if self.patience.exhausted:
+        if (
+            score is None
+            and self.patience.n_idle
+            and self.patience.would_idle(trainer.expected_fall(columns))
+        ):
+            self.history.converged = self.over = True
+        elif self.patience.exhausted:
             if trainer.lower(columns):
                 self.patience.reset()
             else:

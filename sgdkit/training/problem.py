@@ -82,6 +82,15 @@ class Problem:
         return self.n_rows if row_weights is None else row_weights.sum(axis=0)
 
     @cached_property
+    def density(self):
+        """The share of the values that are not 0, in rows as much as they count."""
+        X = self.rows.X
+        if isinstance(X, np.ndarray) and self.row_weights is None and self.row_indices is None:
+            return np.count_nonzero(X) / X.size
+        weights = None if np.ndim(self.row_weights) == 2 else self.select(self.row_weights)
+        return float(np.average(self.select(self.rows.counts()), weights=weights)) / self.rows.n_features
+
+    @cached_property
     def run_length(self):
         """How many neighbours are visited in a run."""
         return run_length(self.select(self.targets.values))

@@ -112,6 +112,14 @@ class Trainer:
         """`eta0`; of backtracking, the rate that it has come to."""
         return float(self.rates(1).max())
 
+    def expected_fall(self, columns):
+        """By how much the objective of a model is expected to fall in the next epoch; infinite where nobody knows."""
+        falls = self.states[0].expected_falls if self.optimizer.full_batch else None
+        if falls is None:
+            return np.inf
+        n_outputs = sum(map(len, self.columns)) // len(falls)
+        return float(falls[columns[::n_outputs] // n_outputs].sum())
+
     def set_penalty(self, penalty):
         self._penalty = penalty
         for block, state in zip(self.columns, self.states, strict=True):

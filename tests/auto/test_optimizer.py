@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import scale
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.optimizers import GD, SGD, AdaGrad, Adam
+from sgdkit.optimizers import GD, LBFGS, SGD, AdaGrad, Adam
 
 DENSE = load_breast_cancer(return_X_y=True)
 DIABETES, DIGITS, IRIS = (
@@ -27,7 +27,9 @@ def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smoo
         model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3, **options)
         return model.fit(as_rows(data[0]), data[1]).optimizer_
 
-    assert chosen(DENSE) == GD()
+    assert chosen(DENSE) == chosen(DENSE, penalty=None) == LBFGS()
+    assert chosen(DENSE, penalty="l1") == chosen(DENSE, penalty="elasticnet", l1_ratio=0.5) == GD()
+    assert chosen(DENSE, penalty="elasticnet", l1_ratio=0) == LBFGS()
     assert chosen(RARE) == AdaGrad()
     assert chosen(DENSE, loss="hinge") == AdaGrad()
     for name, value in {"batch_size": 8, "early_stopping": True, "average": True}.items():
@@ -40,14 +42,14 @@ def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smoo
     y, weights = np.tile(DENSE[1], 11)[: len(many_empty)], np.arange(len(many_empty)) < len(DENSE[0])
     model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3)
     assert model.fit(as_rows(many_empty), y).optimizer_ == AdaGrad()
-    assert model.fit(as_rows(many_empty), y, sample_weight=weights).optimizer_ == GD()
+    assert model.fit(as_rows(many_empty), y, sample_weight=weights).optimizer_ == LBFGS()
 
 
 def test_auto_goes_on_in_chunks_with_adagrad_and_warm_with_what_it_took():
     model = SGDClassifierPlus(warm_start=True, random_state=0).fit(*DENSE)
     n_steps = model.t_
     model.fit(*DENSE)
-    assert model.optimizer_ == GD()
+    assert model.optimizer_ == LBFGS()
     assert model.t_ > n_steps
     before = log_loss(DENSE[1], model.predict_proba(DENSE[0]))
     model.partial_fit(*DENSE)

@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sgdkit import SGDClassifierPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL
 from sgdkit.optimizers import OPTIMIZERS
-from tests.problems import CANCER, IRIS, LABELS
+from tests.problems import CANCER, IRIS, LABELS, skip_kinks
 
 # A small epsilon makes Huber's loss the absolute error, whose answer is the median: "not this class".
 EPSILONS = {"huber": 1.0}
@@ -22,6 +22,7 @@ DATA = {"binary": CANCER, "classes": IRIS, "labels": (IRIS[0], LABELS)}
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_classifier_beats_the_dummy(loss, optimizer, batch_size):
+    skip_kinks(optimizer, loss)
     for X, y in IRIS, CANCER:
         model = SGDClassifierPlus(
             loss, optimizer=optimizer, batch_size=batch_size, max_iter=100, random_state=0
@@ -36,6 +37,7 @@ def test_classifier_beats_the_dummy(loss, optimizer, batch_size):
 @pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_classifier_learns_several_labels(loss, optimizer):
+    skip_kinks(optimizer, loss)
     model = SGDClassifierPlus(loss, optimizer=optimizer, max_iter=100, random_state=0).fit(IRIS[0], LABELS)
     assert model.coef_.shape == (3, 4)
     predicted = model.predict(IRIS[0])

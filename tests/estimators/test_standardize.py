@@ -26,6 +26,7 @@ from tests.problems import (
     STOCHASTIC,
     make_features,
     make_targets,
+    skip_kinks,
 )
 
 # ------------------------------------------------------------------------------------------ what is minimised
@@ -44,6 +45,7 @@ def by_hand(X):
 @pytest.mark.parametrize("kind", SCALED_KINDS)
 def test_a_fit_is_that_of_features_scaled_by_hand(kind, optimizer, penalty, container):
     """With the penalty of their weights in units of the common scale."""
+    skip_kinks(optimizer, penalty=penalty)
     X = make_features()
     X[:, 3:11] /= reference.scales(X)[2]  # so that l1 and l2 keep their proportion
     y = make_targets(X, kind)
@@ -304,6 +306,7 @@ def test_raw_weights_are_selected(penalty):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_units_of_any_size_leave_weights_finite(penalty, optimizer, dtype):
+    skip_kinks(optimizer, penalty=penalty)
     X = sparse.csr_array((make_features()[:, 5:11] > 0).astype(dtype) * dtype(1e-20))
     y = make_targets(make_features(), "numbers")
     for factors in (np.ones(6), 10.0 ** np.array([0, 0, 0, 5, 10, 20])):
@@ -340,6 +343,7 @@ def test_going_on_with_full_gradients_at_a_rate_of_their_own():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
 def test_a_search_over_raw_weights(optimizer, penalty):
+    skip_kinks(optimizer, penalty=penalty)
     X, y = badly_scaled(load_breast_cancer)
     model = SGDClassifierPlus(optimizer=optimizer, standardize=False, penalty=penalty, **SHORT)
     folds = [(np.arange(300), np.arange(300, 569))]

@@ -1,0 +1,350 @@
+"""What optimizers share whose steps take all rows. A gradient is two matrix products, which SciPy and BLAS do best."""
+
+import numpy as np
+from scipy.sparse import issparse
+
+from sgdkit._kernels.scores import score_rows
+from sgdkit.losses import SquaredError
+
+# After so many steps, scores that were summed up from step to step are computed anew.
+REFRESH = 32
+# The curvature of the loss is looked at on so many rows, over a distance that is so large a part of the scores.
+CURVED_ROWS, DISTANCE = 1000, 0.1
+# Axes are those of so many rows a feature, and for features of which the square is no more than so many times the rows.
+ROWS_A_FEATURE, MOST_SQUARES = 10, 4
+# Of the mean square of all axes, what is added to that of each: rows at the border of classes, which curve the loss in
+# the end, have other axes than all of them.
+OF_ALL_AXES = 0.1
+# Rows whose products are summed at a time.
+STRETCH = 1 << 13
+
+
+class FullGradientState:
+    """Weights in training by full gradients, with the face of a compiled `State`.
+
+    Attributes
+    ----------
+    W : ndarray of shape (n_features + 1, n_columns)
+        The weights; the last row is the intercepts'.
+    rate : ndarray of shape (n_columns,) or None
+        The rates that the search for them has reached; None before the first step.
+    curvature : ndarray of float64 of shape (n_columns,) or None
+        The mean second derivative of the losses where training began; None before.
+    """
+
+    # Of each model, by how much its objective is expected to fall in the next step; None where that is not known.
+    expected_falls = None
+    _penalty = None
+
+    def __init__(self, optimizer, record, shape, dtype, *, fit_intercept=True, average_from=0):
+        self.optimizer = optimizer
+        self.n_features, self.n_columns = shape
+        self.fit_intercept = fit_intercept
+        self.average_from = average_from
+        self.n_rows_seen = self.n_averaged = 0
+        self.rate = self.curvature = self._cached = None
+        self.load(np.zeros((self.n_features + 1, self.n_columns), dtype) if record is None else record)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_cached": None}
+
+    def load(self, weights):
+        """Go on from other weights, with no momentum and no average."""
+        self.W = np.array(weights, order="C")
+        self.total = np.zeros_like(self.W) if self.average_from else None
+        self.n_averaged, self._cached = 0, None
+
+    def rescale(self, ratio, drift):
+        """Go on with features whose gradients are `ratio` times what they were, with no momentum."""
+        W, total, n_averaged = self.W, self.total, self.n_averaged
+        for weights in [W] if total is None else [W, total]:
+            weights[-1] += drift @ weights[:-1]
+            weights[:-1] /= ratio[:, np.newaxis]
+        self.load(W)
+        self.total, self.n_averaged = total, n_averaged
+
+    def take(self, columns):
+        """The state of some of the columns."""
+        shape = self.n_features, len(columns)
+        options = {"fit_intercept": self.fit_intercept, "average_from": self.average_from}
+        other = type(self)(self.optimizer, self.W[:, columns], shape, self.W.dtype, **options)
+        other.total = None if self.total is None else self.total[:, columns]
+        other.rate = None if self.rate is None else self.rate[columns]
+        other.curvature = None if self.curvature is None else self.curvature[columns]
+        other._penalty = None if self._penalty is None else self._penalty.take(columns)
+        other.n_rows_seen, other.n_averaged = self.n_rows_seen, self.n_averaged
+        return other
+
+    def slot(self, number):
+        return self.W
+
+    def weights(self):
+        return self.total / self.W.dtype.type(self.n_averaged) if self.n_averaged else self.W
+
+    def penalty(self):
+        """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
+        if self._cached is not None and self._cached.penalties is not None:
+            return self._cached.penalties
+        return self._penalties(self.W)
+
+    def _penalties(self, weights):
+        with np.errstate(invalid="ignore"):
+            return self._penalty.value(weights[:-1]) + 0 * weights[-1]
+
+    def set_columns(self, penalty, rate_factors):
+        """Set the penalty, and the factor of each column's rate."""
+        self._penalty, self._cached = penalty, None
+        self.rate_factors = np.asarray(rate_factors, dtype=self.W.dtype)
+
+    def flush(self):
+        """Nothing is put off here."""
+
+    def release(self):
+        """Let go of the data of a fit."""
+        self._cached = None
+
+    def epoch(self, problem, rate):
+        """Take one step on all rows of a `Problem`, and return each column's sum of losses after it.
+
+        `rate` is a number, or None to find it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define epoch")
+
+    def _curvature(self, rows, scores):
+        """That of the first rows, so that training goes on in the metric that it began with."""
+        if self.curvature is None:
+            self.curvature = rows.curvature(scores)
+        return self.curvature
+
+    def _count(self, rows):
+        """Count a step, and average."""
+        self.n_rows_seen += rows.n_rows
+        if self.average_from and self.n_rows_seen >= self.average_from:
+            self.total = self.total + self.W
+            self.n_averaged += 1
+
+
+class AllRows:
+    """The rows that a problem visits.
+
+    Attributes
+    ----------
+    n_outputs : int
+        The number of columns that share a loss.
+    """
+
+    def __init__(self, problem, fit_intercept):
+        self.problem = problem
+        self.targets, self.row_weights = problem.targets, problem.select(problem.row_weights)
+        if problem.row_indices is None:
+            self.X = problem.rows.with_valid_indices()
+        else:
+            self.X, self.targets = problem.rows.X[problem.row_indices], self.targets.take(problem.row_indices)
+        self.n_rows = self.X.shape[0]
+        self.fit_intercept = fit_intercept
+        self.n_outputs = problem.loss.n_outputs if problem.loss.coupled else 1
+
+    def of(self, weights):
+        """The scores of weights, of shape (n_features + 1, n_columns)."""
+        if not weights[:-1].any():
+            # As at the beginning of most fits.
+            return np.tile(weights[-1], (self.n_rows, 1))
+        scores = score_rows(self.X, weights[:-1])
+        scores += weights[-1]
+        return scores
+
+    def total(self, scores, derivative=None):
+        """The sums of losses; their derivatives are written to the array that is given."""
+        return self.problem.loss.total(scores, self.targets, self.row_weights, derivative)
+
+    def gradient(self, derivative):
+        """The gradient of the mean loss over rows with respect to the weights, given the derivative of each loss."""
+        gradient = np.empty((self.X.shape[1] + 1, derivative.shape[1]), derivative.dtype)
+        gradient[:-1] = self.X.T @ derivative
+        gradient[-1] = np.add.reduce(derivative, axis=0) if self.fit_intercept else 0
+        gradient /= self.n_rows
+        return gradient
+
+    def check(self, gradient):
+        """Have rows looked at that nobody has; where a value is not finite, no gradient of its feature is."""
+        if not np.isfinite(gradient).all():
+            self.problem.rows.check()
+
+    def metric(self, curvature, penalty, squares=None):
+        """About the curvature of the objective in each weight alone, of the shape of the weights.
+
+        It is the mean square of the feature (or of an axis, of shape (n_features + 1, 1)), times the mean second
+        derivative of the losses, and what the penalty adds.
+        """
+        if squares is None:
+            squares = self.mean_squares()
+            squares = np.append(squares, np.ones((1, squares.shape[1])), axis=0)
+        metric = np.asarray(squares * curvature, self.X.dtype)
+        metric[:-1] += penalty.curvature
+        metric[~(metric > 0)] = 1
+        return metric
+
+    def axes(self):
+        """Directions in which the weights, intercepts included, hardly affect one another, and their mean squares.
+
+        They are the principal axes of some of the rows: an orthogonal matrix of shape (n_features + 1, n_features + 1),
+        and an array of shape (n_features + 1, 1). None where they would take longer than they save.
+        """
+        if not few_features(self.problem):
+            return None
+        chosen = spread(self.n_rows, max(ROWS_A_FEATURE * self.X.shape[1], CURVED_ROWS))
+        X = self._with_ones(self.X[chosen])
+        if self.row_weights is not None:
+            X *= np.sqrt(self.row_weights[chosen].reshape(len(chosen), -1).mean(axis=1, keepdims=True))
+        gram = (X.T @ X).astype(np.float64) / len(chosen)
+        squares, axes = eigh(gram)
+        # Features that are always 0 are none.
+        squares += OF_ALL_AXES * squares.sum() / max(np.count_nonzero(np.diag(gram)), 1)
+        return axes.astype(X.dtype), squares[:, np.newaxis]
+
+    def mean_squares(self):
+        """The mean square of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
+        X = self.problem.rows.merged(self.problem.row_indices) if issparse(self.X) else self.X
+        weights = self.row_weights
+        if weights is not None and weights.ndim == 2:
+            squares = (X.multiply(X) if issparse(X) else np.square(X)).T @ weights
+        elif issparse(X):
+            values = np.square(X.data, dtype=np.float64)
+            if weights is not None:
+                values *= np.repeat(weights, np.diff(X.indptr))
+            squares = np.bincount(X.indices, values, X.shape[1])[:, np.newaxis]
+        elif weights is None:
+            squares = np.einsum("ij,ij->j", X, X)[:, np.newaxis]
+        else:
+            squares = np.einsum("i,ij,ij->j", weights, X, X)[:, np.newaxis]
+        return squares / self.n_rows
+
+    def _with_ones(self, X):
+        """Some rows as an array, and the intercept's feature."""
+        X = X.toarray() if issparse(X) else X
+        return np.column_stack([X, np.full(len(X), self.fit_intercept, X.dtype)])
+
+    def curvature(self, scores):
+        """The mean second derivative of the losses in each column, about some scores."""
+        chosen = spread(self.n_rows, CURVED_ROWS)
+        targets, weights = self.targets.take(chosen), self.row_weights
+        weights = None if weights is None else weights[chosen]
+        near = np.ascontiguousarray(scores[chosen])
+        distance = (DISTANCE * (1 + np.abs(near).mean(axis=0))).astype(near.dtype)
+        # Columns that share a loss are alike, and moved one at a time.
+        distance[np.arange(len(distance)) % self.n_outputs > 0] = 0
+        ends = np.empty((2, *near.shape), near.dtype)
+        for sign, end in zip((-1, 1), ends, strict=True):
+            self.problem.loss.total(near + sign * distance, targets, weights, end)
+        slopes = (ends[1] - ends[0]).sum(axis=0, dtype=np.float64)[:: self.n_outputs]
+        curvature = slopes / (2 * distance[:: self.n_outputs] * len(chosen))
+        return np.where(curvature > 0, curvature, 1).repeat(self.n_outputs)
+
+    def objectives(self, losses, penalties):
+        """The objective of each column; of a coupled loss, of the column's model."""
+        columns = losses / self.n_rows + penalties
+        if self.n_outputs == 1:
+            return columns
+        return np.add.reduce(columns.reshape(-1, self.n_outputs), axis=1).repeat(self.n_outputs)
+
+
+class GramRows(AllRows):
+    """As many rows as there are features, with the same squared errors, but for a constant, as all rows of a problem.
+
+    With the Gram matrix ``A'A = V L V'`` of the rows A, whose last feature is the intercept's, they are ``L^(1/2) V'``,
+    and their targets ``L^(-1/2) V'A'y``. So a gradient takes no more than the square of the number of features.
+    """
+
+    def __init__(self, problem, fit_intercept):
+        super().__init__(problem, fit_intercept)
+        self.gram, products, squares = self._sums()
+        self.roots, self.vectors = eigh(self.gram)
+        self.roots = np.sqrt(self.roots)
+        known = self.roots > len(self.roots) * np.finfo(np.float64).eps * self.roots.max()
+        dtype = self.X.dtype
+        self.R = (self.roots[:, np.newaxis] * self.vectors.T).astype(dtype)
+        self.y = np.zeros((len(known), products.shape[1]))
+        self.y[known] = (self.vectors.T @ products)[known] / self.roots[known, np.newaxis]
+        self.constant = np.maximum(squares - np.square(self.y).sum(axis=0), 0) / 2
+        self.y = self.y.astype(dtype)
+
+    def _sums(self):
+        """``A'A``, ``A'y`` and the squares of y, summed in float64 over stretches of rows."""
+        n_features, n_columns = self.X.shape[1] + 1, self.targets.n_columns
+        gram, products = np.zeros((n_features, n_features)), np.zeros((n_features, n_columns))
+        squares = np.zeros(n_columns)
+        for begin in range(0, self.n_rows, STRETCH):
+            part = slice(begin, begin + STRETCH)
+            A = self._with_ones(self.X[part])
+            y = self.targets.take(part).table()
+            if self.row_weights is not None:
+                root = np.sqrt(self.row_weights[part, np.newaxis])
+                A, y = A * root.astype(A.dtype), y * root
+            gram += A.T @ A
+            products += A.T @ y.astype(A.dtype)
+            squares += np.square(y).sum(axis=0)
+        return gram, products, squares
+
+    def of(self, weights):
+        return self.R @ weights
+
+    def total(self, scores, derivative=None):
+        difference = scores - self.y
+        if derivative is not None:
+            derivative[...] = difference
+        return np.square(difference, dtype=np.float64).sum(axis=0) / 2 + self.constant
+
+    def gradient(self, derivative):
+        gradient = self.R.T @ derivative
+        gradient /= self.n_rows
+        return gradient
+
+    def mean_squares(self):
+        """See `AllRows`."""
+        return np.diag(self.gram)[:-1, np.newaxis] / self.n_rows
+
+    def axes(self):
+        return self.vectors.astype(self.X.dtype), np.square(self.roots)[:, np.newaxis] / self.n_rows
+
+    def curvature(self, scores):
+        return np.ones(scores.shape[1])
+
+
+def all_rows(problem, fit_intercept):
+    """The rows of a problem, few of them where that is possible."""
+    few = isinstance(problem.loss, SquaredError) and few_features(problem)
+    return (GramRows if few and np.ndim(problem.row_weights) < 2 else AllRows)(problem, fit_intercept)
+
+
+def few_features(problem):
+    """Whether a matrix of the products of features takes no longer than a few gradients."""
+    return problem.rows.n_features**2 <= MOST_SQUARES * problem.n_rows * problem.density**2
+
+
+def eigh(matrix):
+    """The eigenvalues and eigenvectors of a matrix of squares; those of no matrix at all where it has overflowed."""
+    if not np.isfinite(matrix).all():
+        return np.ones(len(matrix)), np.eye(len(matrix))
+    values, vectors = np.linalg.eigh(matrix)
+    return values.clip(0), vectors
+
+
+def spread(n_rows, n_chosen):
+    """The indices of some rows, at even distances; of all, where there are no more."""
+    if n_rows <= n_chosen:
+        return np.arange(n_rows)
+    return np.linspace(0, n_rows - 1, n_chosen).astype(np.intp)
+
+
+def gathered(problem, weights, fit_intercept):
+    """About the squared gradients of single rows that an epoch at some weights meets, of the shape of the weights.
+
+    The mean square of a feature, each row counting once, is multiplied by the sum of the squared derivatives.
+    """
+    rows = AllRows(problem, fit_intercept)
+    derivative = np.empty((rows.n_rows, weights.shape[1]), weights.dtype)
+    rows.total(rows.of(weights), derivative)
+    rows.row_weights = None
+    return np.outer(
+        np.append(rows.mean_squares(), fit_intercept), np.square(derivative, dtype=np.float64).sum(axis=0)
+    )
