@@ -5,6 +5,17 @@ class with one home; one compiled loop over rows runs them all, for any number o
 """
 
 from sgdkit.estimators import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV, regularization_path
+from sgdkit.saving import TRUSTED_TYPES
+from sgdkit.versions import show_versions
 
-__version__ = "0.1.0"
-__all__ = ["SGDClassifierPlus", "SGDRegressorPlus"]
+__version__: str = "0.1.0"
+__all__ = [
+    "TRUSTED_TYPES",
+    "OnePassGridSearchCV",
+    "OnePassRandomizedSearchCV",
+    "SGDClassifierPlus",
+    "SGDRegressorPlus",
+    "regularization_path",
+    "show_versions",
+]

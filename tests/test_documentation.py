@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from sklearn.utils.fixes import parse_version
 
 from sgdkit.optimizers import OPTIMIZERS
 
@@ -24,9 +26,21 @@ def test_there_are_blocks():
     assert len(BLOCKS) > 1
 
 
+def skip_without(package, least):
+    try:
+        installed = version(package)
+    except PackageNotFoundError:
+        pytest.skip(f"needs {package}")
+    if parse_version(installed) < parse_version(least):
+        pytest.skip(f"needs {package} {least}")
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs_where_the_reader_stands(block):
     """In a process of its own; what a comment says of a printed line is what is printed."""
+    needed = re.match(r"# Needs (\S+)(?: ([0-9.]+))?\n", block)
+    if needed:
+        skip_without(needed[1], needed[2] or "0")
     run = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     promised = re.findall(r"^print\(.*\)  # (.*)$", block, re.M)

@@ -97,7 +97,7 @@ cdef class State:
 
     def __init__(
         self, optimizer, record, shape, dtype,
-        *, fit_intercept=True, average_from=0, clocks=(0.0, 0, 0, 0.0),
+        fit_intercept=True, average_from=0, clocks=(0.0, 0, 0, 0.0),
     ):
         self.optimizer = optimizer
         self.n_features, self.n_columns = shape
@@ -163,7 +163,8 @@ cdef class State:
         self._complete()
         if self.form == GROWN:
             self.flush()
-        return self._rebuild(self.record, slice(None))
+        # The class and its arguments alone: who trusts no function of a file, such as skops, loads it all the same.
+        return type(self), self._arguments(self.record, slice(None))
 
     def take(self, columns):
         """The state of some of the columns, between two epochs."""
@@ -174,15 +175,14 @@ cdef class State:
         kept = np.append(fields, shared)
         record = zero_records(len(self.record), len(kept), self.record.dtype)
         np.take(self.record, kept, axis=1, out=record, mode="clip")
-        rebuild, arguments = self._rebuild(record, columns)
-        return rebuild(*arguments)
+        return type(self)(*self._arguments(record, columns))
 
-    def _rebuild(self, record, columns):
-        """A function and its arguments that return the state of some columns, whose record is given."""
+    def _arguments(self, record, columns):
+        """What a state of some columns is made with, whose record is given."""
         elapsed = self._vectors["elapsed"][columns]
         clocks = self.clock, self.n_rows_seen, self.n_averaged, elapsed
-        settings = {"fit_intercept": self.fit_intercept, "average_from": self.average_from, "clocks": clocks}
-        return _rebuilt, (type(self), self.optimizer, record, (self.n_features, len(elapsed)), settings)
+        shape = self.n_features, len(elapsed)
+        return self.optimizer, record, shape, record.dtype, self.fit_intercept, self.average_from, clocks
 
     def set_columns(self, penalty, rate_factors):
         """Set the penalty, and the factor of each column's rate (shape (n_columns,)), before the first step.
@@ -377,7 +377,3 @@ def zero_records(n_records, width, dtype):
     whole = np.zeros(n_records * stride + LINE // size, dtype)
     first = -address(whole) % LINE // size
     return whole[first:first + n_records * stride].reshape(n_records, stride)[:, :width]
-
-
-def _rebuilt(cls, optimizer, record, shape, settings):
-    return cls(optimizer, record, shape, record.dtype, **settings)

@@ -5,8 +5,10 @@ from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from threading import local
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -19,8 +21,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
+from sgdkit._typing import Array, MatrixLike
 from sgdkit.auto.epochs import falls_to_an_end
 from sgdkit.disk.maps import check_unchanged
+from sgdkit.estimators.callbacks import CallbackSupportMixin, FitTasks, call_arguments, has_callbacks
 from sgdkit.estimators.data import (
     ALL_ZERO,
     check_conversion,
@@ -44,8 +48,21 @@ from sgdkit.training.loop import Report, train
 _GENERATORS = local()
 
 
-class BaseSGDPlus(SparseCoefMixin, Parametrized):
+class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
+
+    coef_: Array
+    intercept_: Array
+    optimizer_: Optimizer
+    alpha_: float
+    eta0_: float
+    n_iter_: int
+    best_iter_: int
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    t_: int
+    n_features_in_: int
+    feature_names_in_: Array
 
     _parameter_constraints: dict = {
         "optimizer": [StrOptions({"auto", *OPTIMIZERS}), Optimizer, Hidden(type)],
@@ -78,7 +95,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         tags.input_tags.sparse = True
         return tags
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of an optimizer object by `optimizer__name`.
 
         Parameters
@@ -111,16 +128,16 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
-        X,
-        y,
-        sample_weight=None,
+        X: MatrixLike,
+        y: MatrixLike,
+        sample_weight: ArrayLike | None = None,
         *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        coef_init=None,
-        intercept_init=None,
-    ):
+        X_val: MatrixLike | None = None,
+        y_val: MatrixLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -159,7 +176,7 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             If `max_iter` epochs were not enough; not with `tol=None`, nor where they are planned.
         """
         check_parameters(self)
-        given = X
+        given, whole = X, call_arguments(X, y, sample_weight)
         X, y = check_rows(self, X, y, reset=True)
         # What does not read all of them in one pass first has them looked at now.
         rows = Rows(X, check=self.early_stopping or self.warm_start)
@@ -184,7 +201,24 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         score = None if validation is None else validation_scorer(plan, validation)
         set_rates([plan], seed=seeds[1])
         new_course = partial(plan.course, score)
-        self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2])
+        tasks = FitTasks(self, plan, whole) if has_callbacks(self) else None
+        self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2], tasks=tasks)
+        return self
+
+    def drop_training_state(self) -> Self:
+        """Let go of what only further training needs: most of the memory of a model, and of its file.
+
+        Predictions stay as they are. `partial_fit`, and `fit` with `warm_start`, go on from the weights alone: the
+        optimizer begins anew, and the scales of the features are those of the rows to come.
+
+        Returns
+        -------
+        self : object
+            The estimator itself.
+        """
+        check_is_fitted(self)
+        if self._past is not None:
+            self._past = self._past.without_training()
         return self
 
     def _fit_chunk(self, X, y, kind, sample_weight):
@@ -209,8 +243,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
         self._train(plan, new_course, seed=seeds[2], seed_anew=history.n_iter)
         return self
 
-    def _train(self, plan, new_course, *, seed, seed_anew):
-        """Train as planned, and publish the model.
+    def _train(self, plan, new_course, *, seed, seed_anew, tasks=None):
+        """Train as planned, and publish the model; `tasks` are those of its callbacks.
 
         A rate of our own choice that makes the weights overflow is lowered, and training begins again.
         """
@@ -222,10 +256,13 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             # From here on, its state is no longer that of the last fit. Shallow copies of the model share the `Past`.
             self._past = replace(self._past, trainer=None)
             plan.resume(trainer)
+        listeners = [*([Report()] if self.verbose else []), *([] if tasks is None else [tasks])]
         while True:
             course = new_course()
+            if tasks is not None:
+                tasks.course = course
             try:
-                train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=self._listeners)
+                train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=listeners)
             except KeyboardInterrupt:
                 self._publish_interrupted(plan, trainer, course)
                 raise
@@ -243,10 +280,8 @@ class BaseSGDPlus(SparseCoefMixin, Parametrized):
             trainer.load(course.history.coef)
         self._publish(plan, trainer, course.history)
         leave_past(self, plan, trainer)
-
-    @property
-    def _listeners(self):
-        return [Report()] if self.verbose else []
+        if tasks is not None:
+            tasks.end()
 
     def _publish(self, plan, trainer, history):
         publish(self, plan, history, trainer.first_rate)

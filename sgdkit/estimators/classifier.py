@@ -1,14 +1,20 @@
 """SGDClassifierPlus: labels, losses and predictions of classes."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import StrOptions
 
+from sgdkit._typing import Array, Auto, MatrixLike, RandomState, Scoring
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
 from sgdkit.estimators.labels import Labels, without_objects
 from sgdkit.estimators.predictions import ClassifierPredictions
 from sgdkit.losses import CLASSIFIER_LOSSES
+from sgdkit.optimizers import Optimizer
 
 
 class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
@@ -180,6 +186,8 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
     True
     """
 
+    classes_: Array
+
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(CLASSIFIER_LOSSES))],
@@ -189,34 +197,34 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
 
     def __init__(
         self,
-        loss="log_loss",
+        loss: str = "log_loss",
         *,
-        optimizer="auto",
-        penalty="l2",
-        alpha="auto",
-        l1_ratio=0.15,
-        standardize=True,
-        epsilon=0.1,
-        multi_class="auto",
-        fit_intercept=True,
-        batch_size="auto",
-        learning_rate="auto",
-        eta0="auto",
-        power_t=0.5,
-        max_iter="auto",
-        tol="auto",
-        shuffle=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        scoring="loss",
-        class_weight=None,
-        average=False,
-        warm_start=False,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        optimizer: str | Optimizer = "auto",
+        penalty: str | None = "l2",
+        alpha: float | Auto = "auto",
+        l1_ratio: float | None = 0.15,
+        standardize: bool = True,
+        epsilon: float = 0.1,
+        multi_class: str = "auto",
+        fit_intercept: bool = True,
+        batch_size: int | Auto = "auto",
+        learning_rate: str = "auto",
+        eta0: float | Auto = "auto",
+        power_t: float = 0.5,
+        max_iter: int | Auto = "auto",
+        tol: float | Auto | None = "auto",
+        shuffle: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        scoring: Scoring = "loss",
+        class_weight: Mapping[Any, float] | str | None = None,
+        average: bool | int = False,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.loss = loss
         self.optimizer = optimizer
         self.penalty = penalty
@@ -251,7 +259,13 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: MatrixLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Make one epoch over a chunk of rows, going on from the model as it is.
 
         Parameters
@@ -280,15 +294,15 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         check_parameters(self, chunk=True)
         past = self._past
         classes = None if classes is None else np.unique(without_objects(classes, "classes"))
-        X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
+        rows, labels = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
         if past is None:
-            if classes is None and y.ndim == 1:
+            if classes is None and labels.ndim == 1:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            kind = Labels.learn(y, classes)
+            kind = Labels.learn(labels, classes)
         else:
             kind = past.kind
             if classes is not None and not np.array_equal(self.classes_, classes):
                 raise ValueError(
                     f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
                 )
-        return self._fit_chunk(X, y, kind, sample_weight)
+        return self._fit_chunk(rows, labels, kind, sample_weight)

@@ -1,6 +1,6 @@
 """What a fit leaves: the fitted attributes of an estimator, and its `Past`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -37,6 +37,10 @@ class Past:
     multiple: float | None = None
     trainer: Trainer | None = None
     squared_gradients: np.ndarray | None = None
+
+    def without_training(self):
+        """The same for a model that is to go on from its weights alone; nothing in it is of the size of the weights."""
+        return replace(self, scaling=Scaling(), trainer=None, squared_gradients=None)
 
 
 def set_coefficients(model, plan, weights):

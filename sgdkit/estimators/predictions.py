@@ -1,6 +1,7 @@
 """The predictions of a classifier, and how scores become probabilities; `Loss.probability` names the way."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model._base import LinearClassifierMixin
@@ -8,6 +9,7 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sgdkit._typing import Array, MatrixLike
 from sgdkit.estimators.labels import without_objects
 from sgdkit.losses import CLASSIFIER_LOSSES
 
@@ -21,7 +23,7 @@ def _has_probabilities(self):
 class ClassifierPredictions(LinearClassifierMixin):
     """The predictions of `SGDClassifierPlus`."""
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> Array:
         """Return the scores ``X @ coef_.T + intercept_``.
 
         Parameters
@@ -36,7 +38,7 @@ class ClassifierPredictions(LinearClassifierMixin):
         """
         return self._linear_predictor(X)
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> Array:
         """Predict class labels, or label indicators.
 
         Parameters
@@ -54,7 +56,7 @@ class ClassifierPredictions(LinearClassifierMixin):
             return super().predict(X)
         return (self.decision_function(X) > 0).astype(self._indicator_dtype)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy of the predictions; of a multi-label problem, the share of rows without a mistake.
 
         Parameters
@@ -74,7 +76,7 @@ class ClassifierPredictions(LinearClassifierMixin):
         return ClassifierMixin.score(self, X, without_objects(y), sample_weight)
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> Array:
         """Return the logarithms of `predict_proba`, computed without passing through the probabilities.
 
         Parameters
@@ -91,7 +93,7 @@ class ClassifierPredictions(LinearClassifierMixin):
         return log_probabilities(scores, self._probability, multi_label=self._indicator_dtype is not None)
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> Array:
         """Estimate probabilities; the losses "log_loss" and "modified_huber" have them.
 
         Softmax gives them as they are. The others estimate each class against the rest: log loss by

@@ -1,17 +1,21 @@
 """SGDRegressorPlus: targets, losses and predictions of numbers."""
 
 from numbers import Real
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sgdkit._typing import Array, Auto, MatrixLike, RandomState, Scoring
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.losses import REGRESSOR_LOSSES
+from sgdkit.optimizers import Optimizer
 
 
 class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
@@ -176,6 +180,8 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
     True
     """
 
+    coef_: Array
+
     _parameter_constraints: dict = {
         **BaseSGDPlus._parameter_constraints,
         "loss": [StrOptions(set(REGRESSOR_LOSSES))],
@@ -185,34 +191,34 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
 
     def __init__(
         self,
-        loss="squared_error",
+        loss: str = "squared_error",
         *,
-        optimizer="auto",
-        penalty="l2",
-        alpha="auto",
-        l1_ratio=0.15,
-        standardize=True,
-        epsilon=0.1,
-        quantile=0.5,
-        power=1.5,
-        fit_intercept=True,
-        batch_size="auto",
-        learning_rate="auto",
-        eta0="auto",
-        power_t=0.5,
-        max_iter="auto",
-        tol="auto",
-        shuffle=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        scoring="loss",
-        average=False,
-        warm_start=False,
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
-    ):
+        optimizer: str | Optimizer = "auto",
+        penalty: str | None = "l2",
+        alpha: float | Auto = "auto",
+        l1_ratio: float | None = 0.15,
+        standardize: bool = True,
+        epsilon: float = 0.1,
+        quantile: float = 0.5,
+        power: float = 1.5,
+        fit_intercept: bool = True,
+        batch_size: int | Auto = "auto",
+        learning_rate: str = "auto",
+        eta0: float | Auto = "auto",
+        power_t: float = 0.5,
+        max_iter: int | Auto = "auto",
+        tol: float | Auto | None = "auto",
+        shuffle: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        scoring: Scoring = "loss",
+        average: bool | int = False,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.loss = loss
         self.optimizer = optimizer
         self.penalty = penalty
@@ -246,7 +252,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         return tags
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> Self:
         """Make one epoch over a chunk of rows, going on from the model as it is.
 
         Parameters
@@ -275,7 +281,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
         return self._fit_chunk(X, y, Outputs(), sample_weight)
 
-    def sparsify(self):
+    def sparsify(self) -> Self:
         """Convert `coef_` to CSR, of shape (n_outputs, n_features); worth it where over half of it is zero.
 
         Returns
@@ -289,7 +295,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
             self.coef_ = np.atleast_2d(self.coef_)
         return super().sparsify()
 
-    def densify(self):
+    def densify(self) -> Self:
         """Convert `coef_` back to an ndarray.
 
         Returns
@@ -302,7 +308,7 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
             self.coef_ = self.coef_[0]
         return self
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> Array:
         """Predict targets: ``X @ coef_.T + intercept_``, or its exponential for "poisson", "gamma" and "tweedie".
 
         Parameters

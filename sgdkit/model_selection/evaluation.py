@@ -12,17 +12,27 @@ from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
 from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
 from sklearn.model_selection._validation import _score
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.validation import _check_method_params
 
 from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.optimizer import numbers_a_weight
-from sgdkit.estimators.base import BaseSGDPlus, check_parameters
+from sgdkit.estimators.base import check_parameters
+from sgdkit.estimators.callbacks import call_arguments
 from sgdkit.estimators.data import check_rows, check_weights
 from sgdkit.estimators.scoring import knowing_scores
+from sgdkit.model_selection.pipelines import (
+    check_pairs,
+    completed,
+    final_estimator,
+    final_fit_parameters,
+    final_parameters,
+    is_alone,
+    recorded,
+    settings_of_preparation,
+    transformed,
+)
 from sgdkit.model_selection.shared_passes import (
     Fold,
     Group,
@@ -34,6 +44,8 @@ from sgdkit.model_selection.shared_passes import (
 from sgdkit.model_selection.turns import Turn, n_under_way, run_in_turns
 from sgdkit.training.loop import Listener
 
+# What the estimator's fit takes, and a search as well.
+FIT_PARAMETERS = {"sample_weight", "X_val", "y_val", "sample_weight_val"}
 # Numbers in the array of scores of several models on a test set.
 SCORES_AT_ONCE = 1 << 24
 # As many columns fill a vector.
@@ -68,10 +80,12 @@ class Evaluation:
     scorer : callable
     routed : Bunch
         Parameters of fit, and of the scorer.
+    tasks : SearchTasks
     """
 
-    def __init__(self, search, X, y, splits, scorer, routed):
+    def __init__(self, search, X, y, splits, scorer, routed, tasks):
         self.search, self.X, self.y, self.splits, self.scorer = search, X, y, splits, scorer
+        self.tasks = tasks
         self.score_params = dict(routed.scorer.score)
         self.fit_params = dict(routed.estimator.fit)
         self.n_jobs = effective_n_jobs(search.n_jobs)
@@ -81,30 +95,39 @@ class Evaluation:
     def run(self, candidates):
         """Return what `_fit_and_score` would return, for each candidate and then each fold."""
         results = [[None] * len(self.splits) for _ in candidates]
+        prepared = []
         for settings, numbers in self._by_preparation(candidates):
             pipeline = clone(self.search.estimator).set_params(**clone(settings, safe=False))
-            parameters = {number: _final_parameters(pipeline, candidates[number]) for number in numbers}
-            self._run_prepared(pipeline, parameters, results)
+            parameters = {number: final_parameters(pipeline, candidates[number]) for number in numbers}
+            prepared.append(self._prepare(pipeline, parameters, results))
+        folds = iter(self.tasks.folds(sum(len(parts) for *_, parts in prepared), len(candidates)))
+        for pipeline, prepare, parts in prepared:
+            self._run_prepared(pipeline, prepare, [(*part, next(folds)) for part in parts], results)
+        self.tasks.end_folds()
         return [result for of_candidate in results for result in of_candidate]
 
     def _by_preparation(self, candidates):
         """The parameters of a pipeline's steps but the last, with the numbers of the candidates that have them."""
         prepared = {}
         for number, parameters in enumerate(candidates):
-            settings = _settings_of_preparation(self.search.estimator, parameters)
+            settings = settings_of_preparation(self.search.estimator, parameters)
             prepared.setdefault(hashed(settings, number), (settings, []))[1].append(number)
         return prepared.values()
 
-    def _run_prepared(self, pipeline, parameters, results):
-        estimator = final_estimator(pipeline)
+    def _prepare(self, pipeline, parameters, results):
+        """A pipeline, a function from the number of a fold to its rows, and folds with the groups to train there."""
+        estimator, params = final_estimator(pipeline), self._check_fit_params(pipeline)
         groups = self._groups(estimator, parameters, results)
-        if not _is_alone(pipeline):
-            prepare = partial(self._transformed_fold, pipeline)
-            tasks = [(k, groups) for k in range(len(self.splits))]
+        if not is_alone(pipeline):
+            prepare = partial(self._prepared_fold, pipeline)
+            parts = [(k, groups) for k in range(len(self.splits))]
         else:
-            whole = self._validated(estimator, self.X, self.y, self._split_fit_params(pipeline)[0])
-            prepare = partial(self._plain_fold, whole)
-            tasks = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
+            whole = self._validated(estimator, self.X, self.y, params.get("sample_weight"))
+            prepare = partial(self._plain_fold, whole, _validation_set(params))
+            parts = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
+        return pipeline, prepare, parts
+
+    def _run_prepared(self, pipeline, prepare, tasks, results):
         self.n_under_way = n_under_way(len(tasks), self.n_jobs)
         # Configuration belongs to a thread.
         options = {"prepare": prepare, "pipeline": pipeline, "results": results, "config": get_config()}
@@ -169,30 +192,18 @@ class Evaluation:
 
     # ------------------------------------------------------------------------------------------------------- folds
 
-    def _split_fit_params(self, pipeline):
-        """The weights of the final estimator, and the parameters of fit of the steps before it."""
-        final, others = self.fit_params, {}
-        if isinstance(pipeline, Pipeline):
-            name = pipeline.steps[-1][0]
-            prefix = f"{name}__"
-            if get_config()["enable_metadata_routing"]:
-                final = (
-                    process_routing(pipeline, "fit", **self.fit_params)[name].fit if self.fit_params else {}
-                )
-                router = None if _is_alone(pipeline) else get_routing_for_object(pipeline[:-1])
-                consumed = router.consumes("fit_transform", self.fit_params.keys()) if router else ()
-                others = {key: self.fit_params[key] for key in consumed}
-            else:
-                others = {key: value for key, value in final.items() if not key.startswith(prefix)}
-                final = {k.removeprefix(prefix): value for k, value in final.items() if k.startswith(prefix)}
-        unknown = sorted({*final} - {"sample_weight"} | ({*others} if _is_alone(pipeline) else set()))
+    def _check_fit_params(self, pipeline):
+        """The parameters of fit that reach the final estimator, which are such as it can have here."""
+        params = final_fit_parameters(pipeline, self.fit_params)
+        unknown = sorted({*params} - FIT_PARAMETERS)
         if unknown:
             raise TypeError(
-                f"{type(self.search).__name__}.fit takes sample_weight and groups, and not {unknown}; around a "
-                "pipeline, those of a step by its name, as in sgd__sample_weight. "
+                f"{type(self.search).__name__}.fit takes sample_weight, a validation set and groups, and not "
+                f"{unknown}; around a pipeline, those of a step by its name, as in sgd__sample_weight. "
                 "Use sklearn.model_selection.GridSearchCV for other parameters of fit."
             )
-        return final.get("sample_weight"), others
+        check_pairs(pipeline, params)
+        return params
 
     def _validated(self, estimator, X, y, sample_weight):
         estimator = clone(estimator)
@@ -203,13 +214,15 @@ class Evaluation:
         sample_weight = check_weights(sample_weight, X)
         return estimator, X, Rows(X), y, sample_weight
 
-    def _plain_fold(self, whole, k):
+    def _plain_fold(self, whole, validation, k):
         estimator, X, rows, y, sample_weight = whole
         train, test = self.splits[k]
         sets = {"test": (*self._taken(X, test), test)}
         if self.search.return_train_score:
             sets["train"] = (*self._taken(X, train), train)
-        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train)), sets, None
+        given = [partial(_safe_indexing, part, train) for part in (self.X, self.y)]
+        given = call_arguments(*given, None if sample_weight is None else sample_weight[train])
+        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train), validation, given), sets, None
 
     def _taken(self, X, indices):
         """Some rows as they came and as they are in X, where they are validated."""
@@ -220,26 +233,28 @@ class Evaluation:
         rows = take_rows(X, indices)
         return rows if self.X is X else _safe_indexing(self.X, indices), rows
 
-    def _transformed_fold(self, pipeline, k):
-        """Fit a pipeline's steps but the last, and transform the rows of the fold."""
+    def _prepared_fold(self, pipeline, k):
+        """Fit a pipeline's steps but the last, to have the rows that this is fitted to, and those to predict for."""
         train, test = self.splits[k]
-        steps = clone(pipeline[:-1])
-        weights, params = self._split_fit_params(pipeline)
-        params = _check_method_params(self.X, params=params, indices=train)
-        X_train = steps.fit_transform(_safe_indexing(self.X, train), _safe_indexing(self.y, train), **params)
-        weights = None if weights is None else _safe_indexing(weights, train)
+        whole = {name: value for name, value in self.fit_params.items() if name.endswith("_val")}
+        params = {name: value for name, value in self.fit_params.items() if name not in whole}
+        params = {**_check_method_params(self.X, params=params, indices=train), **whole}
+        X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
+        steps, X, y, params = recorded(pipeline, X, y, params)
+        given = call_arguments(X, y, params.get("sample_weight"))
         estimator, X, rows, y, weights = self._validated(
-            final_estimator(pipeline), X_train, _safe_indexing(self.y, train), weights
+            final_estimator(pipeline), X, y, params.get("sample_weight")
         )
         sets = {"test": (*self._transformed(steps, test, X), test)}
         if self.search.return_train_score:
             sets["train"] = (*self._transformed(steps, train, X), train)
-        return estimator, Fold(X, rows, y, weights, np.arange(len(train))), sets, steps
+        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params), given)
+        return estimator, fold, sets, steps
 
     def _transformed(self, steps, indices, like):
         """Rows as a pipeline's last step is to predict for, as they come and validated; or the error of their steps."""
         try:
-            X = steps.transform(_safe_indexing(self.X, indices))
+            X = transformed(steps, _safe_indexing(self.X, indices))
         except Exception as error:
             if self.search.error_score == "raise":
                 raise
@@ -248,11 +263,11 @@ class Evaluation:
 
     def _run_fold(self, task, turns=None, *, prepare, pipeline, results, config):
         """Train and score candidates on a fold."""
-        k, groups = task
+        k, groups, told = task
         with config_context(**config):
-            self._run_groups(k, groups, turns, prepare, pipeline, results)
+            self._run_groups(k, groups, told, turns, prepare, pipeline, results)
 
-    def _run_groups(self, k, groups, turns, prepare, pipeline, results):
+    def _run_groups(self, k, groups, told, turns, prepare, pipeline, results):
         begin = time.perf_counter()
         try:
             validated, fold, sets, steps = prepare(k)
@@ -265,24 +280,30 @@ class Evaluation:
         names = [name for name in ("n_features_in_", "feature_names_in_") if hasattr(validated, name)]
         features = {name: getattr(validated, name) for name in names}
         preparation = time.perf_counter() - begin
-        n_candidates = sum(len(group.numbers) for group in groups)
-        for group in self._blocks(groups, fold):
-            begin, turn = time.perf_counter(), Turn(turns)
-            listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
-            vars(group.estimator).update(features)
-            try:
-                fitted = fit_group(group, fold, listeners=listeners if turns is None else [*listeners, turn])
-            except Exception as error:
-                fitted = [(None, error)] * len(group.numbers)
-            seconds = time.perf_counter() - begin - turn.seconds_waited
-            seconds = seconds / len(group.numbers) + preparation / n_candidates
-            models = [model for model, _ in fitted if model is not None]
-            scored = self._score_models(models, sets, steps, pipeline)
-            for number, (model, failure) in zip(group.numbers, fitted, strict=True):
-                if model is None:
-                    results[number][k] = self._failure(failure, seconds, k)
-                else:
-                    results[number][k] = {**next(scored), "fit_time": seconds, "fit_error": None}
+        share = preparation / max(1, sum(len(group.numbers) for group in groups))
+        with told.run(fold.given):
+            for group in self._blocks(groups, fold):
+                vars(group.estimator).update(features)
+                fitted, seconds = self._fit(group, fold, k, told, turns)
+                models = [model for model, _ in fitted if model is not None]
+                scored = self._score_models(models, sets, steps, pipeline)
+                for number, (model, failure) in zip(group.numbers, fitted, strict=True):
+                    if model is None:
+                        results[number][k] = self._failure(failure, seconds + share, k)
+                    else:
+                        result = {**next(scored), "fit_time": seconds + share, "fit_error": None}
+                        results[number][k] = result
+
+    def _fit(self, group, fold, k, told, turns):
+        """What `fit_group` returns, and the seconds that a candidate took."""
+        begin, turn = time.perf_counter(), Turn(turns)
+        listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
+        listeners += told.listeners if turns is None else [*told.listeners, turn]
+        try:
+            fitted = fit_group(group, fold, listeners=listeners, tasks_of=told.candidate)
+        except Exception as error:
+            fitted = [(None, error)] * len(group.numbers)
+        return fitted, (time.perf_counter() - begin - turn.seconds_waited) / len(group.numbers)
 
     def _score_models(self, models, sets, steps, pipeline):
         """Yield the scores of models, in the form of `_fit_and_score`."""
@@ -304,10 +325,10 @@ class Evaluation:
             )
             names = self.scorer._scorers if isinstance(self.scorer, _MultimetricScorer) else None
             return self.search.error_score if names is None else dict.fromkeys(names, self.search.error_score)
-        if steps is not None and self._asks_for_all:
+        if steps is not None:
             # Who knows what a function asks of the model.
-            model = Pipeline([*steps.steps, (pipeline.steps[-1][0], model)])
-            X = _safe_indexing(self.X, indices)
+            model = completed(steps, model, targets_only=not self._asks_for_all)
+            X = _safe_indexing(self.X, indices) if self._asks_for_all else X
         return _score(model, X, y, self.scorer, params, self.search.error_score)
 
     def _failure(self, error, seconds, k):
@@ -348,39 +369,13 @@ class ReportFold(Listener):
         )
 
 
-def final_estimator(estimator):
-    """The sgdkit estimator that is searched, alone or at the end of a pipeline."""
-    final = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(final, BaseSGDPlus):
-        raise ValueError(
-            "The estimator must be SGDClassifierPlus or SGDRegressorPlus, or a Pipeline that ends with one of them; "
-            f"got {final!r}. Search any other with sklearn.model_selection.GridSearchCV or RandomizedSearchCV."
-        )
-    return final
-
-
-def _is_alone(estimator):
-    """Whether there are no steps before the final estimator."""
-    return not isinstance(estimator, Pipeline) or len(estimator.steps) == 1
-
-
-def _settings_of_preparation(estimator, parameters):
-    """The parameters of a candidate that are not those of the final estimator."""
-    if not isinstance(estimator, Pipeline):
-        return {}
-    prefix = f"{estimator.steps[-1][0]}__"
-    return {name: value for name, value in parameters.items() if not name.startswith(prefix)}
-
-
-def _final_parameters(estimator, parameters):
-    """The parameters of a candidate's final estimator, by its own names."""
-    if not isinstance(estimator, Pipeline):
-        return dict(parameters)
-    prefix = f"{estimator.steps[-1][0]}__"
-    return {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
-
-
 def _as_rows(X, like):
     """Transformed rows in the form of the validated ones."""
     X = sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X)
     return X.astype(like.dtype, copy=False)
+
+
+def _validation_set(params):
+    """X, y and weights of the validation set among parameters of fit, or None."""
+    given = tuple(params.get(name) for name in ("X_val", "y_val", "sample_weight_val"))
+    return None if all(part is None for part in given) else given

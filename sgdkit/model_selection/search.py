@@ -1,7 +1,9 @@
 """The two searches: scikit-learn's, but they train all candidates of a fold in the same passes over its rows."""
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import _fit_context, clone, is_classifier
@@ -18,18 +20,35 @@ from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from sgdkit._documented import Documented
+from sgdkit._typing import Array, RandomState
+from sgdkit.estimators.callbacks import CallbackSupportMixin, call_arguments
 from sgdkit.estimators.data import targets_kind
 from sgdkit.estimators.structure import check_structure
-from sgdkit.model_selection.evaluation import Evaluation, final_estimator
+from sgdkit.model_selection.evaluation import Evaluation
+from sgdkit.model_selection.pipelines import final_estimator
+from sgdkit.model_selection.tasks import SearchTasks
 
 
-class _OnePassSearch:
+class _OnePassSearch(Documented, CallbackSupportMixin):
     """What the two searches add to scikit-learn's."""
+
+    _documented_in = "sgdkit.model_selection"
+    cv_results_: dict[str, Any]
+    best_estimator_: Any
+    best_score_: float
+    best_params_: dict[str, Any]
+    best_index_: int
+    scorer_: Any
+    n_splits_: int
+    refit_time_: float
+    multimetric_: bool
+    feature_names_in_: Array
 
     _parameter_constraints_of_ours = {"working_memory": [Interval(Real, 0, None, closed="neither"), None]}
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, **params):
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train all candidates on all folds, and fit the best to all rows.
 
         Parameters
@@ -39,8 +58,9 @@ class _OnePassSearch:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             The targets.
         **params : dict of str -> object
-            `sample_weight` of shape (n_samples,), and `groups` for the splitter; around a pipeline
-            `<last step>__sample_weight`, and parameters of the other steps. With metadata routing, what is requested.
+            `sample_weight` of shape (n_samples,), `X_val`, `y_val` and `sample_weight_val`, a validation set for the
+            early stopping of every fold, and `groups` for the splitter; around a pipeline `<last step>__sample_weight`
+            and so on, and parameters of the other steps. With metadata routing, what is requested.
 
         Returns
         -------
@@ -50,7 +70,8 @@ class _OnePassSearch:
         Raises
         ------
         ValueError
-            If the estimator is not one of sgdkit's, the grid is empty, a parameter does not exist, or all fits failed.
+            If the estimator is not one of sgdkit's, the grid is empty, a parameter does not exist, all fits failed, or
+            there are weights for rows that a step of the pipeline resamples.
         TypeError
             If a parameter of fit is not among those above.
         """
@@ -60,6 +81,7 @@ class _OnePassSearch:
         X, y = indexable(X, targets_kind(final).prepare(y))
         params = _check_method_params(X, params=_spread_weights(params, _num_samples(X)))
         routed = self._get_routed_params_for_fit(params)
+        tasks = SearchTasks(self, final, call_arguments(X, y, params.get("sample_weight")))
         cv = check_cv(self.cv, y, classifier=is_classifier(final))
         rows = np.arange(_num_samples(X))
         # Masks and numbers from the end are as good as numbers of rows.
@@ -76,7 +98,7 @@ class _OnePassSearch:
                 f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, "
                 f"totalling {len(candidates) * len(splits)} fits"
             )
-        results = Evaluation(self, X, y, splits, scorers, routed).run(candidates)
+        results = Evaluation(self, X, y, splits, scorers, routed, tasks).run(candidates)
         _warn_or_raise_about_fit_failures(results, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(results, self.error_score)
@@ -88,7 +110,8 @@ class _OnePassSearch:
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         self._choose(refit_metric)
         if self.refit:
-            self._refit(X, y, routed.estimator.fit)
+            self._refit(X, y, routed.estimator.fit, tasks)
+        tasks.end()
         return self
 
     def _choose(self, metric):
@@ -99,10 +122,11 @@ class _OnePassSearch:
             self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
         self.best_params_ = self.cv_results_["params"][self.best_index_]
 
-    def _refit(self, X, y, params):
+    def _refit(self, X, y, params, tasks):
         self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
         begin = time.time()
-        self.best_estimator_.fit(X, y, **params)
+        with tasks.refit(self.best_estimator_):
+            self.best_estimator_.fit(X, y, **params)
         self.refit_time_ = time.time() - begin
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
@@ -129,8 +153,9 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
 
     Parameters
     ----------
-    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline that ends with one of them
-        Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
+    estimator : SGDClassifierPlus, SGDRegressorPlus, a Pipeline that ends with one, or TransformedTargetRegressor of one
+        Around a pipeline, its other steps are fitted once a fold for each of their own combinations; steps of
+        imbalanced-learn's pipelines may resample its rows.
     param_grid : dict or list of dicts
         Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
     scoring : str, callable, list, tuple, dict or None, default=None
@@ -222,18 +247,18 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: Any,
+        param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]],
         *,
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        error_score=np.nan,
-        return_train_score=False,
-        working_memory=None,
-    ):
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        error_score: float | Literal["raise"] = np.nan,
+        return_train_score: bool = False,
+        working_memory: float | None = None,
+    ) -> None:
         common = {"scoring": scoring, "n_jobs": n_jobs, "refit": refit, "cv": cv, "verbose": verbose}
         super().__init__(
             estimator, param_grid, error_score=error_score, return_train_score=return_train_score, **common
@@ -253,8 +278,9 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
 
     Parameters
     ----------
-    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline that ends with one of them
-        Around a pipeline, its other steps are fitted once a fold for each of their own combinations.
+    estimator : SGDClassifierPlus, SGDRegressorPlus, a Pipeline that ends with one, or TransformedTargetRegressor of one
+        Around a pipeline, its other steps are fitted once a fold for each of their own combinations; steps of
+        imbalanced-learn's pipelines may resample its rows.
     param_distributions : dict or list of dicts
         Names of parameters, and lists of values or distributions with a method `rvs`.
     n_iter : int, default=10
@@ -338,20 +364,20 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_distributions,
+        estimator: Any,
+        param_distributions: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
-        n_iter=10,
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-        working_memory=None,
-    ):
+        n_iter: int = 10,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[[dict[str, Any]], int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        random_state: RandomState = None,
+        error_score: float | Literal["raise"] = np.nan,
+        return_train_score: bool = False,
+        working_memory: float | None = None,
+    ) -> None:
         common = {"scoring": scoring, "n_jobs": n_jobs, "refit": refit, "cv": cv, "verbose": verbose}
         super().__init__(
             estimator,

@@ -23,8 +23,9 @@ from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
+from sgdkit.estimators.callbacks import FitTasks
 from sgdkit.estimators.columns import join_problems, join_schedules, join_weights
-from sgdkit.estimators.data import ALL_ZERO, encode, targets_kind
+from sgdkit.estimators.data import ALL_ZERO, check_validation, encode, targets_kind
 from sgdkit.estimators.fitted import publish
 from sgdkit.estimators.labels import make_loss
 from sgdkit.estimators.plan import Plan, make_plan, set_rates
@@ -108,6 +109,10 @@ class Fold:
         Of all rows of X.
     sample_weight : ndarray or None
     train : ndarray of int
+    validation : tuple, or None
+        The rows, targets and weights of the user's own validation set.
+    given : dict
+        The training rows as the user gave them, for callbacks; see `call_arguments`.
     """
 
     X: object
@@ -115,6 +120,8 @@ class Fold:
     y: np.ndarray
     sample_weight: np.ndarray | None
     train: np.ndarray
+    validation: tuple | None = None
+    given: dict = field(default_factory=dict)
 
     def data(self, settings):
         """The training rows as `Data`: all rows of X, of which some count."""
@@ -161,6 +168,8 @@ class Candidate:
     score : callable, or None
         That of its `Course`.
     course : Course
+    tasks : FitTasks, or None
+        Those of the estimator's callbacks.
     error : Exception, or None
         Why there is no model.
     """
@@ -171,6 +180,7 @@ class Candidate:
     plan: Plan | None = None
     score: object = None
     course: Course | None = None
+    tasks: FitTasks | None = None
     error: Exception | None = None
 
     @property
@@ -190,7 +200,9 @@ class Candidate:
         if self.error is None:
             self.plan.truncate(self.course)
             publish(self.model, self.plan, self.course.history, self.course.first_rate)
-        self.plan = self.score = self.course = None
+            if self.tasks is not None:
+                self.tasks.end()
+        self.plan = self.score = self.course = self.tasks = None
 
 
 def _equal_in(candidates, name):
@@ -201,10 +213,10 @@ def _equal_in(candidates, name):
     return parts.values()
 
 
-def fit_group(group, fold, *, listeners=()):
+def fit_group(group, fold, *, listeners=(), tasks_of=lambda number, model, plan: None):
     """Fit the candidates of a group to the training rows of a fold.
 
-    `listeners` are those of `train`.
+    `listeners` are those of `train`; `tasks_of` says what the callbacks of a candidate's model are told by, if any.
 
     Returns
     -------
@@ -223,6 +235,8 @@ def fit_group(group, fold, *, listeners=()):
             for candidate in candidates:
                 candidate.error = error
             continue
+        for candidate in candidates:
+            candidate.tasks = tasks_of(group.numbers[candidate.place], candidate.model, candidate.plan)
         if not candidates:
             continue
         if candidates[0].plan.problem.rows is fold.rows:
@@ -242,7 +256,10 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
     settings = copy.copy(estimator).set_params(**candidates[0].parameters)
     data, validation = fold.data(settings), None
     whole = data.row_indices.tobytes()
-    if settings.early_stopping:
+    if fold.validation is not None:
+        validation = check_validation(settings, data, *fold.validation)
+        validation.X = shared.setdefault("given", validation.X)
+    elif settings.early_stopping:
         data, validation = data.split(settings.validation_fraction, seeds[0])
         validation.X = shared.setdefault(("held out", whole), validation.X)
     data.row_indices = shared.setdefault(whole, data.row_indices)
@@ -311,5 +328,8 @@ def _train_joined(candidates, *, seed, listeners):
     trainer.load(join_weights(plans))
     for candidate in candidates:
         candidate.course = candidate.plan.course(candidate.score, keeps_last=False)
+        if candidate.tasks is not None:
+            candidate.tasks.course = candidate.course
+    told = [candidate.tasks for candidate in candidates if candidate.tasks is not None]
     courses = [candidate.course for candidate in candidates]
-    train(trainer, problem, courses, shuffle=settings.shuffle, listeners=listeners)
+    train(trainer, problem, courses, shuffle=settings.shuffle, listeners=[*listeners, *told])

@@ -7,7 +7,8 @@ keeps its moments, and its own number of steps n. The penalty is a proximal step
 has the same minimiser.
 
 To add an optimizer: a file here, with its parameters, slots and formula (`sgdkit/_kernels/rule.pxi` says of what it
-consists), its entry in `OPTIMIZERS`, its class in `tests/reference.py`, and a line in the changelog.
+consists), and a stub (`.pyi`) of its signature for editors; its entry in `OPTIMIZERS`, its class in
+`tests/reference.py`, and a line in the changelog.
 """
 
 from sklearn.utils._param_validation import StrOptions

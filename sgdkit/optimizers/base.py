@@ -2,9 +2,13 @@
 
 from functools import cache
 from numbers import Real
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval
+
+from sgdkit._documented import Documented
+from sgdkit._typing import Array
 
 # What hyper-parameters may be: a share in [0, 1), a number above 0, or one of at least 0.
 SHARE = [Interval(Real, 0, 1, closed="left")]
@@ -12,7 +16,7 @@ POSITIVE = [Interval(Real, 0, None, closed="neither")]
 NON_NEGATIVE = [Interval(Real, 0, None, closed="left")]
 
 
-class Parametrized(BaseEstimator):
+class Parametrized(Documented, BaseEstimator):
     """What has parameters in scikit-learn's manner; their names are those of the class, and looked up once."""
 
     @classmethod
@@ -41,22 +45,23 @@ class Optimizer(Parametrized):
         What `tol="auto"` stands for. The objective of an epoch of stochastic steps is known up to its noise.
     """
 
-    full_batch = False
-    scales_with_gradient = False
-    decays = False
-    minimises_kinks = True
-    default_tol = 1e-3
+    _documented_in = "sgdkit.optimizers"
+    full_batch: bool = False
+    scales_with_gradient: bool = False
+    decays: bool = False
+    minimises_kinks: bool = True
+    default_tol: float = 1e-3
     _parameter_constraints: dict = {}
 
     def __eq__(self, other):
         return type(self) is type(other) and self.get_params() == other.get_params()
 
     @property
-    def inertia(self):
+    def inertia(self) -> float:
         """Steps in one direction add up to 1 / (1 - inertia) times their length."""
         return getattr(self, "momentum", 0.0)
 
-    def default_schedule(self, loss):
+    def default_schedule(self, loss: Any) -> str:
         """Return the name of the schedule that `learning_rate="auto"` stands for.
 
         Parameters
@@ -71,7 +76,7 @@ class Optimizer(Parametrized):
         """
         return "constant"
 
-    def check(self, loss, *, selects):
+    def check(self, loss: Any, *, selects: bool) -> None:
         """Raise a ValueError if the optimizer cannot minimise an objective.
 
         Parameters
@@ -88,7 +93,7 @@ class Optimizer(Parametrized):
                 "Choose another optimizer, such as 'gd' or 'adagrad'."
             )
 
-    def backtracks(self, loss):
+    def backtracks(self, loss: Any) -> bool:
         """Tell whether `eta0="auto"` leaves the rate to backtracking.
 
         Parameters
@@ -103,7 +108,15 @@ class Optimizer(Parametrized):
         """
         return False
 
-    def make_state(self, record, shape, dtype, *, fit_intercept=True, average_from=0):
+    def make_state(
+        self,
+        record: Array | None,
+        shape: tuple[int, int],
+        dtype: Any,
+        *,
+        fit_intercept: bool = True,
+        average_from: int = 0,
+    ) -> Any:
         """Make the state of columns in training.
 
         Parameters

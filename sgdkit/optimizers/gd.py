@@ -1,9 +1,12 @@
 """Gradient descent: proximal, in a metric of the features, accelerated, with a rate that is found."""
 
+from typing import Any
+
 import numpy as np
 
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.backtracking import Tries
+from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
@@ -195,19 +198,19 @@ class GD(Optimizer):
     GD(nesterov=False)
     """
 
-    full_batch = True
-    scales_with_gradient = True
-    default_tol = 1e-5
+    full_batch: bool = True
+    scales_with_gradient: bool = True
+    default_tol: float = 1e-5
     _parameter_constraints: dict = {"nesterov": ["boolean"]}
 
-    def __init__(self, *, nesterov=True):
+    def __init__(self, *, nesterov: bool = True) -> None:
         self.nesterov = nesterov
 
-    def default_schedule(self, loss):
+    def default_schedule(self, loss: Any) -> str:
         return "constant" if loss.smooth else "invscaling"
 
-    def backtracks(self, loss):
+    def backtracks(self, loss: Any) -> bool:
         return loss.smooth
 
-    def make_state(self, record, shape, dtype, **settings):
+    def make_state(self, record: Array | None, shape: tuple[int, int], dtype: Any, **settings: Any) -> Any:
         return GDState(self, record, shape, dtype, **settings)

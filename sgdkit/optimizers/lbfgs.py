@@ -1,12 +1,14 @@
 """L-BFGS: full gradients that remember how the last ones have changed."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.quasi_newton import Lengths, descend, remember, sums_of_products
+from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
@@ -216,17 +218,17 @@ class LBFGS(Optimizer):
     LBFGS(memory=20)
     """
 
-    full_batch = True
-    scales_with_gradient = True
-    minimises_kinks = False
-    default_tol = 1e-4
+    full_batch: bool = True
+    scales_with_gradient: bool = True
+    minimises_kinks: bool = False
+    default_tol: float = 1e-4
     _parameter_constraints: dict = {"memory": [Interval(Integral, 1, None, closed="left")]}
 
-    def __init__(self, *, memory=10):
+    def __init__(self, *, memory: int = 10) -> None:
         self.memory = memory
 
-    def backtracks(self, loss):
+    def backtracks(self, loss: Any) -> bool:
         return True
 
-    def make_state(self, record, shape, dtype, **settings):
+    def make_state(self, record: Array | None, shape: tuple[int, int], dtype: Any, **settings: Any) -> Any:
         return LBFGSState(self, record, shape, dtype, **settings)

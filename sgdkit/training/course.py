@@ -189,15 +189,32 @@ class Course:
         self.history.add(objective, score)
         if self.n_left is not None:
             self._settle(trainer, columns)
-        elif score is None and self.patience.n_idle and self.patience.would_idle(trainer.expected_fall(columns)):
+        elif (
+            score is None
+            and self.patience.n_idle
+            and self.patience.would_idle(trainer.expected_fall(columns))
+        ):
             self.history.converged = self.over = True
         elif self.patience.exhausted:
             self._stand_still(trainer, columns)
         self.over = self.over or self.n_epochs == self.max_iter
         if self.over:
-            self.first_rate = float(trainer.rates(1)[columns].max())
+            self._note_rate(columns, trainer)
         if coef is not None and (lowest if score is not None else self.keeps_last or self.over):
-            self.history.keep(coef if coef.shape[1] == len(columns) else coef[:, columns])
+            self._keep(coef, columns)
+
+    def stop(self, *, coef, columns, trainer):
+        """Be over after the epoch that was taken in last, because somebody who watches says so."""
+        self.history.converged = self.over = True
+        self._note_rate(columns, trainer)
+        if self.score is None:
+            self._keep(coef, columns)
+
+    def _note_rate(self, columns, trainer):
+        self.first_rate = float(trainer.rates(1)[columns].max())
+
+    def _keep(self, coef, columns):
+        self.history.keep(coef if coef.shape[1] == len(columns) else coef[:, columns])
 
     def _stand_still(self, trainer, columns):
         """Go on at lower rates, or end."""

@@ -50,7 +50,7 @@ class Epoch:
 
 
 class Listener:
-    """Who is told of each epoch: ``listener(epoch)``.
+    """Who is told that training begins, and then of each epoch: ``listener(epoch)``.
 
     Attributes
     ----------
@@ -59,6 +59,9 @@ class Listener:
     """
 
     every_epoch = True
+
+    def begin(self, trainer, courses, columns):
+        """Be told that training begins; the arguments are attributes of `Epoch`."""
 
     def __call__(self, epoch):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(epoch)")
@@ -84,6 +87,8 @@ def train(trainer, problem, courses, *, shuffle=True, listeners=()):
     total_weight = problem.total_weight
     active = list(courses)
     columns = [problem.columns([model]) for model in range(len(active))]
+    for listener in listeners:
+        listener.begin(trainer, active, columns)
     watched = any(listener.every_epoch for listener in listeners) or any(course.score for course in courses)
     try:
         while True:

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
-from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit import TRUSTED_TYPES, SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.schedules import SCHEDULES
 from tests.problems import (
@@ -218,7 +218,16 @@ def through_memory_map(model, path):
         return joblib.load(path, mmap_mode="r")
 
 
-@pytest.mark.parametrize("copied", [through_pickle, through_deepcopy, through_joblib, through_memory_map])
+def through_skops(model, path):
+    io = pytest.importorskip("skops.io")
+    io.dump(model, path)
+    return io.load(path, trusted=TRUSTED_TYPES)
+
+
+COPIES = [through_pickle, through_deepcopy, through_joblib, through_memory_map, through_skops]
+
+
+@pytest.mark.parametrize("copied", COPIES)
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("optimizer", STATEFUL, ids=str)
 @pytest.mark.parametrize("kind", ["labels", "numbers"])

@@ -5,12 +5,19 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
-from sklearn.compose import ColumnTransformer
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    QuantileTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 
 from sgdkit.model_selection import OnePassGridSearchCV
 from tests.model_selection.searches import (
@@ -170,3 +177,143 @@ def test_test_rows_that_cannot_be_transformed():
         search = OnePassGridSearchCV(pipeline, {"sgd__alpha": [1e-4, 1e-2]}, cv=KFold(3)).fit(X, y)
     assert np.isnan(search.cv_results_["split0_test_score"]).all()
     assert np.isfinite(search.cv_results_["split1_test_score"]).all()
+
+
+# ------------------------------------------------------------------------------------------ resampled folds
+
+
+def permuted(X, y):
+    order = np.random.default_rng(0).permutation(len(y))
+    return X[order], y[order]
+
+
+def thinned(X, y):
+    return X[::2], y[::2]
+
+
+def samplers():
+    """What imbalanced-learn has: more rows, fewer rows, and the same in another order."""
+    imblearn = pytest.importorskip("imblearn")
+    return {
+        "permuted": imblearn.FunctionSampler(func=permuted),
+        "thinned": imblearn.FunctionSampler(func=thinned),
+        "more": imblearn.over_sampling.SMOTE(k_neighbors=2, random_state=0),
+        "fewer": imblearn.under_sampling.RandomUnderSampler(random_state=0),
+    }
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("name", ["permuted", "thinned", "more", "fewer"])
+def test_resampled_folds(name, place):
+    sampler = samplers()[name]
+    X, y = make_data("classes")
+    X, y = X[20:], y[20:]
+    steps = [("scale", StandardScaler()), ("sample", sampler)]
+    steps = [*(steps if place == "last" else steps[::-1]), ("sgd", make_model("classes"))]
+    pipeline = pytest.importorskip("imblearn.pipeline").Pipeline(steps)
+    scoring = {"kind": "accuracy", "whole": lambda model, X, y: model.score(X, y)}
+    grid = {"sgd__alpha": [1e-5, 1e-1], "sample": [sampler, "passthrough"]}
+    options = {"scoring": scoring, "refit": "kind", "error_score": "raise"}
+    search = assert_finds_the_same(pipeline, grid, X, y, **options)
+    assert search.cv_results_["mean_test_kind"].max() > 0.8
+
+
+def test_weights_are_not_paired_with_resampled_rows():
+    sampler = samplers()["permuted"]
+    X, y = make_data("classes")
+    steps = [("sample", sampler), ("sgd", make_model("classes"))]
+    pipeline = pytest.importorskip("imblearn.pipeline").Pipeline(steps)
+    with pytest.raises(ValueError, match=r"\['sample'\] resample rows .* leave sample_weight"):
+        OnePassGridSearchCV(pipeline, {"sgd__alpha": [1e-3]}).fit(X, y, sgd__sample_weight=np.ones(len(y)))
+
+
+# --------------------------------------------------------------------------------- validation sets of one's own
+
+
+def validation_set(kind, n):
+    X, y = make_data(kind)
+    weights = np.random.default_rng(1).uniform(0.5, 2, n)
+    return {"X_val": X[:n], "y_val": y[:n], "sample_weight_val": weights}
+
+
+@pytest.mark.parametrize("kind", ["two classes", "labels", "number"])
+def test_a_validation_set_stops_every_fold(kind):
+    X, y = make_data(kind)
+    model = make_model(kind, early_stopping=True, max_iter=40, tol=1e-2, n_iter_no_change=1)
+    options = {"fit_params": validation_set(kind, 40), "error_score": "raise"}
+    assert_finds_the_same(model, ALPHAS, X[40:], y[40:], **options)
+
+
+def test_a_validation_set_of_as_many_rows_is_not_cut():
+    X, y = make_data("number")
+    given = validation_set("number", len(y))
+    train, test = np.arange(100), np.arange(100, 150)
+    model = make_model("number", early_stopping=True, max_iter=40)
+    search = OnePassGridSearchCV(model, ALPHAS, cv=[(train, test)], refit=False).fit(X, y, **given)
+    for alpha, score in zip(ALPHAS["alpha"], search.cv_results_["mean_test_score"], strict=True):
+        alone = clone(model).set_params(alpha=alpha).fit(X[train], y[train], **given)
+        assert alone.score(X[test], y[test]) == pytest.approx(score, abs=1e-12)
+
+
+def test_a_validation_set_needs_early_stopping():
+    X, y = make_data("classes")
+    with pytest.raises(ValueError, match="early_stopping should be set to True"):
+        OnePassGridSearchCV(make_model("classes"), ALPHAS, error_score="raise").fit(
+            X, y, X_val=X[:10], y_val=y[:10]
+        )
+
+
+def test_a_validation_set_goes_through_a_pipeline():
+    X, y = make_data("classes")
+    model = make_model("classes", early_stopping=True, max_iter=40)
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(X_val=True, y_val=True, sample_weight_val=True)
+        steps = [("scale", StandardScaler(with_mean=False)), ("sgd", model)]
+        pipeline = Pipeline(steps, transform_input=["X_val"])
+        options = {"fit_params": validation_set("classes", 40), "error_score": "raise"}
+        search = assert_finds_the_same(
+            pipeline, {"sgd__alpha": [1e-4, 1e-2]}, 1e3 * X[40:], y[40:], **options
+        )
+    assert len(search.best_estimator_[-1].validation_scores_) == 40
+
+
+# -------------------------------------------------------------------------------------- transformed targets
+
+
+@pytest.mark.parametrize("kind", ["number", "numbers"])
+@pytest.mark.parametrize("around", ["alone", "inside", "outside"])
+def test_transformed_targets(around, kind):
+    X, y = make_data(kind)
+    transformer = QuantileTransformer(n_quantiles=20, output_distribution="normal")
+    targets, scaler = TransformedTargetRegressor(make_model(kind), transformer=transformer), StandardScaler()
+    model, prefix = {
+        "alone": (targets, "regressor"),
+        "inside": (Pipeline([("scale", scaler), ("targets", targets)]), "targets__regressor"),
+        "outside": (
+            clone(targets).set_params(regressor=Pipeline([("scale", scaler), ("sgd", make_model(kind))])),
+            "regressor__sgd",
+        ),
+    }[around]
+    scoring = {"r2": "r2", "error": "neg_mean_absolute_error", "whole": lambda m, X, y: m.score(X, y)}
+    grid = {f"{prefix}__alpha": [1e-5, 1e-1]}
+    if around != "outside":
+        grid[f"{prefix.removesuffix('regressor')}transformer"] = [transformer, None]
+    for scores in None, scoring:
+        assert_finds_the_same(model, grid, X, y, scoring=scores, refit="r2" if scores else True)
+
+
+def test_weights_of_transformed_targets():
+    X, y = make_data("number")
+    model = TransformedTargetRegressor(make_model("number"), func=np.arcsinh, inverse_func=np.sinh)
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    options = {"fit_params": {"sample_weight": weights}, "error_score": "raise"}
+    assert_finds_the_same(model, {"regressor__alpha": [1e-4, 1e-2]}, X, y, **options)
+
+
+def test_targets_of_a_validation_set_are_not_transformed():
+    X, y = make_data("number")
+    model = TransformedTargetRegressor(
+        make_model("number", early_stopping=True), func=np.arcsinh, inverse_func=np.sinh
+    )
+    with pytest.raises(ValueError, match="leaves y_val as it is"):
+        OnePassGridSearchCV(model, {"regressor__alpha": [1e-3]}).fit(X, y, X_val=X[:9], y_val=y[:9])

@@ -22,6 +22,7 @@ from sklearn.model_selection import (
     ShuffleSplit,
     StratifiedKFold,
 )
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -282,6 +283,11 @@ def test_folds_that_do_not_converge_warn():
 def test_another_estimator(estimator):
     with pytest.raises(ValueError, match="GridSearchCV"):
         OnePassGridSearchCV(estimator, {"C": [1]}).fit(*make_data("classes"))
+
+
+def test_one_vs_rest_is_a_parameter():
+    with pytest.raises(ValueError, match=r"SGDClassifierPlus\(multi_class='ovr'\)"):
+        OnePassGridSearchCV(OneVsRestClassifier(SGDClassifierPlus()), {}).fit(*make_data("classes"))
 
 
 def test_a_parameter_that_does_not_exist():
