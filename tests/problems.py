@@ -102,6 +102,26 @@ def changed(owner):
     return owner(**{name: other_value(owner, name) for name in owner().get_params()})
 
 
+def penalty_with_kinks(optimizer):
+    """Options of an elastic net; of the l2 norm for an optimizer, or its name, that needs it, and ends too soon."""
+    cls = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else type(optimizer)
+    return {"penalty": "elasticnet"} if cls.minimises_kinks else {"penalty": "l2", "tol": None}
+
+
+# The lengths of their steps are their own.
+WITHOUT_RATES = [name for name, optimizer in OPTIMIZERS.items() if not optimizer.takes_rates]
+WITH_RATES = [name for name in OPTIMIZERS if name not in WITHOUT_RATES]
+
+
+def assert_resumed(resumed, expected, optimizer):
+    """To the last bit; of scores that are summed up from step to step, but for rounding errors."""
+    name = optimizer if isinstance(optimizer, str) else None
+    if name in WITHOUT_RATES or not getattr(optimizer, "takes_rates", True):
+        assert_allclose(resumed, expected, rtol=1e-6, atol=1e-9)
+    else:
+        np.testing.assert_array_equal(resumed, expected)
+
+
 STATEFUL = [*map(changed, OPTIMIZERS.values()), *OPTIMIZERS]
 
 

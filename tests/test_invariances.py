@@ -20,6 +20,7 @@ from tests.problems import (
     make,
     make_X,
     make_y,
+    penalty_with_kinks,
     skip_kinks,
 )
 
@@ -58,7 +59,8 @@ def test_weights_are_repetition(kind, optimizer, to_input):
     y, weights = make_y(X, kind), np.random.RandomState(2).randint(0, 4, N_ROWS)
     repeated = np.repeat(np.arange(N_ROWS), weights)
     # More epochs would let rounding grow where a sign or a root follows it.
-    model = make(kind, optimizer=optimizer, penalty="elasticnet", alpha=0.01, batch_size=1000, max_iter=10)
+    options = {"alpha": 0.01, "batch_size": 1000, "max_iter": 10, **penalty_with_kinks(optimizer)}
+    model = make(kind, optimizer=optimizer, **options)
     a = clone(model).fit(to_input(X), y, sample_weight=weights)
     b = clone(model).fit(to_input(X[repeated]), y[repeated])
     assert_same_model(a, b, rtol=1e-9)

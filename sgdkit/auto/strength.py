@@ -70,7 +70,7 @@ def see_targets(problem, earlier=None):
     y, row_weights = problem.select(problem.targets.values), problem.select(problem.weights_or_ones)
     mean = np.average(y, axis=0, weights=row_weights)
     variance = np.average(np.square(y - mean), axis=0, weights=row_weights)
-    if earlier is None:
+    if earlier is None or earlier.shape[1:] != mean.shape:
         return np.array([np.full_like(mean, len(y)), mean, variance])
     n_earlier, mean_earlier, variance_earlier = earlier
     share, drift = len(y) / (n_earlier + len(y)), mean - mean_earlier

@@ -39,6 +39,8 @@ class Optimizer(Parametrized):
         Whether the direction has the gradient's scale, or does not depend on it.
     decays : bool
         Whether the metric lowers the steps of a coordinate like the root of their number.
+    takes_rates : bool
+        Whether it makes steps of rates that are given; else it always finds them.
     minimises_kinks : bool
         Whether it can do with losses that are not smooth, and with an l1 norm.
     default_tol : float
@@ -49,6 +51,7 @@ class Optimizer(Parametrized):
     full_batch: bool = False
     scales_with_gradient: bool = False
     decays: bool = False
+    takes_rates: bool = True
     minimises_kinks: bool = True
     default_tol: float = 1e-3
     _parameter_constraints: dict = {}

@@ -200,6 +200,7 @@ class AllRows:
             return None
         chosen = spread(self.n_rows, max(ROWS_A_FEATURE * self.X.shape[1], CURVED_ROWS))
         X = self._with_ones(self.X[chosen])
+        X[:, -1] = self.fit_intercept
         if self.row_weights is not None:
             X *= np.sqrt(self.row_weights[chosen].reshape(len(chosen), -1).mean(axis=1, keepdims=True))
         gram = (X.T @ X).astype(np.float64) / len(chosen)
@@ -228,7 +229,7 @@ class AllRows:
     def _with_ones(self, X):
         """Some rows as an array, and the intercept's feature."""
         X = X.toarray() if issparse(X) else X
-        return np.column_stack([X, np.full(len(X), self.fit_intercept, X.dtype)])
+        return np.column_stack([X, np.ones(len(X), X.dtype)])
 
     def curvature(self, scores):
         """The mean second derivative of the losses in each column, about some scores."""
@@ -303,6 +304,7 @@ class GramRows(AllRows):
     def gradient(self, derivative):
         gradient = self.R.T @ derivative
         gradient /= self.n_rows
+        gradient[-1] *= self.fit_intercept
         return gradient
 
     def mean_squares(self):
@@ -310,7 +312,12 @@ class GramRows(AllRows):
         return np.diag(self.gram)[:-1, np.newaxis] / self.n_rows
 
     def axes(self):
-        return self.vectors.astype(self.X.dtype), np.square(self.roots)[:, np.newaxis] / self.n_rows
+        gram, squares, vectors = self.gram, np.square(self.roots), self.vectors
+        if not self.fit_intercept:
+            gram = gram.copy()
+            gram[-1] = gram[:, -1] = 0
+            squares, vectors = eigh(gram)
+        return vectors.astype(self.X.dtype), squares[:, np.newaxis] / self.n_rows
 
     def curvature(self, scores):
         return np.ones(scores.shape[1])

@@ -220,6 +220,7 @@ class LBFGS(Optimizer):
 
     full_batch: bool = True
     scales_with_gradient: bool = True
+    takes_rates: bool = False
     minimises_kinks: bool = False
     default_tol: float = 1e-4
     _parameter_constraints: dict = {"memory": [Interval(Integral, 1, None, closed="left")]}

@@ -32,7 +32,7 @@ def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smoo
     assert chosen(DENSE, penalty="elasticnet", l1_ratio=0) == LBFGS()
     assert chosen(RARE) == AdaGrad()
     assert chosen(DENSE, loss="hinge") == AdaGrad()
-    assert chosen(DENSE, early_stopping=True) == GD()
+    assert chosen(DENSE, early_stopping=True) == LBFGS()
     for name, value in {"batch_size": 8, "average": True}.items():
         assert chosen(DENSE, **{name: value}) == AdaGrad()
     for name, value in {"eta0": 0.1, "learning_rate": "constant"}.items():

@@ -622,5 +622,5 @@ def test_a_parameter_of_an_optimizer_that_is_a_name():
 
 
 def test_what_ends_at_max_iter_warns(model):
-    with pytest.warns(ConvergenceWarning, match=r"Maximum number of iterations \(2\) reached.*max_iter"):
-        model.set_params(max_iter=2, tol=1e-3).fit(X, Y)
+    with pytest.warns(ConvergenceWarning, match=r"Maximum number of iterations \(1\) reached.*max_iter"):
+        model.set_params(max_iter=1, tol=1e-3).fit(X, Y)
