@@ -397,9 +397,7 @@ def test_a_chunk_goes_on_from_weights_that_were_set_before_any_fit():
 def test_a_path_of_strengths():
     """Rates that have fallen by a weak penalty's clock are no rates for a strong one."""
     model = SGDClassifierPlus(optimizer="sgd", warm_start=True, random_state=0)
-    for alpha in (1.0, 0.1, 0.01, 0.001):
-        model.set_params(alpha=alpha).fit(*IRIS)
-    for alpha in (0.01, 0.1, 1.0):
+    for alpha in (1.0, 0.1, 0.01, 0.001, 0.01, 0.1, 1.0):
         cold = clone(model).set_params(alpha=alpha).fit(*IRIS)
         warm = model.set_params(alpha=alpha).fit(*IRIS)
         assert warm.loss_curve_[-1] <= 1.02 * cold.loss_curve_[-1]
