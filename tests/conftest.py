@@ -1,7 +1,14 @@
 """What all tests share."""
 
+import os
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
+
+# Workers of pytest-xdist share the processors already: with threads of BLAS too, they wait for one another for minutes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+threadpool_limits(1, user_api="blas")
 
 
 @pytest.fixture(autouse=True)
