@@ -417,7 +417,8 @@ def test_l1_leaves_exact_zeros_where_coordinate_descent_does(name, optimizer):
     np.testing.assert_array_equal(model.coef_ == 0, zeros)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+# On single rows, RMSProp's metric depends on the row at hand, and so does where it ends.
+@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "rmsprop"])
 @pytest.mark.parametrize("load", [load_digits, load_diabetes])
 def test_tol_ends_at_the_minimiser(load, optimizer):
     """Row by row, at rates and for as many epochs as are chosen."""

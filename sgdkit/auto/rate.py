@@ -47,7 +47,7 @@ SAMPLE_ROWS, LARGEST_ROWS = 2000, 20
 FEWEST_ROWS = 40
 SAMPLE_BATCHES = 20
 # Pilots of one batch make so many steps, and are compared after the first ones.
-STEPS_OF_A_BATCH, FIRST_OF_A_BATCH = 30, 7
+STEPS_OF_A_BATCH, FIRST_OF_A_BATCH = 30, 3
 # The best rate of a short run is too large for a long one.
 SHARE_OF_THE_BEST = 0.7
 # Floating-point numbers of state that a pilot may hold.

@@ -6,5 +6,5 @@ class Adam(Optimizer):
     epsilon: float
     amsgrad: bool
     def __init__(
-        self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-08, amsgrad: bool = False
+        self, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-30, amsgrad: bool = False
     ) -> None: ...

@@ -6,5 +6,5 @@ class RMSProp(Optimizer):
     centered: bool
     epsilon: float
     def __init__(
-        self, *, rho: float = 0.99, momentum: float = 0.0, centered: bool = False, epsilon: float = 1e-08
+        self, *, rho: float = 0.99, momentum: float = 0.0, centered: bool = False, epsilon: float = 1e-30
     ) -> None: ...

@@ -17,7 +17,7 @@ class RMSProp(Optimizer):
 
     Parameters
     ----------
-    rho : float in [0, 1), default=0.999
+    rho : float in [0, 1), default=0.99
         Share of the running means that is kept.
     momentum : float in [0, 1), default=0.0
         Share of the velocity that is kept in a step.
@@ -45,7 +45,7 @@ class RMSProp(Optimizer):
         "epsilon": POSITIVE,
     }
 
-    def __init__(self, *, rho=0.999, momentum=0.0, centered=False, epsilon=1e-30):
+    def __init__(self, *, rho=0.99, momentum=0.0, centered=False, epsilon=1e-30):
         self.rho = rho
         self.momentum = momentum
         self.centered = centered
