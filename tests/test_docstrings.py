@@ -69,7 +69,7 @@ def test_examples_run(path, documented):
 @pytest.mark.parametrize(
     ("things", "excluded"),
     [
-        (ESTIMATORS, {"loss", "alpha", "coef_", "intercept_"}),
+        (ESTIMATORS, {"loss", "alpha", "alpha_", "coef_", "intercept_"}),
         ([cls.partial_fit for cls in ESTIMATORS], set()),
         (SEARCHES, set()),
         ([Adam, Nadam, RMSProp], set()),
