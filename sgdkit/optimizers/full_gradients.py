@@ -237,7 +237,14 @@ class AllRows:
         targets, weights = self.targets.take(chosen), self.row_weights
         weights = None if weights is None else weights[chosen]
         near = np.ascontiguousarray(scores[chosen])
-        distance = (DISTANCE * (1 + np.abs(near).mean(axis=0))).astype(near.dtype)
+        if self.problem.loss.log_link:
+            size = np.ones(near.shape[1])
+        elif targets.signs:
+            size = 1 + np.abs(near).mean(axis=0)
+        else:
+            # In units of the targets.
+            size = np.abs(near - targets.table()).mean(axis=0)
+        distance = (DISTANCE * np.where(size > 0, size, 1)).astype(near.dtype)
         # Columns that share a loss are alike, and moved one at a time.
         distance[np.arange(len(distance)) % self.n_outputs > 0] = 0
         ends = np.empty((2, *near.shape), near.dtype)

@@ -7,14 +7,14 @@ from scipy import sparse
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
-from tests.problems import LOG_LINK, LOSSES, error_of, skip_kinks
+from tests.problems import LOG_LINK, LOSSES, WITH_RATES, error_of, skip_kinks
 
 X = np.random.RandomState(0).normal(size=(40, 4))
 Y = (X[:, 0] > 0).astype(int)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", WITH_RATES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_rate_that_overflows(optimizer, batch_size, dtype):
     model = SGDRegressorPlus(optimizer=optimizer, eta0=1e300, learning_rate="constant", batch_size=batch_size)
