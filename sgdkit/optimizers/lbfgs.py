@@ -12,6 +12,9 @@ from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
+# The largest unit of a penalty over the smallest one, up to which features have axes.
+MOST_UNEVEN = 10.0
+
 
 class LBFGSState(FullGradientState):
     """L-BFGS at work.
@@ -104,7 +107,9 @@ class Position:
         self.n_models = state.n_columns // rows.n_outputs
         self.n_steps, self.direction, self.slopes = 0, None, None
         self.scores = rows.of(state.W)
-        axes = rows.axes()
+        units = self.penalty.units
+        # Where the penalty differs much between features, it ties weights to other axes than the rows do.
+        axes = rows.axes() if units is None or units.max() <= MOST_UNEVEN * units.min() else None
         self.metric = rows.metric(state._curvature(rows, self.scores), self.penalty, axes)
         if axes is None:
             self.axes, self.metric = None, self.by_model(self.metric)
