@@ -111,7 +111,7 @@ cdef class Tries:
                     again = rising[first] and rate < LARGEST_FIRST_RATE and aim > 2 * rate
                     aim = fmin(aim, RISE * rate) if again else fmax(aim, rate)
                 else:
-                    again, rising[first], aim = rate >= smallest, 0, fmax(aim, FALL * rate)
+                    again, rising[first], aim = rate >= smallest, 0, fmax(fmin(aim, OF_THE_LARGEST * rate), FALL * rate)
                 any_again |= again
                 for c in range(first, first + self.n_outputs):
                     aims[c] = <floating> aim

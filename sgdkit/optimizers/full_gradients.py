@@ -187,6 +187,11 @@ class AllRows:
             shares = np.square(vectors[:-1], dtype=np.float64).T
             added = shares @ np.broadcast_to(penalty.curvature, (shares.shape[1], len(curvature)))
             metric = np.asarray(squares * curvature + added, self.X.dtype)
+        if np.isinf(metric).any():
+            raise ValueError(
+                "The squares of features overflow. Scale them, for instance with sklearn.preprocessing.StandardScaler "
+                "or MaxAbsScaler."
+            )
         metric[~(metric > 0)] = 1
         return metric
 
