@@ -141,11 +141,11 @@ def choose_strength(
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
     sample = problem.on(indices)
-    if by_full_gradients and np.ndim(units) == 0 and not full_gradients(penalty, l1_ratio).minimises_kinks:
+    optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
+    if np.ndim(units) == 0 and not optimizer.minimises_kinks:
         sample, initial = _in_span(sample, initial)
     outs = place % N_PARTS == np.arange(N_PARTS if len(indices) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
-    optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
     sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
     for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
