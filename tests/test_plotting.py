@@ -53,12 +53,12 @@ def search():
 def test_a_missing_package_is_named_by_those_who_need_it(missing, caller):
     code = f"""
 import sys
-sys.modules["{missing}"] = None
 from sklearn.datasets import load_iris
 from sgdkit import SGDClassifierPlus
-from sgdkit.plotting import *
 X, y = load_iris(return_X_y=True)
 model = SGDClassifierPlus().fit(X, y)
+sys.modules["{missing}"] = None
+from sgdkit.plotting import *
 {caller}(model)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
