@@ -12,15 +12,16 @@ def contents(problem, row_indices):
     X, targets = problem.rows.merged(row_indices), problem.targets.values
     if issparse(X):
         X.sort_indices()
+        full = np.zeros(X.shape[0], dtype=bool)
+    else:
+        full, all_features = X.all(axis=1), np.arange(X.shape[1]).astype(np.int64).tobytes()
     for place, row in enumerate(row_indices):
-        if issparse(X):
+        if full[place]:
+            features, values = all_features, X[place]
+        elif issparse(X):
             stored = slice(X.indptr[place], X.indptr[place + 1])
-            features, values = X.indices[stored], X.data[stored]
+            features, values = X.indices[stored].astype(np.int64).tobytes(), X.data[stored]
         else:
-            features = np.flatnonzero(X[place])
-            values = X[place, features]
-        yield (
-            targets[row].tobytes(),
-            features.astype(np.int64).tobytes(),
-            values.astype(np.float32).tobytes(),
-        )
+            present = np.flatnonzero(X[place])
+            features, values = present.astype(np.int64).tobytes(), X[place, present]
+        yield targets[row].tobytes(), features, values.astype(np.float32).tobytes()

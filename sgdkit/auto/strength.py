@@ -24,9 +24,7 @@ Invariants:
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import issparse
 
-from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.optimizer import full_gradients, gains_from_full_gradients
 from sgdkit.auto.rate import choose_rates
@@ -49,8 +47,6 @@ N_PARTS, ROWS_FOR_ALL_PARTS = 4, 1000
 FEW_SCORES = 1000
 # Held-out rows fall into so many groups, between which losses differ by the error.
 N_GROUPS = 5
-# Of tables that have so many times as many features as rows, the space that rows span is looked at.
-FEATURES_A_ROW = 2
 # Of the objective, what it fell by in the last quarter of the steps: less is the end of training, and where it is more
 # when there are no steps left, training has not come to its end.
 SETTLED, STILL_FALLING = 0.003, 0.1
@@ -140,7 +136,7 @@ def choose_strength(
     place = (_place_by_content if problem.single_batch else _place_at_random)(problem, indices, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
-    sample = problem.on(indices)
+    sample = problem if len(indices) == problem.rows.n_rows else problem.on(indices)
     optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
     if np.ndim(units) == 0 and not optimizer.minimises_kinks:
         sample, initial = _in_span(sample, initial)
@@ -166,22 +162,10 @@ def choose_strength(
 
 
 def _in_span(problem, initial):
-    """The same rows in coordinates of the space that they span, if that has far fewer dimensions than features.
-
-    Gradients lie in it; so do the weights, but for a part that only shrinks. Scores and the l2 norm are the same.
-    """
-    X, n_rows = problem.rows.X, problem.n_rows
-    if (
-        issparse(X)
-        or n_rows * FEATURES_A_ROW > X.shape[1]
-        or n_rows > ROWS_FOR_ALL_PARTS
-        or initial[:-1].any()
-    ):
+    """The problem and its first weights in the space that rows span, where that has far fewer dimensions."""
+    if initial[:-1].any() or problem.span is None:
         return problem, initial
-    products = X.astype(np.float64, copy=False)
-    squares, axes = np.linalg.eigh(products @ products.T)
-    rows = Rows((np.sqrt(squares.clip(0)) * axes).astype(X.dtype))
-    return replace(problem, rows=rows), np.append(np.zeros_like(initial[:n_rows]), initial[-1:], axis=0)
+    return replace(problem, rows=problem.span.rows), problem.span.coordinates(initial[-1])
 
 
 def _place_at_random(problem, indices, generator):

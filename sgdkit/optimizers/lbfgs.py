@@ -1,5 +1,6 @@
 """L-BFGS: full gradients that remember how the last ones have changed."""
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -29,12 +30,34 @@ class LBFGSState(FullGradientState):
         How many pairs each model has had.
     """
 
+    # Where training takes place in the space that the rows span, `W` are coordinates there.
+    _span = None
+
+    def __getstate__(self):
+        self.release()
+        return super().__getstate__()
+
     def load(self, weights):
+        self._span = None
         super().load(weights)
         self.moves = self.changes = self.products = self.counts = self.expected_falls = None
 
+    def weights(self):
+        weights = super().weights()
+        return weights if self._span is None else self._span.weights(weights)
+
+    def release(self):
+        if self._span is not None:
+            span, self._span = self._span, None
+            self.W = span.weights(self.W)
+            self.total = None if self.total is None else span.weights(self.total)
+            # Only those in the span are remembered.
+            self.moves = None
+        super().release()
+
     def take(self, columns):
         other = super().take(columns)
+        other._span = self._span
         if self.moves is not None:
             models = columns[:: self.n_columns // len(self.counts)] // (self.n_columns // len(self.counts))
             for name in ("moves", "changes", "products", "counts"):
@@ -50,8 +73,8 @@ class LBFGSState(FullGradientState):
     def epoch(self, problem, rate):
         """Take one step, whose length is always found, and return each column's sum of losses after it."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            if self._cached is None or self._cached.rows.problem is not problem:
-                self._cached = Position(all_rows(problem, self.fit_intercept), self)
+            if self._cached is None or self._cached.problem is not problem:
+                self._cached = self._place(problem)
             at = self._cached
             if self.moves is None:
                 self._forget(at.n_models)
@@ -66,6 +89,18 @@ class LBFGSState(FullGradientState):
             self._aim(at)
         self._count(at.rows)
         return at.losses
+
+    def _place(self, problem):
+        """Where training is on the rows of a problem, in the space that they span if that takes less time."""
+        span = problem.span if self._penalty.units is None else None
+        if self._span is not None and span is not self._span:
+            self.release()
+        fresh = self._span is None and not self.n_averaged and not self.W[:-1].any()
+        if span is not None and fresh:
+            self.load(span.coordinates(self.W[-1]))
+            self._span = span
+        seen = problem if self._span is None else replace(problem, rows=self._span.rows)
+        return Position(problem, all_rows(seen, self.fit_intercept), self)
 
     def _forget(self, n_models):
         """Begin with nothing to remember."""
@@ -92,6 +127,9 @@ class Position:
 
     Attributes
     ----------
+    problem : Problem
+    rows : AllRows
+        Those of the problem, or their coordinates.
     scores : ndarray of shape (n_rows, n_columns)
     losses, penalties : ndarray of float64 of shape (n_columns,)
     axes : ndarray of shape (n_features + 1, n_features + 1), or None
@@ -102,8 +140,8 @@ class Position:
         Along the direction; None before it is chosen.
     """
 
-    def __init__(self, rows, state):
-        self.rows, self.penalty = rows, state._penalty
+    def __init__(self, problem, rows, state):
+        self.problem, self.rows, self.penalty = problem, rows, state._penalty
         self.n_models = state.n_columns // rows.n_outputs
         self.n_steps, self.direction, self.slopes = 0, None, None
         self.scores = rows.of(state.W)

@@ -1,12 +1,13 @@
 """What is minimised: a `Problem`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from sgdkit._kernels.rows import Rows
 from sgdkit.training.order import run_length
+from sgdkit.training.span import span_of
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Problem:
     n_models: int = 1
     class_weights: np.ndarray | None = None
     column_weights: np.ndarray | None = None
+    # What has been found out about rows, which problems of the same rows share.
+    _known: dict = field(default_factory=dict, repr=False)
 
     @property
     def n_rows(self):
@@ -81,15 +84,31 @@ class Problem:
             return (totals @ self.class_weights) * self.column_weights
         return self.n_rows if row_weights is None else row_weights.sum(axis=0)
 
-    @cached_property
+    @property
     def density(self):
         """The share of the values that are not 0, in rows as much as they count."""
+        return self._find("density", self._density, self.rows, self.row_weights, self.row_indices)
+
+    def _density(self):
         # Of rows on disk, X may be a copy.
         X = None if self.rows.mapped else self.rows.X
         if isinstance(X, np.ndarray) and self.row_weights is None and self.row_indices is None:
             return np.count_nonzero(X) / X.size
         weights = None if np.ndim(self.row_weights) == 2 else self.select(self.row_weights)
         return float(np.average(self.select(self.rows.counts()), weights=weights)) / self.rows.n_features
+
+    @property
+    def span(self):
+        """The `Span` of the rows, or None where training in it would not take less time."""
+        return self._find("span", lambda: span_of(self.rows), self.rows)
+
+    def _find(self, name, find, *parts):
+        """What depends on some parts of the problem alone, and has been found out before, or is now."""
+        key = name, *map(id, parts)
+        if key not in self._known:
+            # With its parts, whose ids are theirs as long as they live.
+            self._known[key] = find(), parts
+        return self._known[key][0]
 
     @cached_property
     def run_length(self):

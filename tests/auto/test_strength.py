@@ -13,6 +13,7 @@ from sgdkit.auto.strength import CANDIDATES, FEWEST_ROWS, _nearest
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
+from sgdkit.training import span
 from tests.problems import LOG_LINK, LOSSES
 
 SHORT = {"max_iter": 1, "tol": None, "random_state": 0}
@@ -201,6 +202,6 @@ def test_of_a_wide_table_the_span_of_its_rows_tells_the_same(estimator, dtype, m
     )
     model = estimator(**SHORT)
     chosen = multiple(model, X, y)
-    monkeypatch.setattr(strength, "FEATURES_A_ROW", 5)
+    monkeypatch.setattr(span, "FEATURES_A_ROW", 5)
     assert multiple(model, X, y) == pytest.approx(chosen)
     assert set(n_features) == {90, 400}
