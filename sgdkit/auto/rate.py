@@ -3,7 +3,8 @@
 Where the length of a step does not depend on the gradient's scale, the rate follows from the rows: in n steps that
 touch it, a weight is to be able to move by ``size / r * sqrt(n)``, the size being that of the scores to be reached, and
 r that of a row, ``r^2 = mean ||x||^4 / mean ||x||^2``: the mean of ``||x||^2`` where a row counts as much as it moves
-its own score. AdaGrad's own denominator sees to that at ``eta = size / r``. Averages of squared
+its own score. (In a single batch, rows move the score of one another, and it is the mean.) AdaGrad's own denominator
+sees to that at ``eta = size / r``. Averages of squared
 gradients leave it to the schedule, which counts all steps: a feature that a share p of them touches needs a rate
 ``1 / sqrt(p)`` times as large.
 
@@ -249,6 +250,8 @@ def _moved(problem):
 
 def _row_size(problem):
     """r, the size of a row."""
+    if problem.single_batch:
+        return np.sqrt(_mean_square(problem))
     norms, row_weights = _squared_norms(problem)
     return np.sqrt(np.average(norms, weights=norms * row_weights))
 

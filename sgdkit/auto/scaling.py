@@ -219,6 +219,13 @@ class Standard(Scaling):
         scale[nothing] = self.unit
         self.mean, self.scale = shift, scale
 
+    def squares_seen(self, features, shift, factor):
+        """The sums of squares of some features, shifted and scaled as they are now, over the rows that are known here."""
+        mass, first, second = self.moments[features, 1:4].T
+        shift = shift - self.origin[features].astype(np.float64)
+        sums = second - 2 * shift * first + shift * shift * mass
+        return sums * factor**2 * (self.n_rows / self.total)
+
     def _check(self, scale, noise, varies):
         """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
         self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide")

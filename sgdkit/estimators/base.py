@@ -276,7 +276,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         if not course.history.converged and course.patience.tol is not None:
             # Before the model is changed, for a filter may make it an error.
             warn_of_max_iter(course.max_iter, stacklevel=5)
-        if plan.truncate(course) or course.score is not None:
+        if plan.truncate(course) or plan.retract(course.history.coef) or course.score is not None:
             trainer.load(course.history.coef)
         self._publish(plan, trainer, course.history)
         leave_past(self, plan, trainer)

@@ -17,6 +17,7 @@ from joblib import effective_n_jobs
 from sgdkit.auto.epochs import NO_PLAN, epochs_to_settle, planned_epochs
 from sgdkit.auto.optimizer import choose_optimizer, means_sgd
 from sgdkit.auto.rate import choose_rates, rate_choice
+from sgdkit.auto.reach import retract
 from sgdkit.auto.scaling import Scaling, choose_scaling
 from sgdkit.auto.strength import alpha_of, choose_strength, in_units_of_targets, see_targets, units_of_targets
 from sgdkit.estimators.columns import join_problems, join_weights
@@ -74,6 +75,8 @@ class Plan:
         What sums of squared gradients begin with, after full gradients.
     whole : bool
         Whether the rows are all there are to learn from, and not a chunk.
+    retracted : bool
+        Whether fitted weights did not reach the values of the chunk, and were halved.
     """
 
     settings: object
@@ -96,6 +99,7 @@ class Plan:
     rate_factors: np.ndarray | None = None
     squared_gradients: np.ndarray | None = None
     whole: bool = True
+    retracted: bool = False
 
     @property
     def rate_choice(self):
@@ -123,6 +127,30 @@ class Plan:
         ):
             return trainer
         return None
+
+    @cached_property
+    def edited(self):
+        """Whether the user has changed the fitted weights since the trainer left them."""
+        trained = self.past.scaling.to_raw(self.resumed_trainer.weights())
+        return not (np.array_equal(self.coef, trained[:-1]) and np.array_equal(self.intercept, trained[-1]))
+
+    def retract(self, weights):
+        """Halve weights that do not reach the values of a chunk, and return whether there are any.
+
+        They are those of features as training sees them. What the user has set stays as it is.
+        """
+        if self.whole or self.resumed_trainer is None or self.past.scaling.moments is None or self.edited:
+            return False
+
+        def squares_of(features):
+            scaling = self.scaling
+            shift = 0.0 if scaling.shift is None else scaling.shift[features].astype(np.float64)
+            factor = 1.0 if scaling.factor is None else scaling.factor[features].astype(np.float64)
+            return self.past.scaling.squares_seen(features, shift, factor)
+
+        options = {"curvature": self.pull / self.spread, "size": np.max(self.spread)}
+        with np.errstate(over="ignore", invalid="ignore"):
+            return retract(weights, self.problem, squares_of, **options)
 
     def first_weights(self):
         """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns)."""
@@ -152,7 +180,9 @@ class Plan:
 
     def keeps_rate(self, trainer):
         """Whether the rate that was chosen for a trainer of an earlier fit still suits this one."""
-        return self.change is None and self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
+        if self.change is not None or self.retracted:
+            return False
+        return self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
 
     def new_trainer(self, seed):
         """A trainer at the first rate, with the weights to begin with."""
@@ -175,7 +205,7 @@ class Plan:
     def resume(self, trainer):
         """Have the trainer of an earlier fit go on from the fitted weights, which the user may have edited."""
         weights = np.append(self.coef, self.intercept[np.newaxis], axis=0).astype(trainer.dtype, copy=False)
-        edited = not np.array_equal(weights, self.past.scaling.to_raw(trainer.weights()))
+        changed = self.edited or self.retracted
         if self.change is not None:
             trainer.rescale(*self.change)
         if self.rate is not None or trainer.schedule is not None:
@@ -183,7 +213,7 @@ class Plan:
             schedule = self.schedule(self.rate, trainer.n_steps + 1 if self.whole else earlier)
             if schedule is None or trainer.schedule is None or schedule.settings != trainer.schedule.settings:
                 trainer.follow(schedule, self.rate_factors)
-        if edited:
+        if changed:
             trainer.load(self.scaling.to_scaled(weights))
 
     def gathered_squares(self):
@@ -266,6 +296,12 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     key = "alpha", number, settings.alpha, settings.l1_ratio
     result.alpha, result.penalty, result.multiple = _once(made, key, lambda: _strength(result, seed))
     result.problem.penalty = result.penalty.of_units(result.units)
+    if past is not None:
+        weights = result.first_weights()
+        result.retracted = result.retract(weights)
+        if result.retracted:
+            raw = result.scaling.to_raw(weights)
+            result.coef, result.intercept = raw[:-1], raw[-1]
     return result
 
 
