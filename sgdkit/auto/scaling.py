@@ -220,7 +220,7 @@ class Standard(Scaling):
         self.mean, self.scale = shift, scale
 
     def squares_seen(self, features, shift, factor):
-        """The sums of squares of some features, shifted and scaled as they are now, over the rows that are known here."""
+        """The sums of squares of some features over the rows seen, shifted and scaled as they are to be."""
         mass, first, second = self.moments[features, 1:4].T
         shift = shift - self.origin[features].astype(np.float64)
         sums = second - 2 * shift * first + shift * shift * mass
