@@ -1,4 +1,7 @@
-"""`optimizer="auto"`: full gradients for dense features; else AdaGrad, or SGD for many classes and for given rates."""
+"""`optimizer="auto"`: full gradients for dense features; else AdaGrad, or SGD for many classes and for given rates.
+
+Where training is to have a few epochs and no more, many classes are not for full gradients.
+"""
 
 import numpy as np
 from sklearn.base import clone
@@ -6,12 +9,15 @@ from sklearn.base import clone
 from sgdkit.auto.epochs import falls_to_an_end, has_plan
 from sgdkit.auto.rate import rate_choice
 from sgdkit.optimizers import GD, LBFGS, SGD, AdaGrad, as_optimizer
+from sgdkit.optimizers.full_gradients import takes_gram
 from sgdkit.penalties import PENALTIES
 
 # Full gradients are for rows with at least this share of non-zeros.
 DENSE_SHARE = 0.1
 # Weights of rows are uneven if the mean of their squares is so many times the square of their mean.
 UNEVEN = 3.0
+# After so many epochs, rows one by one are no longer ahead of full gradients.
+FEW_EPOCHS = 20
 
 
 def choose_optimizer(settings, problem, *, whole=True, earlier=None):
@@ -37,9 +43,11 @@ def choose_optimizer(settings, problem, *, whole=True, earlier=None):
     # What only steps on few rows make use of.
     wanted = settings.average or settings.batch_size != "auto"
     wanted = wanted or settings.learning_rate != "auto"
+    planned = has_plan(settings, problem, whole=whole)
+    wanted = wanted or (planned and asks_for_few_epochs(settings) and needs_many_gradients(problem))
     if whole and not wanted and gains_from_full_gradients(problem):
         return full_gradients(settings.penalty, settings.l1_ratio)
-    return for_few_epochs(problem) if has_plan(settings, problem, whole=whole) else AdaGrad()
+    return for_few_epochs(problem) if planned else AdaGrad()
 
 
 def means_sgd(settings):
@@ -51,6 +59,11 @@ def means_sgd(settings):
     )
 
 
+def asks_for_few_epochs(settings):
+    """Whether training is to have few epochs, and no more."""
+    return settings.tol is None and settings.max_iter != "auto" and settings.max_iter <= FEW_EPOCHS
+
+
 def full_gradients(penalty, l1_ratio):
     """The optimizer that needs the fewest full gradients: L-BFGS, unless the penalty has kinks."""
     return GD() if PENALTIES[penalty](1.0, l1_ratio).selects else LBFGS()
@@ -59,6 +72,11 @@ def full_gradients(penalty, l1_ratio):
 def gains_from_full_gradients(problem):
     """Whether full gradients need the least time: where features are dense, and the loss is smooth."""
     return problem.loss.smooth and problem.density >= DENSE_SHARE
+
+
+def needs_many_gradients(problem):
+    """Whether few full gradients may be far from their end, as those of many classes or labels are."""
+    return problem.targets.signs and problem.targets.n_columns > 1 and not takes_gram(problem)
 
 
 def for_few_epochs(problem):

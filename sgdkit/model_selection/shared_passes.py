@@ -21,6 +21,7 @@ from sklearn.utils.validation import _num_samples
 
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
+from sgdkit.auto.optimizer import asks_for_few_epochs
 from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
 from sgdkit.estimators.callbacks import FitTasks
@@ -55,12 +56,13 @@ def sharing_key(candidate, number):
     parameters = {
         name: value for name, value in candidate.get_params(deep=False).items() if name not in of_columns
     }
-    # A rate that is chosen is not one that is given; an end that is planned, not one that progress decides; without an
-    # l1 norm, the penalty may take another way; and targets may be valid for one number of the loss alone.
+    # A rate that is chosen is not one that is given; an end that is planned, not one that progress decides; few epochs
+    # are not many; without an l1 norm, the penalty may take another way; and targets may be valid for one number of the
+    # loss alone.
     has_no_l1 = candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
     domain = make_loss(candidate, targets_kind(candidate).losses).minimum_target
-    may_be_planned = candidate.tol in ("auto", None)
-    return hashed((parameters, rate_choice(candidate).chosen, may_be_planned, has_no_l1, domain), number)
+    ends = candidate.tol in ("auto", None), asks_for_few_epochs(candidate)
+    return hashed((parameters, rate_choice(candidate).chosen, ends, has_no_l1, domain), number)
 
 
 def hashed(value, number):

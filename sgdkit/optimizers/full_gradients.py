@@ -337,8 +337,13 @@ class GramRows(AllRows):
 
 def all_rows(problem, fit_intercept):
     """The rows of a problem, few of them where that is possible."""
+    return (GramRows if takes_gram(problem) else AllRows)(problem, fit_intercept)
+
+
+def takes_gram(problem):
+    """Whether products of the features stand for the rows."""
     few = isinstance(problem.loss, SquaredError) and few_features(problem)
-    return (GramRows if few and np.ndim(problem.row_weights) < 2 else AllRows)(problem, fit_intercept)
+    return few and np.ndim(problem.row_weights) < 2
 
 
 def few_features(problem):

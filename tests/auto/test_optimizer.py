@@ -9,9 +9,11 @@ from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import scale
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import GD, LBFGS, SGD, AdaGrad, Adam
 
 DENSE = load_breast_cancer(return_X_y=True)
@@ -44,6 +46,19 @@ def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smoo
     model = SGDClassifierPlus(max_iter=1, tol=None, alpha=1e-3)
     assert model.fit(as_rows(many_empty), y).optimizer_ == AdaGrad()
     assert model.fit(as_rows(many_empty), y, sample_weight=weights).optimizer_ == LBFGS()
+
+
+@pytest.mark.parametrize("max_iter", [1, 5])
+def test_few_epochs_of_many_classes_are_not_full_gradients(max_iter):
+    model = SGDClassifierPlus(max_iter=max_iter, tol=None, random_state=0).fit(*load_digits(return_X_y=True))
+    assert model.score(*load_digits(return_X_y=True)) > {1: 0.95, 5: 0.97}[max_iter]
+
+
+def test_a_search_does_not_mix_few_epochs_with_many():
+    X, y = DIGITS[0][:600], DIGITS[1][:600]
+    model, grid = SGDClassifierPlus(tol=None, random_state=0), {"max_iter": [5, 40]}
+    shared, apart = (search(model, grid, cv=2).fit(X, y) for search in (OnePassGridSearchCV, GridSearchCV))
+    assert_array_equal(shared.cv_results_["mean_test_score"], apart.cv_results_["mean_test_score"])
 
 
 def test_auto_goes_on_in_chunks_with_adagrad_and_warm_with_what_it_took():
