@@ -12,13 +12,15 @@ from scipy import sparse
 
 from sgdkit._kernels.scores import score_rows
 
+# Values are far out that are so many times the root mean square of those before.
+FAR = 6.0
 # What a weight is multiplied by; the last leaves nothing of it.
 SHARES = np.append(0.5 ** np.arange(16), 0.0)
 # So many features are looked at, those that add the most to a score.
 MOST_FEATURES = 64
 
 
-def retract(weights, problem, squares_of, *, curvature, size):
+def retract(weights, problem, seen, *, curvature, size):
     """Halve weights that do not reach the values of a chunk, and return whether there are any.
 
     Parameters
@@ -27,8 +29,9 @@ def retract(weights, problem, squares_of, *, curvature, size):
         They are changed.
     problem : Problem
         The chunk.
-    squares_of : callable
-        It takes the numbers of some features, and returns their sums of squares over the rows before.
+    seen : callable
+        It takes the numbers of some features, and returns how many values of each the rows before have had, and the sum
+        of their squares.
     curvature : float or ndarray of shape (n_columns,)
         About the second derivative of the loss of a row.
     size : float
@@ -42,7 +45,9 @@ def retract(weights, problem, squares_of, *, curvature, size):
     scores = score_rows(X, weights[:-1]) + weights[-1]
     values = X[:, features].toarray() if sparse.issparse(X) else X[:, features]
     changed = False
-    for feature, x, squares in zip(features, values.T, squares_of(features), strict=True):
+    for feature, x, mass, squares in zip(features, values.T, *seen(features), strict=True):
+        if mass * np.abs(x).max() ** 2 <= FAR**2 * squares:
+            continue
         part, costs = np.outer(x, weights[feature]), []
         for share in SHARES:
             lost = X.dtype.type(1 - share)

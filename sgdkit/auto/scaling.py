@@ -219,12 +219,11 @@ class Standard(Scaling):
         scale[nothing] = self.unit
         self.mean, self.scale = shift, scale
 
-    def squares_seen(self, features, shift, factor):
-        """The sums of squares of some features over the rows seen, shifted and scaled as they are to be."""
-        mass, first, second = self.moments[features, 1:4].T
+    def seen(self, features, shift, factor):
+        """How many values of some features there were, and the sums of their squares, shifted and scaled anew."""
+        mass, first, second = self.moments[features, 1:4].T * (self.n_rows / self.total)
         shift = shift - self.origin[features].astype(np.float64)
-        sums = second - 2 * shift * first + shift * shift * mass
-        return sums * factor**2 * (self.n_rows / self.total)
+        return mass, (second - 2 * shift * first + shift * shift * mass) * factor**2
 
     def _check(self, scale, noise, varies):
         """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""

@@ -142,15 +142,15 @@ class Plan:
         if self.whole or self.resumed_trainer is None or self.past.scaling.moments is None or self.edited:
             return False
 
-        def squares_of(features):
+        def seen(features):
             scaling = self.scaling
             shift = 0.0 if scaling.shift is None else scaling.shift[features].astype(np.float64)
             factor = 1.0 if scaling.factor is None else scaling.factor[features].astype(np.float64)
-            return self.past.scaling.squares_seen(features, shift, factor)
+            return self.past.scaling.seen(features, shift, factor)
 
         options = {"curvature": self.pull / self.spread, "size": np.max(self.spread)}
         with np.errstate(over="ignore", invalid="ignore"):
-            return retract(weights, self.problem, squares_of, **options)
+            return retract(weights, self.problem, seen, **options)
 
     def first_weights(self):
         """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns)."""
