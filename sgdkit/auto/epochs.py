@@ -4,6 +4,8 @@ A rate that falls in a straight line to 0 over a few epochs ends nearer to the m
 rate, whose last weights are noise around it [1]_. So where rows are visited one by one, and nobody asks for more, the
 end is planned: few epochs, more of them only where rows are so few that these would be few steps.
 
+The end is also known where `max_iter` is a number and `tol` is None; then a plan needs no more than many steps.
+
 Otherwise an epoch is one of as many as it takes: `tol` is a number, a validation set says when to stop, an average
 makes up for the noise, a rate or a schedule is given, or steps are of so many rows that there is little noise. Where
 `tol` decides, and no schedule is given, the rate falls in a straight line to 0 once training stands still, over as many
@@ -26,6 +28,8 @@ FEWEST_EPOCHS, MOST_EPOCHS = 4, 8
 STEPS, FEWEST_STEPS = 200_000, 20_000
 # An epoch of fewer steps is too much like a full gradient for a plan.
 STEPS_AN_EPOCH = 100
+# Steps of such epochs, for the end of which there is a plan where it is known.
+STEPS_TO_AN_END = 1000
 # The fewest epochs over which the rate falls once training stands still: where they are few steps, and where many.
 MOST_TO_SETTLE, FEWEST_TO_SETTLE = 40, 10
 # The most epochs of a fit that goes on until it makes no progress.
@@ -42,9 +46,14 @@ def has_plan(settings, problem, *, whole=True):
     whole : bool, default=True
         Whether the rows are all there are to learn from, and not a chunk.
     """
+    return may_have_plan(settings, whole=whole) and problem.steps_an_epoch >= STEPS_AN_EPOCH
+
+
+def may_have_plan(settings, *, whole=True):
+    """Whether nothing in the settings stands against a planned end."""
     goes_on = settings.early_stopping or settings.average or settings.tol not in ("auto", None)
     falls = falls_to_an_end(settings) or (settings.learning_rate == "auto" and rate_choice(settings).chosen)
-    return whole and falls and not goes_on and problem.steps_an_epoch >= STEPS_AN_EPOCH
+    return whole and falls and not goes_on
 
 
 def planned_epochs(settings, problem, optimizer, *, whole=True):
@@ -52,7 +61,9 @@ def planned_epochs(settings, problem, optimizer, *, whole=True):
     given = settings.max_iter != "auto"
     if given and falls_to_an_end(settings):
         return settings.max_iter
-    if optimizer.full_batch or not has_plan(settings, problem, whole=whole):
+    if optimizer.full_batch or not (
+        has_plan(settings, problem, whole=whole) or _has_known_end(settings, problem, whole)
+    ):
         if falls_to_an_end(settings):
             raise ValueError(
                 f"learning_rate={settings.learning_rate!r} falls until the last epoch, and max_iter='auto' plans one "
@@ -67,6 +78,13 @@ def planned_epochs(settings, problem, optimizer, *, whole=True):
     if given:
         return settings.max_iter if settings.tol is None else min(settings.max_iter, n_epochs)
     return n_epochs
+
+
+def _has_known_end(settings, problem, whole):
+    """Whether training has so many epochs, and no fewer, that a falling rate is worth its while with any steps."""
+    if settings.max_iter == "auto" or settings.tol is not None or not may_have_plan(settings, whole=whole):
+        return False
+    return settings.max_iter * problem.steps_an_epoch >= STEPS_TO_AN_END
 
 
 def falls_to_an_end(settings):

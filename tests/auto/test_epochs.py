@@ -202,3 +202,17 @@ def test_candidates_have_optimizers_of_their_own():
     assert [type(fitted.optimizer_) for fitted in alone] == [SGD, AdaGrad]
     expected = [-log_loss(y[4000:], fitted.predict_proba(X[4000:])) for fitted in alone]
     assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_where_the_end_is_known_the_rate_falls_to_it_with_few_rows_too(optimizer):
+    # An l1 norm this strong, which adds no curvature, leaves one of three features that are nearly the same.
+    X = np.repeat(np.eye(2), 4, axis=0)[:, [0, 0, 0, 1, 1, 1]] * [1, 0.95, 0.9, 0.9, 0.95, 1]
+    y = np.repeat([0, 1], 4)
+    options = {"loss": "hinge", "penalty": "l1", "alpha": 0.2, "fit_intercept": False, "standardize": False}
+    model = SGDClassifierPlus(optimizer=optimizer, max_iter=2000, tol=None, random_state=0, **options).fit(
+        X, y
+    )
+    losses = np.maximum(0, 1 - (2 * y - 1) * model.decision_function(X))
+    # A weight of 1 for the first of each three takes the loss away.
+    assert losses.mean() + 0.2 * np.abs(model.coef_).sum() < 0.4 * 1.001
