@@ -1,6 +1,6 @@
 """`optimizer="auto"`: full gradients for dense features; else AdaGrad, or SGD for many classes and for given rates.
 
-Where training is to have a few epochs and no more, many classes are not for full gradients.
+Where training is to have a few epochs at the most, many classes are not for full gradients.
 """
 
 import numpy as np
@@ -60,8 +60,8 @@ def means_sgd(settings):
 
 
 def asks_for_few_epochs(settings):
-    """Whether training is to have few epochs, and no more."""
-    return settings.tol is None and settings.max_iter != "auto" and settings.max_iter <= FEW_EPOCHS
+    """Whether training is to have few epochs at the most."""
+    return settings.max_iter != "auto" and settings.max_iter <= FEW_EPOCHS
 
 
 def full_gradients(penalty, l1_ratio):

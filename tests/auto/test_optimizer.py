@@ -48,9 +48,10 @@ def test_auto_takes_full_gradients_where_features_are_dense_and_the_loss_is_smoo
     assert model.fit(as_rows(many_empty), y, sample_weight=weights).optimizer_ == LBFGS()
 
 
+@pytest.mark.parametrize("tol", ["auto", None])
 @pytest.mark.parametrize("max_iter", [1, 5])
-def test_few_epochs_of_many_classes_are_not_full_gradients(max_iter):
-    model = SGDClassifierPlus(max_iter=max_iter, tol=None, random_state=0).fit(*load_digits(return_X_y=True))
+def test_few_epochs_of_many_classes_are_not_full_gradients(max_iter, tol):
+    model = SGDClassifierPlus(max_iter=max_iter, tol=tol, random_state=0).fit(*load_digits(return_X_y=True))
     assert model.score(*load_digits(return_X_y=True)) > {1: 0.95, 5: 0.97}[max_iter]
 
 
