@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone, is_regressor
 
-from sgdkit import SGDRegressorPlus
+from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
 from tests.problems import (
@@ -290,6 +290,16 @@ COPIED = {
 }
 
 
+def peak_of(model, X, y):
+    """The most bytes that a fit has asked for at a time."""
+    tracemalloc.start()
+    try:
+        model.fit(X, y)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
 @pytest.mark.parametrize("layout", COPIED)
 def test_dense_rows_are_copied_once_at_the_most(layout, optimizer):
@@ -298,12 +308,20 @@ def test_dense_rows_are_copied_once_at_the_most(layout, optimizer):
     y, X = X[:, 0], COPIED[layout](X)
     before = X.copy()
     model = SGDRegressorPlus(optimizer=optimizer, max_iter=1, tol=None, random_state=0)
-    tracemalloc.start()
-    try:
-        model.fit(X, y)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.3 * X.size * np.dtype(np.float64).itemsize
+    assert peak_of(model, X, y) < 1.3 * X.size * np.dtype(np.float64).itemsize
     assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "int64"])
+@pytest.mark.parametrize("optimizer", ["gd", "lbfgs", "adagrad"])
+def test_rows_beside_a_validation_set_are_copied_once(optimizer, layout):
+    X = np.random.default_rng(0).normal(size=(50_000, 50)) * np.arange(1, 51) + 3
+    y, X = X[:, 0] > 3, COPIED[layout](X)
+    before = X.copy()
+    model = SGDClassifierPlus(optimizer=optimizer, early_stopping=True, max_iter=1, tol=None, random_state=0)
+    # The rows, a tenth of them as they were, and a few numbers a row.
+    assert peak_of(model, X, y) < 1.4 * X.size * np.dtype(np.float64).itemsize
+    assert_array_equal(X, before)
+    same = clone(model).fit(np.ascontiguousarray(X, dtype=np.float64), y)
+    assert_array_equal(model.coef_, same.coef_)
     assert_same_model(model, clone(model).fit(np.ascontiguousarray(X, dtype=np.float64), y), rtol=1e-9)

@@ -23,6 +23,8 @@ ALL_ZERO = (
 )
 # Weights whose mean is so far from 1 leave no room for the squares that they multiply.
 LARGEST_WEIGHT = 1e100
+# Values moved at a time.
+STRETCH = 1 << 16
 # scikit-learn 1.9 checks this by itself, which partial_fit has no use for.
 _ALLOW_ZERO_WEIGHTS = {
     name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
@@ -106,7 +108,10 @@ class Data:
         )
 
     def split(self, fraction, seed):
-        """Hold out a share of the rows; the others are not copied. Of a class, one row at the least is kept."""
+        """Hold out a share of the rows; the others are not copied. Of a class, one row at the least is kept.
+
+        Dense rows that are nobody else's move together, since full gradients are of rows without gaps.
+        """
         indices = np.arange(self.targets.n_rows) if self.row_indices is None else self.row_indices
         options, alone = {"test_size": fraction, "random_state": seed}, np.empty(0, dtype=np.intp)
         places = np.arange(len(indices))
@@ -119,8 +124,23 @@ class Data:
                 f"validation_fraction={fraction} cannot be held out of {len(indices)} rows: {error} "
                 "Change validation_fraction, add rows, pass X_val and y_val, or set early_stopping=False."
             ) from error
-        kept = np.sort(np.append(kept, alone))
-        return replace(self, row_indices=indices[kept]), self.take(indices[np.sort(held_out)])
+        kept, held_out = indices[np.sort(np.append(kept, alone))], self.take(indices[np.sort(held_out)])
+        if self.is_copy and isinstance(self.X, np.ndarray):
+            return self._moved_together(kept), held_out
+        return replace(self, row_indices=kept), held_out
+
+    def _moved_together(self, indices):
+        """The rows at some indices, which rise, written over those before them."""
+        n_rows = max(STRETCH // max(self.X.shape[1], 1), 1)
+        for begin in range(0, len(indices), n_rows):
+            part = indices[begin : begin + n_rows]
+            self.X[begin : begin + len(part)] = self.X[part]
+        X, y = self.X[: len(indices)], self.y[indices]
+        weights = {name: select(getattr(self, name), indices) for name in ("sample_weight", "row_weights")}
+        rows = Rows(X, check=False)
+        return replace(
+            self, X=X, y=y, targets=self.targets.take(indices), row_indices=None, rows=rows, **weights
+        )
 
 
 def _strata(classes):
