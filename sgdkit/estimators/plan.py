@@ -296,7 +296,7 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     key = "alpha", number, settings.alpha, settings.l1_ratio
     result.alpha, result.penalty, result.multiple = _once(made, key, lambda: _strength(result, seed))
     result.problem.penalty = result.penalty.of_units(result.units)
-    if past is not None:
+    if past is not None and not whole:
         weights = result.first_weights()
         result.retracted = result.retract(weights)
         if result.retracted:
