@@ -16,6 +16,7 @@ from sgdkit.optimizers.full_gradients import FullGradientState
 from sgdkit.penalties import Penalty
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.trainer import Trainer
+from sgdkit.training.waiting import Waiting
 
 
 def _with_subclasses(cls):
@@ -26,7 +27,7 @@ def _with_subclasses(cls):
 
 _TYPES = [
     *(SGDClassifierPlus, SGDRegressorPlus, OnePassGridSearchCV, OnePassRandomizedSearchCV),
-    *(Past, Labels, Outputs, Penalty, Trainer),
+    *(Past, Labels, Outputs, Penalty, Trainer, Waiting),
     *(*_with_subclasses(Scaling), *_with_subclasses(State), *_with_subclasses(FullGradientState)),
     *(*OPTIMIZERS.values(), *SCHEDULES.values()),
     *(np.dtype, _PassthroughScorer, MetadataRequest, MethodMetadataRequest),

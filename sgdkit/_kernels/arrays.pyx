@@ -5,10 +5,12 @@
 import numpy as np
 
 from cython cimport floating
+from libc.math cimport INFINITY, NAN, fmax, log, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-from sgdkit._kernels.compiler cimport SGDKIT_PREFETCH, cloned
+from sgdkit._kernels.compiler cimport SGDKIT_PREFETCH, cloned, fetch_lines
 from sgdkit._kernels.rows cimport ROWS, Rows, begin, get_row, look
+from sgdkit._kernels.scores cimport index_t
 
 # The columns of `add_moments`.
 N_MOMENTS = 6
@@ -17,9 +19,11 @@ cdef enum:
     # By so many non-zeros moments are asked for before their turn, of features so many that memory is waited for.
     FETCH = 32
     MANY_FEATURES = 1 << 13
+    # Rows that are copied from all over memory are asked for so many before their turn.
+    FETCH_RECORDS = 12
 
 
-def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] weights, double[:, ::1] moments):
+def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] weights, double[:, :] moments):
     """Add up, feature by feature, what the visited rows show of it.
 
     Parameters
@@ -32,7 +36,7 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     weights : ndarray of shape (n_rows,)
         Empty for weights of 1.
     moments : ndarray of shape (n_features, 6)
-        They are increased by the number of non-zeros, the sum of their weights, their weighted sum and sum of squares;
+        Those of a feature side by side. They are increased by the number of non-zeros, the sum of their weights, their weighted sum and sum of squares;
         and by the weighted sums of the numbers of non-zeros in their rows, and of those times the squared values.
 
     Raises
@@ -84,6 +88,209 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     if not valid:
         rows.check()
     rows.checked = True
+
+
+def number_features(const index_t[::1] indices, int32_t[::1] places, Py_ssize_t n_most, numbers):
+    """Give each feature that occurs a number, in the order of their first appearance.
+
+    Parameters
+    ----------
+    indices : ndarray of int32 or int64 of shape (n_values,)
+        The feature of each value.
+    places : ndarray of int32 of shape (n_features,)
+        Room to work in: -1 everywhere, before and after.
+    n_most : int
+    numbers : ndarray of int32 of shape (n_values,)
+        Where the number of each value's feature is written, its place among those that are returned.
+
+    Returns
+    -------
+    features : ndarray of int32, or None
+        Those that occur; None where there are more than `n_most`.
+    """
+    cdef Py_ssize_t n_values = indices.shape[0], n = 0, k
+    cdef int32_t number
+    n_most = max(min(n_most, n_values), 0)
+    features = np.empty(n_most + 1, np.int32)
+    cdef int32_t[::1] found = features, out = numbers
+    with nogil:
+        for k in range(n_values):
+            if k + FETCH < n_values:
+                SGDKIT_PREFETCH(&places[indices[k + FETCH]])
+            number = places[indices[k]]
+            if number < 0:
+                found[n] = <int32_t> indices[k]
+                number = places[indices[k]] = <int32_t> n
+                n += 1
+                if n > n_most:
+                    break
+            out[k] = number
+        for k in range(n):
+            places[found[k]] = -1
+    return None if n > n_most else features[:n]
+
+
+def take_rows(const floating[:, :] table, const int32_t[::1] rows, floating[:, :] part):
+    """Copy some rows of a table to a smaller one, as many columns as the narrower one has; columns are side by side."""
+    cdef Py_ssize_t n = rows.shape[0], width = min(table.shape[1], part.shape[1]), k, c
+    cdef const floating* source
+    cdef floating* target
+    with nogil:
+        for k in range(n if width else 0):
+            if k + FETCH_RECORDS < n:
+                fetch_lines(<const char*> &table[rows[k + FETCH_RECORDS], 0], width * sizeof(floating))
+            source, target = &table[rows[k], 0], &part[k, 0]
+            for c in range(width):
+                target[c] = source[c]
+
+
+def put_rows(floating[:, :] table, const int32_t[::1] rows, const floating[:, :] part):
+    """Copy rows back to where `take_rows` has them from."""
+    cdef Py_ssize_t n = rows.shape[0], width = min(table.shape[1], part.shape[1]), k, c
+    cdef const floating* source
+    cdef floating* target
+    with nogil:
+        for k in range(n if width else 0):
+            if k + FETCH_RECORDS < n:
+                fetch_lines(<const char*> &table[rows[k + FETCH_RECORDS], 0], width * sizeof(floating))
+            source, target = &part[k, 0], &table[rows[k], 0]
+            for c in range(width):
+                target[c] = source[c]
+
+
+cdef inline double own_scale(const double* known) noexcept nogil:
+    """The root mean square of the values of a feature; not a number where there are none."""
+    cdef double mean = known[2] / known[1], origin = known[6]
+    return sqrt(fmax(known[3] / known[1] + 2 * origin * mean + origin * origin, 0))
+
+
+cdef inline double telling_scale(const double* known, double total) noexcept nogil:
+    """The scale of a feature in rows of one length, but for what all have in common."""
+    return sqrt(known[5] / known[1]) / (1 + log(total / known[1]))
+
+
+cdef inline const double* known_of(const double[:, ::1] known, const int32_t[::1] features, Py_ssize_t k) noexcept nogil:
+    """What is known of a feature, the k-th of some; where these are none, of all."""
+    if not features.shape[0]:
+        return &known[k, 0]
+    if k + FETCH_RECORDS < features.shape[0]:
+        SGDKIT_PREFETCH(&known[features[k + FETCH_RECORDS], 0])
+    return &known[features[k], 0]
+
+
+def sums_over_features(
+    const double[:, ::1] known, const int32_t[::1] features, double n_rows, double total, double lowest, double highest,
+    bint telling,
+):
+    """Add up what the choice of a common scale depends on, over features that have zeros.
+
+    Parameters
+    ----------
+    known : ndarray of float64 of shape (n_features, 8)
+        The moments of each feature, the value that they are about, and its scale.
+    features : ndarray of int32
+        Those to look at; all, where it is empty.
+    n_rows, total : float
+        The rows seen, and the sum of their weights.
+    lowest, highest : float
+        What lies between is near the common scale.
+    telling : bool
+        Whether to compute the last sum.
+
+    Returns
+    -------
+    sums : ndarray of float64 of shape (7,)
+        The number of features, the weight of their values, and its products with: the logarithm of the scale; whether
+        it is near; if so, its square; the mean over rows of n x^2, over the product of the means of both; and the
+        square of the scale over that of what is telling.
+    """
+    result = np.zeros(7)
+    cdef double[::1] sums = result
+    cdef double scale, mass, square
+    cdef const double* its
+    cdef Py_ssize_t n = features.shape[0] if features.shape[0] else known.shape[0], k
+    with nogil:
+        for k in range(n):
+            its = known_of(known, features, k)
+            if not 0 < its[0] < n_rows:
+                continue
+            scale, mass = own_scale(its), its[1]
+            if scale == 0:
+                continue
+            square = scale * scale
+            sums[0] += 1
+            sums[1] += mass
+            sums[2] += mass * log(scale)
+            if lowest <= scale <= highest:
+                sums[3] += mass
+                sums[4] += mass * square
+            sums[5] += mass * its[5] / (its[4] * square)
+            if telling:
+                sums[6] += mass * square / telling_scale(its, total) ** 2
+    return result
+
+
+def scales_in_common(
+    const double[:, ::1] known, const double[:, ::1] before, double n_rows, double total, *,
+    double shared, double lowest, double highest, double level, double drift, double smallest,
+):
+    """The scales of features that have zeros, by what all features have in common.
+
+    Parameters
+    ----------
+    known, before : ndarray of float64 of shape (n_features, 8)
+        The moments of each feature, the value that they are about, and its scale; and what they were before.
+    n_rows, total : float
+        The rows seen, and the sum of their weights.
+    shared, lowest, highest : float
+        The scale that features share whose own is in a range.
+    level : float
+        What the scales of rows of one length are multiplied by; 0 where rows are of none.
+    drift : float
+        By this factor, a scale may be off before it is changed.
+    smallest : float
+        No scale may be smaller.
+
+    Returns
+    -------
+    moved : ndarray of int32
+        The features whose scale is no longer the one before.
+    scales : ndarray of float64
+        Their scales. The last one is no number where a feature has none.
+    """
+    cdef Py_ssize_t n = known.shape[0], n_moved = 0, k
+    cdef double scale, old
+    cdef const double* its
+    moved, scales = np.empty(n, np.int32), np.empty(n)
+    cdef int32_t[::1] places = moved
+    cdef double[::1] out = scales
+    with nogil:
+        for k in range(n):
+            its = &known[k, 0]
+            scale, old = own_scale(its), before[k, 7]
+            # Written so that what is not a number is none either.
+            if not (its[0] > 0 and smallest <= scale < INFINITY):
+                places[n_moved], out[n_moved] = <int32_t> k, NAN
+                n_moved += 1
+                break
+            if its[0] < n_rows and lowest <= scale <= highest:
+                scale = shared
+            elif its[0] < n_rows and level > 0:
+                scale = telling_scale(its, total) * level
+            if scale != old and (before[k, 0] == 0 or old > drift * scale or scale > drift * old):
+                places[n_moved], out[n_moved] = <int32_t> k, scale
+                n_moved += 1
+    return moved[:n_moved], scales[:n_moved]
+
+
+def put(double[::1] array, const int32_t[::1] places, double value):
+    """Write a value to some places of an array."""
+    cdef Py_ssize_t n = places.shape[0], k
+    with nogil:
+        for k in range(n):
+            if k + FETCH_RECORDS < n:
+                SGDKIT_PREFETCH(&array[places[k + FETCH_RECORDS]])
+            array[places[k]] = value
 
 
 def combine(const floating[:, ::1] A, const floating[:, ::1] B, a, b, c):

@@ -36,6 +36,7 @@ import numpy as np
 from cython cimport floating
 from libc.math cimport fabs
 
+from sgdkit._kernels.arrays import put_rows, take_rows
 from sgdkit._kernels.compiler cimport LINE
 from sgdkit._kernels.growth cimport fold
 
@@ -177,11 +178,61 @@ cdef class State:
         np.take(self.record, kept, axis=1, out=record, mode="clip")
         return type(self)(*self._arguments(record, columns))
 
+    def of_features(self, features, array):
+        """The state of some of the features (an array of int32), and of the intercept, between two epochs.
+
+        Its memory is that of ``array(name, shape, dtype)``.
+        """
+        self._settle()
+        self._complete()
+        n_records, width, dtype = len(features) + 1, self.record.shape[1], self.record.dtype
+        whole = array(f"state {address(self.record)}", n_numbers(n_records, width, dtype), dtype)
+        record = records_in(whole, n_records, width)
+        take_rows(self.record, features, record)
+        record[len(features)] = self.record[self.n_features]
+        return type(self)(*self._arguments(record, slice(None)))
+
+    def take_in(self, State part, features):
+        """Take over what the state of some features, and of the intercept, has come to."""
+        part._settle()
+        part._complete()
+        n_slots = self.n_slots * self.n_columns + (self.n_shared if self.adaptive else 0)
+        record, other = self.record[:, :n_slots], part.record[:, :n_slots]
+        put_rows(record, features, other)
+        record[self.n_features] = other[len(features)]
+        self.n_rows_seen, self.n_averaged = part.n_rows_seen, part.n_averaged
+        self._vectors["elapsed"][:] = part._vectors["elapsed"]
+
+    def take_missed(self, missed):
+        """Take the penalty that features have missed, between two epochs.
+
+        Parameters
+        ----------
+        missed : ndarray of float64 of shape (n_features,)
+            The sum of the rates of the steps that each has missed.
+        """
+        latest = missed.max(initial=0.0)
+        if not latest or not (self.lazy or self.form == GROWN):
+            return
+        self._settle()
+        if not self.lazy:
+            self.slot(0)[:self.n_features] /= 1 + missed[:, np.newaxis] * self._vectors["decay"]
+            return
+        elapsed = self._vectors["elapsed"]
+        now = elapsed.copy()
+        # A clock that began as long ago as what has missed the most was read last.
+        elapsed -= latest * self._vectors["factors"]
+        self.record[:self.n_features, self.n_slots * self.n_columns] = latest - missed
+        self.clock, self.form = latest, WEIGHT
+        self.bring_up_to_date()
+        self.clock = 0
+        elapsed[:] = now
+
     def _arguments(self, record, columns):
         """What a state of some columns is made with, whose record is given."""
         elapsed = self._vectors["elapsed"][columns]
         clocks = self.clock, self.n_rows_seen, self.n_averaged, elapsed
-        shape = self.n_features, len(elapsed)
+        shape = len(record) - 1, len(elapsed)
         return self.optimizer, record, shape, record.dtype, self.fit_intercept, self.average_from, clocks
 
     def set_columns(self, penalty, rate_factors):
@@ -372,8 +423,16 @@ def record_stride(width, size):
 
 def zero_records(n_records, width, dtype):
     """Records of zeros, the first of which begins with a line of cache."""
+    return records_in(np.zeros(n_numbers(n_records, width, dtype), dtype), n_records, width)
+
+
+def n_numbers(n_records, width, dtype):
+    """How many numbers there is to be room for, for records to begin with a line of cache."""
     size = np.dtype(dtype).itemsize
-    stride = record_stride(width, size)
-    whole = np.zeros(n_records * stride + LINE // size, dtype)
-    first = -address(whole) % LINE // size
+    return n_records * record_stride(width, size) + LINE // size
+
+
+def records_in(whole, n_records, width):
+    """Records in an array, the first of which begins with a line of cache."""
+    stride, first = record_stride(width, whole.itemsize), -address(whole) % LINE // whole.itemsize
     return whole[first:first + n_records * stride].reshape(n_records, stride)[:, :width]

@@ -17,6 +17,9 @@ Training sees ``x'_j = (x_j - shift_j) * factor_j``. Its weights W' and intercep
 All features are brought to the scale 1; or, where they share one at which rows are about as long as the intercept's 1,
 to that, their `unit`: so text and one-hot features are trained as they are, and no row is copied.
 
+What features have in common is chosen anew with the rows of every fit and chunk; with those of chunks that touch few of
+the features, only when the rows seen have doubled (`part.py`).
+
 Invariant: rows that repeat those seen change nothing; neither do features that multiply by a constant, but for
 rounding error and for the factor of 10.
 """
@@ -26,7 +29,7 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from sgdkit._kernels.arrays import N_MOMENTS, add_moments
+from sgdkit._kernels.arrays import N_MOMENTS, add_moments, sums_over_features
 from sgdkit._kernels.rows import Rows, csr
 from sgdkit.auto.rate import rate_choice
 from sgdkit.training.problem import select
@@ -46,6 +49,10 @@ LENGTH = 10.0
 NOISE = 4.0
 # The squares of what is smaller lose their digits.
 SMALLEST = 1e-145
+# What is known of a feature: its moments; the value that they are about; its scale.
+ORIGIN, SCALE = N_MOMENTS, N_MOMENTS + 1
+# Instead of numbers of features: all of them.
+NO_FEATURES = np.empty(0, dtype=np.int32)
 # Values copied at a time.
 STRETCH = 1 << 16
 
@@ -56,8 +63,9 @@ def choose_scaling(settings, data, earlier=None):
         # A rate that is given is one for the features as they are; and an average takes in weights before the
         # penalty's part of their step, which is nothing much only where the penalty is weak.
         return Scaling()
-    options = {"shifts": bool(settings.fit_intercept), "exact": settings.standardize, "earlier": earlier}
-    return Standard(data.rows, data.row_indices, data.row_weights, **options)
+    options = {"shifts": bool(settings.fit_intercept), "exact": settings.standardize}
+    parts = data.rows, data.row_indices, data.row_weights
+    return Standard(*parts, **options) if earlier is None else earlier.after(*parts, **options)
 
 
 class Scaling:
@@ -78,6 +86,15 @@ class Scaling:
     def __init__(self):
         self.shift = self.factor = None
         self.unit = 1.0
+
+    def after(self, rows, row_indices, row_weights, *, shifts, exact):
+        """The scaling after rows have been seen; the arguments are those of `Standard`."""
+        options = {"shifts": shifts, "exact": exact}
+        return Standard(rows, row_indices, row_weights, earlier=self, **options)
+
+    def is_about(self, old):
+        """Whether, of what was seen before an old scaling, next to nothing is scaled anew."""
+        return self.since(old) is None
 
     def since(self, old):
         """What gradients have been multiplied by since an old scaling, and how far an intercept moves a weight.
@@ -126,7 +143,22 @@ class Standard(Scaling):
     earlier : Scaling, default=None
         What has been seen before. Features that were there are scaled as they were, unless that is off by a factor of
         2, or shifted by more than a standard deviation.
+
+    Attributes
+    ----------
+    known : ndarray of shape (n_features, N_MOMENTS + 2)
+        What is known of each feature, side by side, so that it is found in one place: `moments`, `origin` and `scale`.
+    center : float or None
+        The mean logarithm of the scales of sparse features, if they share one, which is `shared`.
+    level : float or None
+        What the scales of features in rows of one length are multiplied by.
+    chosen_at : float
+        The weight of the rows that these were chosen by.
     """
+
+    center, level, chosen_at = None, None, 0.0
+    # Of which parts were taken (`part.py`): the features that were seen, and those that every row had.
+    _seen = _everywhere = None
 
     def __init__(self, rows, row_indices, row_weights, *, shifts, exact=True, earlier=None):
         super().__init__()
@@ -140,6 +172,20 @@ class Standard(Scaling):
             self._stay_near(earlier)
         self._set(rows.dtype)
 
+    @property
+    def moments(self):
+        """The sums over rows, of shape (n_features, N_MOMENTS)."""
+        return self.known[:, :N_MOMENTS]
+
+    @property
+    def origin(self):
+        """The values that the sums are about."""
+        return self.known[:, ORIGIN]
+
+    @property
+    def scale(self):
+        return self.known[:, SCALE]
+
     def __getstate__(self):
         """All there is, but of features that no row has had, which hashing leaves many of: they are all alike."""
         seen, n_features = np.flatnonzero(self.moments[:, 0] > 0), len(self.moments)
@@ -150,15 +196,21 @@ class Standard(Scaling):
                     others = np.delete(value, seen, axis=0)
                     if (others == others[0]).all():
                         packed[name] = value[seen], others[0]
-        return {**self.__dict__, **dict.fromkeys(packed), "_packed": (n_features, seen, packed)}
+        known = {name: value for name, value in self.__dict__.items() if name not in ("_seen", "_everywhere")}
+        return {**known, **dict.fromkeys(packed), "_packed": (n_features, seen, packed)}
 
     def __setstate__(self, state):
         n_features, seen, packed = state.pop("_packed")
-        self.__dict__.update(state)
         for name, (values, other) in packed.items():
             array = np.full((n_features, *values.shape[1:]), other, dtype=values.dtype)
             array[seen] = values
-            setattr(self, name, array)
+            state[name] = array
+        if "known" not in state:
+            # A file of version 0.1.0.
+            state["dtype"] = state["origin"].dtype
+            state["known"] = np.column_stack([state.pop(name) for name in ("moments", "origin", "scale")])
+            state["center"] = float(np.log(state["shared"])) if state["near"].any() else None
+        self.__dict__.update(state)
 
     def _continues(self, earlier, rows):
         """Whether the moments of an earlier scaling can be added to."""
@@ -173,20 +225,28 @@ class Standard(Scaling):
         n_rows = rows.n_rows if row_indices is None else len(row_indices)
         indices = None if row_indices is None else row_indices.astype(np.int64, copy=False)
         weights = np.empty(0) if row_weights is None else np.ascontiguousarray(row_weights, dtype=np.float64)
+        self.dtype = rows.dtype
         if earlier is None:
+            self.known, self.n_rows, self.total = np.zeros((rows.n_features, SCALE + 1)), 0, 0.0
             # About a value of its own, a feature that varies little is summed without loss.
-            self.origin, self.n_rows, self.total = rows.first(indices), 0, 0.0
+            self.known[:, ORIGIN] = rows.first(indices)
         else:
-            self.origin, self.n_rows, self.total = earlier.origin, earlier.n_rows, earlier.total
+            self.known, self.n_rows, self.total = (
+                self._copy_known(earlier.known),
+                earlier.n_rows,
+                earlier.total,
+            )
         self.n_rows += n_rows
         self.total += select(weights, indices).sum() if len(weights) else n_rows
-        self.moments = np.zeros((rows.n_features, N_MOMENTS)) if earlier is None else earlier.moments.copy()
-        add_moments(rows, self.origin.astype(rows.dtype, copy=False), indices, weights, self.moments)
+        add_moments(rows, self.origin.astype(rows.dtype), indices, weights, self.moments)
 
-    def _choose(self):
-        """Choose the shift and the scale of each feature, and the unit."""
-        hits, mass, first, second, counts, products = self.moments.T
-        origin = self.origin.astype(np.float64)
+    def _copy_known(self, known):
+        return known.copy()
+
+    def _choose(self, *, anew=True):
+        """Choose the shift and the scale of each feature; and, if `anew`, what features have in common."""
+        hits, mass, first, second, _, _ = self.moments.T
+        origin = self.origin
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean, square = first / mass, second / mass
             variance = square - mean * mean
@@ -196,28 +256,61 @@ class Standard(Scaling):
         scale = np.sqrt(np.where(self.full, variance, mean_square).clip(0))
         # What has overflowed is infinite; what was never seen has no scale, and nor has what does not vary.
         scale = np.where(hits > 0, np.nan_to_num(scale, nan=np.inf, posinf=np.inf), 0.0)
-        noise = NOISE * np.finfo(self.origin.dtype).eps * np.abs(shift)
+        noise = NOISE * np.finfo(self.dtype).eps * np.abs(shift)
         varies = (mass > self.total * np.finfo(np.float64).eps) & ~(self.full & (first == 0) & (second == 0))
         self._check(scale, noise, varies)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
-        few = among.any() and mass[among].mean() <= self.total / 2
-        self.near = _of_one_scale(scale, mass, among) if few else np.zeros_like(among)
-        if few and not self.near.any():
-            ratios = products[among] / (counts[among] * mean_square[among])
-            if np.average(ratios, weights=mass[among]) < OF_ONE_LENGTH:
-                telling = np.sqrt(products[among] / mass[among]) / (1 + np.log(self.total / mass[among]))
-                level = np.sqrt(np.average(mean_square[among] / telling**2, weights=mass[among]))
-                scale[among] = telling * level
-        self.shared, self.unit = 1.0, 1.0
-        if self.near.any():
-            square = mass[self.near] @ np.square(scale[self.near])
-            self.shared = float(np.sqrt(square / mass[self.near].sum()))
-            if (self.near | nothing).all() and abs(np.log(square / self.total)) <= 2 * np.log(LENGTH):
+        if anew:
+            self.unit = 1.0
+            self._choose_in_common((self.known, NO_FEATURES))
+        near = np.zeros_like(among)
+        lowest, highest = self.range_of_shared
+        near[among] = (lowest <= scale[among]) & (scale[among] <= highest)
+        if self.level is not None:
+            scale[among] = self.level * self._telling(among)
+        if anew and near.any():
+            square = mass[near].sum() * self.shared**2
+            if (near | nothing).all() and abs(np.log(square / self.total)) <= 2 * np.log(LENGTH):
                 self.unit = self.shared
-        scale[self.near] = self.shared
+        scale[near] = self.shared
         scale[nothing] = self.unit
-        self.mean, self.scale = shift, scale
+        self.near, self.mean, self.known[:, SCALE] = near, shift, scale
+
+    def _choose_in_common(self, *tables):
+        """Choose whether sparse features share a scale, or keep rows of one length, or have a scale each.
+
+        A table is what is known of features, and which of them to look at.
+        """
+
+        def sums(lowest=1.0, highest=0.0, telling=False):
+            options = self.n_rows, self.total, lowest, highest, telling
+            return sum(sums_over_features(*table, *options) for table in tables)
+
+        n, mass, logarithms, near, squares, products, _ = sums(*self.range_of_shared)
+        known = self.center is not None and near >= (1 - FAR_SHARE) * mass
+        self.shared, self.center, self.level, self.chosen_at = 1.0, None, None, self.total
+        if not n or mass / n > self.total / 2:
+            return
+        self.center = float(logarithms / mass)
+        # By the center before, if there is one: it moves so little that another pass is not worth its time.
+        near, squares = (near, squares) if known else sums(*self.range_of_shared)[3:5]
+        if near >= (1 - FAR_SHARE) * mass:
+            self.shared = float(np.sqrt(squares / near))
+            return
+        self.center = None
+        if products < OF_ONE_LENGTH * mass:
+            self.level = float(np.sqrt(sums(telling=True)[6] / mass))
+
+    @property
+    def range_of_shared(self):
+        """The lowest and the highest scale of those that are shared; none is in it where none are."""
+        return (1.0, 0.0) if self.center is None else tuple(np.exp(self.center) * np.array([1 / NEAR, NEAR]))
+
+    def _telling(self, among):
+        """The scales of some features in rows of one length, but for what all have in common."""
+        _, mass, _, _, _, products = self.moments[among].T
+        return np.sqrt(products / mass) / (1 + np.log(self.total / mass))
 
     def seen(self, features, shift, factor):
         """How many values of some features there were, and the sums of their squares, shifted and scaled anew."""
@@ -234,8 +327,8 @@ class Standard(Scaling):
         lost = np.flatnonzero(varies & (scale <= noise))
         if len(lost):
             warnings.warn(
-                f"Feature {lost[0]} varies by no more than rounding error in {self.origin.dtype}, so nothing is learnt "
-                f"from it ({len(lost)} of {len(scale)} features are so). Subtract their means, or pass more digits.",
+                f"Feature {lost[0]} varies by no more than rounding error in {np.dtype(self.dtype)}, so nothing is "
+                f"learnt from it ({len(lost)} of {len(scale)} features are so). Subtract their means, or pass more digits.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -250,25 +343,26 @@ class Standard(Scaling):
         """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""
         seen, seen_before = self.moments[:, 0] > 0, earlier.moments[:, 0] > 0
         self.unit = earlier.unit
-        if earlier.near.any() and abs(np.log(self.shared / earlier.shared)) <= np.log(DRIFT):
+        if earlier.center is not None and abs(np.log(self.shared / earlier.shared)) <= np.log(DRIFT):
             self.shared = earlier.shared
-            self.scale[self.near] = self.shared
+            self.known[self.near, SCALE] = self.shared
         stays = seen_before & (np.abs(np.log(self.scale / earlier.scale)) <= np.log(DRIFT))
-        self.scale = np.where(stays, earlier.scale, np.where(seen, self.scale, self.unit))
+        self.known[:, SCALE] = np.where(stays, earlier.scale, np.where(seen, self.scale, self.unit))
         stays = seen_before & (np.abs(self.mean - earlier.mean) <= self.scale) & (self.full | ~earlier.full)
         self.mean = np.where(stays, earlier.mean, self.mean)
 
-    def _set(self, dtype):
+    def _set(self, dtype, *, needed=False):
         with np.errstate(over="ignore"):
             factor = (self.unit / self.scale).astype(dtype)
         self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply")
-        if self.exact:
-            needed = self.mean.any() or (factor != 1).any()
-        else:
-            far = np.abs(np.log(factor)) > np.log(DRIFT)
-            needed = far.any() or (np.abs(self.mean) > self.scale).any()
-        if needed:
-            self.shift, self.factor = self.mean.astype(dtype), factor
+        needed = (
+            needed or self._differs(factor) or (np.abs(self.mean) > (0.0 if self.exact else self.scale)).any()
+        )
+        self.shift, self.factor = (self.mean.astype(dtype), factor) if needed else (None, None)
+
+    def _differs(self, factor):
+        """Whether features have to be brought to another scale."""
+        return bool((factor != 1).any() if self.exact else (np.abs(np.log(factor)) > np.log(DRIFT)).any())
 
     def apply(self, rows, *, in_place=False):
         """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
@@ -321,13 +415,3 @@ class Standard(Scaling):
         np.divide(weights[:-1], self.factor[:, np.newaxis], out=scaled[:-1])
         scaled[-1] = weights[-1] + self.shift @ weights[:-1]
         return scaled
-
-
-def _of_one_scale(scale, mass, among):
-    """Which of the sparse features share a scale: all or most of them, or none."""
-    near = np.zeros_like(among)
-    if not np.isfinite(scale[among]).all():
-        return near
-    logarithms = np.log(scale[among])
-    near[among] = np.abs(logarithms - np.average(logarithms, weights=mass[among])) <= np.log(NEAR)
-    return near if mass[near].sum() >= (1 - FAR_SHARE) * mass[among].sum() else np.zeros_like(among)

@@ -35,17 +35,20 @@ from sgdkit.estimators.data import (
     is_copy,
     targets_kind,
 )
-from sgdkit.estimators.fitted import Past, leave_past, publish
+from sgdkit.estimators.fitted import Past, coefficients, leave_past, publish, publish_course
 from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
+from sgdkit.estimators.touched import on_touched, touched
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.optimizers.base import Parametrized
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.course import Diverged, History
 from sgdkit.training.loop import Report, train
+from sgdkit.training.room import Room
 
 _GENERATORS = local()
+COEFFICIENTS = "coef_", "intercept_"
 
 
 class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
@@ -125,6 +128,20 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
     # What later fits need; see `fitted.py`.
     _past = None
 
+    def __getattr__(self, name):
+        """The coefficients, which after a chunk that touched few features are made when they are asked for."""
+        past = self.__dict__.get("_past")
+        if name not in COEFFICIENTS or past is None or not past.takes_parts:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        for one, value in zip(COEFFICIENTS, coefficients(past.kind, past.all_weights()), strict=True):
+            self.__dict__.setdefault(one, value)
+        return self.__dict__[name]
+
+    def __getstate__(self):
+        """What there is, coefficients included: neither a file nor a copy depends on who asks for them."""
+        getattr(self, "coef_", None)
+        return super().__getstate__()
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -182,7 +199,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         rows = Rows(X, check=self.early_stopping or self.warm_start)
         sample_weight = check_weights(sample_weight, X)
         kind, past = targets_kind(self).learn(y), None
-        if self.warm_start and hasattr(self, "coef_"):
+        if self.warm_start and self._settle():
             # Of weights that the user has set before any fit, nothing else is known.
             past = self._past or Past(kind)
             kind.check_going_on(past.kind)
@@ -234,14 +251,88 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
             # Balanced weights of classes count its rows all the same.
             self._past = replace(past, kind=data.kind)
             return self
+        if self._fit_features(data):
+            return self
+        self._settle()
         plan = make_plan(self, data, past, seed=None, whole=False)
         # A trainer that goes on has its own generator.
         seeds = [None] * 3 if plan.resumed_trainer is not None else draw_seeds(self.random_state)
         set_rates([plan], seed=seeds[1])
-        history = History(loss_curve=list(getattr(self, "loss_curve_", [])))
-        new_course = partial(plan.course, None, history=history, tol=None, max_iter=1)
-        self._train(plan, new_course, seed=seeds[2], seed_anew=history.n_iter)
+        new_course = partial(self._chunk_course, plan)
+        self._train(plan, new_course, seed=seeds[2], seed_anew=len(getattr(self, "loss_curve_", ())))
         return self
+
+    def _chunk_course(self, plan):
+        history = History(loss_curve=list(getattr(self, "loss_curve_", ())))
+        return plan.course(None, history=history, tol=None, max_iter=1)
+
+    def _fit_features(self, data):
+        """One epoch over a chunk on the features that it touches alone; return False where all have to take part.
+
+        Where it fails, nothing has changed.
+        """
+        past = self._past
+        if past is None or not past.takes_parts or self._edited():
+            return False
+        if data.targets.n_columns != past.trainer.n_columns:
+            # An error, which those see to that look at all features.
+            return False
+        options = {"also": past.everywhere, "room": past.trainer.room}
+        features, part = touched(data, **options)
+        if features is None:
+            return False
+        plan = make_plan(self, part, past.of_features(features, past.trainer.room), seed=None, whole=False)
+        if not past.is_whole_of(plan):
+            return False
+        trainer = plan.resumed_trainer
+        generator = trainer.generator.bit_generator
+        before = generator.state
+        try:
+            set_rates([plan], seed=None)
+            plan.resume(trainer)
+            trainer.pace = past.trainer.waiting.pace(plan.problem.penalty, trainer.factors)
+            if trainer.pace is None:
+                return False
+            course = self._chunk_course(plan)
+            train(
+                trainer,
+                plan.problem,
+                [course],
+                shuffle=self.shuffle,
+                listeners=[Report()] if self.verbose else [],
+            )
+            if course.error is not None:
+                # All features are to try, and to begin again at a lower rate.
+                generator.state = before
+                return False
+            plan.scaling.to_raw(trainer.weights())
+        except BaseException:
+            generator.state = before
+            raise
+        self._past = past.take_in(plan, features)
+        for name in COEFFICIENTS:
+            self.__dict__.pop(name, None)
+        publish_course(self, plan, course.history, trainer.first_rate)
+        self.t_ = trainer.n_steps + 1
+        return True
+
+    def _edited(self):
+        """Whether the user has changed the coefficients since they were asked for."""
+        if not any(name in self.__dict__ for name in COEFFICIENTS):
+            return False
+        known = coefficients(self._past.kind, self._past.all_weights())
+        own = (self.coef_, self.intercept_)
+        if sparse.issparse(self.coef_):
+            return True
+        return not all(np.array_equal(mine, its) for mine, its in zip(own, known, strict=True))
+
+    def _settle(self):
+        """Have all features up to date; return whether there are weights to go on from."""
+        if self._past is not None and self._past.takes_parts:
+            fitted = hasattr(self, "coef_")
+            self._past.trainer.settle()
+            return fitted
+        return hasattr(self, "coef_")
 
     def _train(self, plan, new_course, *, seed, seed_anew, tasks=None):
         """Train as planned, and publish the model; `tasks` are those of its callbacks.
@@ -304,19 +395,45 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         check_unchanged(X)
         options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
         # Scores tell whether sparse rows are finite, which so need no look of their own; unless weights are left out.
-        told = sparse.issparse(X) and not sparse.issparse(self.coef_)
+        sparse_coef = sparse.issparse(self.__dict__.get("coef_"))
+        told = sparse.issparse(X) and not sparse_coef
         check_conversion(X, options["dtype"])
         rows = validate_data(self, X, ensure_all_finite=not told, **options)
         if sparse.issparse(rows):
             # Products would read and write wherever the indices point.
             rows = Rows(rows, check=False).with_valid_indices()
-        if sparse.issparse(self.coef_):
+        if sparse_coef:
             scores = safe_sparse_dot(rows, self.coef_.T, dense_output=True) + self.intercept_
         else:
-            scores = score_rows(rows, np.atleast_2d(self.coef_).T) + self.intercept_
+            rows, coef, intercept = self._on_touched(rows)
+            scores = score_rows(rows, coef) + intercept
         if told and not np.isfinite(scores).all():
             validate_data(self, X, **options)
         return scores.ravel() if scores.shape[1] == 1 else scores
+
+    def _on_touched(self, rows):
+        """Rows, their coefficients of shape (n_features, n_columns), and the intercepts.
+
+        Of coefficients that nobody has asked for, as between the chunks of a stream, those of the rows' features are
+        made alone; unless rows have come to as many values as it takes to make them all.
+        """
+        past = self._past
+        made = any(name in self.__dict__ for name in COEFFICIENTS)
+        if (
+            not made
+            and past is not None
+            and past.takes_parts
+            and sparse.issparse(rows)
+            and not len(past.everywhere)
+        ):
+            past.n_scored += rows.nnz
+            # Others may predict at the same time.
+            room = Room()
+            features, part = on_touched(rows, (), room) if past.n_scored < rows.shape[1] else (None, None)
+            if features is not None:
+                weights = np.ascontiguousarray(past.of_features(features, room).weights)
+                return part, weights[:-1], weights[-1]
+        return rows, np.atleast_2d(self.coef_).T, self.intercept_
 
 
 def check_parameters(settings, *, chunk=False):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy import sparse
 
+from sgdkit.auto.part import Part, everywhere
 from sgdkit.auto.scaling import Scaling
 from sgdkit.training.trainer import Trainer
 
@@ -28,6 +29,10 @@ class Past:
         None where its state is of no use any more.
     squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
         After full gradients, what AdaGrad's sums would have been.
+    weights : ndarray of shape (n_features + 1, n_columns), or None
+        Of a part: the raw weights. Otherwise the estimator has them.
+    n_scored : int
+        The values of rows that were predicted by the weights of their features alone.
     """
 
     kind: object
@@ -37,6 +42,45 @@ class Past:
     multiple: float | None = None
     trainer: Trainer | None = None
     squared_gradients: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    n_scored: int = 0
+
+    @property
+    def takes_parts(self):
+        """Whether there are steps on some features alone to go on with."""
+        return self.trainer is not None and not self.trainer.optimizer.full_batch
+
+    @property
+    def everywhere(self):
+        """The features that every row had, which the absence of a value touches too."""
+        return np.empty(0, dtype=np.int32) if self.scaling.moments is None else everywhere(self.scaling)
+
+    def of_features(self, features, room):
+        """What is known of some features alone; until `take_in`, nothing here changes."""
+        scaling, trainer = self.scaling, self.trainer.of_features(features, room)
+        if scaling.moments is not None:
+            scaling = Part.of(scaling, features, room)
+        weights = scaling.to_raw(trainer.weights())
+        return replace(self, scaling=scaling, trainer=trainer, squared_gradients=None, weights=weights)
+
+    def is_whole_of(self, plan):
+        """Whether a plan for some features goes on with what all have come to."""
+        whole = plan.scaling.whole if isinstance(plan.scaling, Part) else plan.scaling
+        return plan.resumed_trainer is not None and whole is self.scaling and np.ndim(plan.units) == 0
+
+    def take_in(self, plan, features):
+        """What is known after training by a plan for some features."""
+        self.trainer.take_in(plan.resumed_trainer, features)
+        if isinstance(plan.scaling, Part):
+            plan.scaling.give_back()
+        known = plan.data.kind, self.scaling, plan.seen, plan.targets_seen, plan.multiple, self.trainer
+        return Past(*known)
+
+    def all_weights(self):
+        """The raw weights, copied, of shape (n_features + 1, n_columns)."""
+        n_features = self.trainer.states[0].n_features
+        trainer = self.trainer.of_features(np.arange(n_features, dtype=np.int32))
+        return np.array(self.scaling.to_raw(trainer.weights()), order="C")
 
     def without_training(self):
         """The same for a model that is to go on from its weights alone; nothing in it is of the size of the weights."""
@@ -45,10 +89,13 @@ class Past:
 
 def set_coefficients(model, plan, weights):
     """Set `coef_` and `intercept_`, given the weights on the scale of training."""
-    weights = plan.scaling.to_raw(weights)
+    model.coef_, model.intercept_ = coefficients(plan.data.kind, plan.scaling.to_raw(weights))
+
+
+def coefficients(kind, weights):
+    """`coef_` and `intercept_`, given the raw weights."""
     # A view: `coef_.T`, which predictions multiply by, is C-contiguous without a copy.
-    model.coef_ = plan.data.kind.shape_coef(weights[:-1].T)
-    model.intercept_ = weights[-1].copy()
+    return kind.shape_coef(weights[:-1].T), weights[-1].copy()
 
 
 def set_choices(model, plan):
@@ -62,8 +109,13 @@ def set_choices(model, plan):
 
 def publish(model, plan, history, rate):
     """Make an estimator a fitted model; `rate` is the first one, or what backtracking has come to."""
-    set_choices(model, plan)
     set_coefficients(model, plan, history.coef)
+    publish_course(model, plan, history, rate)
+
+
+def publish_course(model, plan, history, rate):
+    """Set all attributes but the coefficients."""
+    set_choices(model, plan)
     model.n_iter_ = history.n_iter
     model.best_iter_ = history.best_iter
     model.loss_curve_ = history.loss_curve

@@ -131,6 +131,8 @@ class Plan:
     @cached_property
     def edited(self):
         """Whether the user has changed the fitted weights since the trainer left them."""
+        if self.past.weights is not None:
+            return False
         trained = self.past.scaling.to_raw(self.resumed_trainer.weights())
         return not (np.array_equal(self.coef, trained[:-1]) and np.array_equal(self.intercept, trained[-1]))
 
@@ -180,7 +182,7 @@ class Plan:
 
     def keeps_rate(self, trainer):
         """Whether the rate that was chosen for a trainer of an earlier fit still suits this one."""
-        if self.change is not None or self.retracted:
+        if self.retracted or not self.scaling.is_about(self.past.scaling):
             return False
         return self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
 
@@ -343,6 +345,8 @@ def _base(settings, data, past, loss, whole):
 def _first(plan, coef_init=None, intercept_init=None):
     """The raw weights and intercepts that a plan begins with."""
     shape = plan.problem.rows.n_features, plan.problem.targets.n_columns
+    if plan.past is not None and plan.past.weights is not None:
+        return plan.past.weights[:-1], plan.past.weights[-1]
     if plan.past is not None:
         return fitted_weights(plan.settings, shape)
     coef, intercept = None, 0.0

@@ -7,6 +7,7 @@ Invariants:
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,9 @@ from sgdkit._kernels.epoch import Pass
 from sgdkit.disk.maps import check_unchanged
 from sgdkit.training.order import BLOCK, cut, in_order, in_runs, shuffled
 from sgdkit.training.problem import of_columns
+from sgdkit.training.room import Room
 from sgdkit.training.stop import check_stop
+from sgdkit.training.waiting import Waiting
 
 # Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
 CHUNK_SECONDS = 0.2
@@ -44,6 +47,13 @@ class Trainer:
     seed : int
         Of the shuffling.
     """
+
+    # What features that no row touches wait for; None where none does.
+    waiting = None
+    # Of a part: the penalty of all other features before, and how many times as strong it has become.
+    elsewhere, pace = 0.0, 1.0
+    # The sum of the rates of the steps, and memory for parts.
+    travelled, _room = 0.0, None
 
     def __init__(
         self,
@@ -90,7 +100,7 @@ class Trainer:
         )
 
     def __getstate__(self):
-        return {**self.__dict__, "_passes": None}
+        return {**self.__dict__, "_passes": None, "_room": None}
 
     def release(self):
         """Let go of the data of a fit, and of what belongs to its end."""
@@ -103,10 +113,9 @@ class Trainer:
 
     def follow(self, schedule, rate_factors=None):
         """Take the rates of a schedule from now on, and forget how they have been lowered."""
-        n_columns = sum(map(len, self.columns))
         self.schedule = schedule
-        self.rate_factors = np.ones(n_columns) if rate_factors is None else rate_factors
-        self.lowered = np.ones(n_columns)
+        self.rate_factors = np.ones(self.n_columns) if rate_factors is None else rate_factors
+        self.lowered = np.ones(self.n_columns)
 
     def rates(self, n_steps):
         """The rate of each column in a step; of backtracking, what it has come to."""
@@ -126,13 +135,13 @@ class Trainer:
         falls = self.states[0].expected_falls if self.optimizer.full_batch else None
         if falls is None:
             return np.inf
-        n_outputs = sum(map(len, self.columns)) // len(falls)
+        n_outputs = self.n_columns // len(falls)
         return float(falls[columns[::n_outputs] // n_outputs].sum())
 
     def set_penalty(self, penalty):
         self._penalty = penalty
         for block, state in zip(self.columns, self.states, strict=True):
-            state.set_columns(penalty.take(block), (self.rate_factors * self.lowered)[block])
+            state.set_columns(penalty.take(block), self.factors[block])
 
     def lower(self, columns):
         """Lower the rate of some columns, if the schedule does so, and return whether training is to go on."""
@@ -177,8 +186,65 @@ class Trainer:
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
         if len(self.states) == 1:
-            return self.states[0].penalty()
-        return np.concatenate([state.penalty() for state in self.states])
+            return self.states[0].penalty() + self.pace * self.elsewhere
+        return np.concatenate([state.penalty() for state in self.states]) + self.pace * self.elsewhere
+
+    @property
+    def n_columns(self):
+        return sum(map(len, self.columns))
+
+    @property
+    def factors(self):
+        """By what each column multiplies the schedule's rates by now."""
+        return self.rate_factors * self.lowered
+
+    @property
+    def room(self):
+        """Memory for parts, one at a time."""
+        if self._room is None:
+            self._room = Room()
+        return self._room
+
+    def of_features(self, features, room=None):
+        """A trainer of some features and the intercepts, brought up to date; until `take_in`, nothing here changes.
+
+        It shares the generator. If there is a `room`, its state is there.
+        """
+        room = Room() if room is None else room
+        if self.waiting is None:
+            self.set_penalty(self._penalty)
+            self.waiting = Waiting(self._penalty, self.factors, self.states[0].n_features, self.penalty())
+        part, missed = copy(self), self.waiting.missed(features)
+        part.waiting, part.pace, part.travelled, part.lowered = None, 1.0, 0.0, self.lowered.copy()
+        part.states = [state.of_features(features, room.array) for state in self.states]
+        # As it is stored, since that is what the sum of all is of.
+        part._wait_for(self.waiting)
+        part.elsewhere = self.waiting.value - part.penalty()
+        for state in part.states:
+            state.take_missed(missed)
+        return part
+
+    def take_in(self, part, features):
+        """Take over what a trainer of some features has come to; its `pace` is to be that of its penalty."""
+        for mine, its in zip(self.states, part.states, strict=True):
+            mine.take_in(its, features)
+        for name in "schedule", "rate_factors", "lowered", "n_steps":
+            setattr(self, name, getattr(part, name))
+        self.waiting.go_on(features, part._penalty, part.factors, part.pace, part.travelled)
+        self.waiting.value = part.penalty()
+
+    def settle(self):
+        """Have all features take the penalty that they wait for."""
+        if self.waiting is not None:
+            self._wait_for(self.waiting)
+            for state in self.states:
+                state.take_missed(self.waiting.missed())
+            self.waiting = None
+
+    def _wait_for(self, waiting):
+        """Have the penalty that features have missed."""
+        for block, state in zip(self.columns, self.states, strict=True):
+            state.set_columns(waiting.penalty.take(block), waiting.factors[block])
 
     def epochs(self, problem, n_most, *, shuffle=True):
         """Pass over the rows up to `n_most` times, as often as is worth one call.
@@ -278,7 +344,9 @@ class Trainer:
         """The rates of the steps to come, which are counted as taken."""
         first = self.n_steps + 1
         self.n_steps += n_steps
-        return self.schedule.rates(np.arange(first, first + n_steps, dtype=np.float64))
+        rates = self.schedule.rates(np.arange(first, first + n_steps, dtype=np.float64))
+        self.travelled += float(rates.sum())
+        return rates
 
     def _visit(self, problem, chunk, passes, pool):
         check_stop()

@@ -1,0 +1,60 @@
+"""A chunk of rows on the features that it touches, where they are few: training then costs what its values do."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import sparse
+
+from sgdkit._kernels.arrays import number_features
+from sgdkit._kernels.rows import Rows, csr
+
+# Of fewer features, all are looked at in no time.
+MANY_FEATURES = 1 << 12
+# A chunk that touches more than one in so many features is as good as one that touches all.
+FEW = 2
+
+
+def touched(data, *, also, room):
+    """The features that rows touch, and the rows on these alone.
+
+    Parameters
+    ----------
+    data : Data
+    also : ndarray of int32
+        Features that are touched by the absence of a value.
+    room : Room
+
+    Returns
+    -------
+    features : ndarray of int32 of shape (n_touched,), or None
+        None where there are so few features, or so many of them are touched, that all may be looked at.
+    part : Data, or None
+        The rows that count; their features are numbered in the order of `features`.
+    """
+    if data.rows.n_features < MANY_FEATURES:
+        return None, None
+    X = data.rows.merged(data.row_indices)
+    if not sparse.issparse(X):
+        n_most = data.rows.n_features // FEW
+        if np.count_nonzero(X[:1]) > n_most or np.count_nonzero(X.any(axis=0)) > n_most:
+            return None, None
+        X = sparse.csr_array(X)
+    features, X = on_touched(X, also, room)
+    if features is None:
+        return None, None
+    rows = Rows(X, check=False)
+    # They have been looked at.
+    rows.checked = True
+    part = data if data.row_indices is None else data.take(data.row_indices)
+    return features, replace(part, X=X, rows=rows)
+
+
+def on_touched(X, also, room):
+    """The features that sparse rows touch, and the rows on these alone; None and None where they are many."""
+    n_features = X.shape[1]
+    indices = np.append(X.indices, also.astype(X.indices.dtype)) if len(also) else X.indices
+    numbers = room.array("numbers", len(indices), np.int32)
+    features = number_features(indices, room.places(n_features), n_features // FEW, numbers)
+    if features is None:
+        return None, None
+    return features, csr(X.data, numbers[: len(X.indices)], X.indptr, len(features))
