@@ -33,6 +33,7 @@ from sgdkit._kernels.arrays import N_MOMENTS, add_moments, sums_over_features
 from sgdkit._kernels.rows import Rows, csr
 from sgdkit.auto.rate import rate_choice
 from sgdkit.training.problem import select
+from sgdkit.training.room import from_a_line
 
 # Sparse features so much above or below their common scale have one of their own ...
 NEAR = 10.0
@@ -211,6 +212,7 @@ class Standard(Scaling):
             state["known"] = np.column_stack([state.pop(name) for name in ("moments", "origin", "scale")])
             state["center"] = float(np.log(state["shared"])) if state["near"].any() else None
         self.__dict__.update(state)
+        self.known = self._copy_known(self.known)
 
     def _continues(self, earlier, rows):
         """Whether the moments of an earlier scaling can be added to."""
@@ -227,7 +229,7 @@ class Standard(Scaling):
         weights = np.empty(0) if row_weights is None else np.ascontiguousarray(row_weights, dtype=np.float64)
         self.dtype = rows.dtype
         if earlier is None:
-            self.known, self.n_rows, self.total = np.zeros((rows.n_features, SCALE + 1)), 0, 0.0
+            self.known, self.n_rows, self.total = _nothing_known(rows.n_features), 0, 0.0
             # About a value of its own, a feature that varies little is summed without loss.
             self.known[:, ORIGIN] = rows.first(indices)
         else:
@@ -241,7 +243,9 @@ class Standard(Scaling):
         add_moments(rows, self.origin.astype(rows.dtype), indices, weights, self.moments)
 
     def _copy_known(self, known):
-        return known.copy()
+        copied = _nothing_known(len(known))
+        copied[...] = known
+        return copied
 
     def _choose(self, *, anew=True):
         """Choose the shift and the scale of each feature; and, if `anew`, what features have in common."""
@@ -415,3 +419,8 @@ class Standard(Scaling):
         np.divide(weights[:-1], self.factor[:, np.newaxis], out=scaled[:-1])
         scaled[-1] = weights[-1] + self.shift @ weights[:-1]
         return scaled
+
+
+def _nothing_known(n_features):
+    """What is known of features before any row; that of one is one line of cache."""
+    return from_a_line(np.zeros, n_features * (SCALE + 1), np.float64).reshape(n_features, SCALE + 1)

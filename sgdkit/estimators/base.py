@@ -235,6 +235,8 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         """
         check_is_fitted(self)
         if self._past is not None:
+            # Before what they are made from is gone.
+            getattr(self, "coef_", None)
             self._past = self._past.without_training()
         return self
 

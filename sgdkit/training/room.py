@@ -1,6 +1,20 @@
 """Memory that is used again and again: to get new pages from the system can take longer than what is done with them."""
 
+import math
+
 import numpy as np
+
+
+# Bytes of a line of cache.
+LINE = 64
+
+
+def from_a_line(make, size, dtype):
+    """An array of numbers, made as by `numpy.empty`, that begins with a line of cache."""
+    itemsize = np.dtype(dtype).itemsize
+    whole = make(size + LINE // itemsize, dtype)
+    first = -whole.__array_interface__["data"][0] % LINE // itemsize
+    return whole[first : first + size]
 
 
 class Room:
@@ -14,10 +28,10 @@ class Room:
 
     def array(self, name, shape, dtype):
         """An array of any contents."""
-        size, kept = int(np.prod(shape)), self._arrays.get(name)
+        size, kept = shape if isinstance(shape, int) else math.prod(shape), self._arrays.get(name)
         if kept is None or len(kept) < size or kept.dtype != dtype:
             # Chunks are not all of one size.
-            kept = self._arrays[name] = np.empty(size + size // 4, dtype)
+            kept = self._arrays[name] = from_a_line(np.empty, size + size // 4, dtype)
         return kept[:size].reshape(shape)
 
     def places(self, n_features):
