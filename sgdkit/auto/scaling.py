@@ -332,7 +332,8 @@ class Standard(Scaling):
         if len(lost):
             warnings.warn(
                 f"Feature {lost[0]} varies by no more than rounding error in {np.dtype(self.dtype)}, so nothing is "
-                f"learnt from it ({len(lost)} of {len(scale)} features are so). Subtract their means, or pass more digits.",
+                f"learnt from it ({len(lost)} of {len(scale)} features are so). Subtract their means, or pass more "
+                "digits.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -274,14 +274,11 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         Where it fails, nothing has changed.
         """
         past = self._past
-        if past is None or not past.takes_parts or self._edited():
+        # Another number of columns is an error, which those see to that look at all features.
+        if past is None or not past.takes_parts or data.targets.n_columns != past.trainer.n_columns:
             return False
-        if data.targets.n_columns != past.trainer.n_columns:
-            # An error, which those see to that look at all features.
-            return False
-        options = {"also": past.everywhere, "room": past.trainer.room}
-        features, part = touched(data, **options)
-        if features is None:
+        features, part = touched(data, also=past.everywhere, room=past.trainer.room)
+        if features is None or self._edited():
             return False
         plan = make_plan(self, part, past.of_features(features, past.trainer.room), seed=None, whole=False)
         if not past.is_whole_of(plan):
@@ -296,17 +293,15 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
             if trainer.pace is None:
                 return False
             course = self._chunk_course(plan)
-            train(
-                trainer,
-                plan.problem,
-                [course],
-                shuffle=self.shuffle,
-                listeners=[Report()] if self.verbose else [],
-            )
-            if course.error is not None:
+            listeners = [Report()] if self.verbose else []
+            train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=listeners)
+            if course.error is not None and plan.rate_choice.n_retreats:
                 # All features are to try, and to begin again at a lower rate.
                 generator.state = before
                 return False
+            if course.error is not None:
+                raise course.error
+            # An error, if they are too large.
             plan.scaling.to_raw(trainer.weights())
         except BaseException:
             generator.state = before
@@ -322,19 +317,17 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         """Whether the user has changed the coefficients since they were asked for."""
         if not any(name in self.__dict__ for name in COEFFICIENTS):
             return False
+        own = self.coef_, self.intercept_
         known = coefficients(self._past.kind, self._past.all_weights())
-        own = (self.coef_, self.intercept_)
-        if sparse.issparse(self.coef_):
-            return True
-        return not all(np.array_equal(mine, its) for mine, its in zip(own, known, strict=True))
+        dense = not sparse.issparse(self.coef_)
+        return not (dense and all(map(np.array_equal, own, known)))
 
     def _settle(self):
-        """Have all features up to date; return whether there are weights to go on from."""
+        """Bring all features up to date, and return whether there are weights to go on from."""
+        fitted = hasattr(self, "coef_")
         if self._past is not None and self._past.takes_parts:
-            fitted = hasattr(self, "coef_")
             self._past.trainer.settle()
-            return fitted
-        return hasattr(self, "coef_")
+        return fitted
 
     def _train(self, plan, new_course, *, seed, seed_anew, tasks=None):
         """Train as planned, and publish the model; `tasks` are those of its callbacks.

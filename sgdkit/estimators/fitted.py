@@ -65,8 +65,12 @@ class Past:
 
     def is_whole_of(self, plan):
         """Whether a plan for some features goes on with what all have come to."""
-        whole = plan.scaling.whole if isinstance(plan.scaling, Part) else plan.scaling
-        return plan.resumed_trainer is not None and whole is self.scaling and np.ndim(plan.units) == 0
+        if isinstance(plan.scaling, Part):
+            goes_on = plan.scaling.whole is self.scaling
+        else:
+            # Neither has seen anything.
+            goes_on = plan.scaling.moments is None and self.scaling.moments is None
+        return goes_on and plan.resumed_trainer is not None and np.ndim(plan.units) == 0
 
     def take_in(self, plan, features):
         """What is known after training by a plan for some features."""

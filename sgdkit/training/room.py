@@ -1,9 +1,8 @@
-"""Memory that is used again and again: to get new pages from the system can take longer than what is done with them."""
+"""Memory that is used again and again: to get new pages from the system takes longer than what is done with them."""
 
 import math
 
 import numpy as np
-
 
 # Bytes of a line of cache.
 LINE = 64
