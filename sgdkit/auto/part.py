@@ -53,6 +53,7 @@ class Part(Standard):
         part = object.__new__(Part)
         part.shifts, part.exact, part.whole, part.features = shifts, exact, self.whole, self.features
         part.room = self.room
+        part.new = self.features[self.known[:, 0] == 0]
         part._share(self)
         part._see(rows, row_indices, row_weights, self)
         if part.total >= GROWN * part.chosen_at:
@@ -120,7 +121,7 @@ class Part(Standard):
             if value is not None and not value.flags.writeable:
                 # It is mapped to the memory of a file.
                 setattr(whole, name, value.copy())
-        mask_of_seen(whole)[features] = True
+        mask_of_seen(whole)[self.new] = True
         put_rows(whole.known, features, self.known)
         if len(everywhere(whole)):
             whole.full[features], whole.mean[features] = self.full, self.mean

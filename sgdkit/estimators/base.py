@@ -38,7 +38,7 @@ from sgdkit.estimators.data import (
 from sgdkit.estimators.fitted import Past, coefficients, leave_past, publish, publish_course
 from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
-from sgdkit.estimators.touched import on_touched, touched
+from sgdkit.estimators.touched import MANY_FEATURES, on_touched, touched
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.optimizers.base import Parametrized
 from sgdkit.penalties import PENALTIES
@@ -262,11 +262,19 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         set_rates([plan], seed=seeds[1])
         new_course = partial(self._chunk_course, plan)
         self._train(plan, new_course, seed=seeds[2], seed_anew=len(getattr(self, "loss_curve_", ())))
+        if past is None and self._past.takes_parts and data.rows.n_features >= MANY_FEATURES:
+            # Nobody has seen them yet, so the next chunk need not ask whether they were changed.
+            self._forget_coefficients()
         return self
 
-    def _chunk_course(self, plan):
+    def _forget_coefficients(self):
+        """Let the coefficients be made when they are asked for."""
+        for name in COEFFICIENTS:
+            self.__dict__.pop(name, None)
+
+    def _chunk_course(self, plan, **options):
         history = History(loss_curve=list(getattr(self, "loss_curve_", ())))
-        return plan.course(None, history=history, tol=None, max_iter=1)
+        return plan.course(None, history=history, tol=None, max_iter=1, **options)
 
     def _fit_features(self, data):
         """One epoch over a chunk on the features that it touches alone; return False where all have to take part.
@@ -292,7 +300,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
             trainer.pace = past.trainer.waiting.pace(plan.problem.penalty, trainer.factors)
             if trainer.pace is None:
                 return False
-            course = self._chunk_course(plan)
+            course = self._chunk_course(plan, keeps_last=None)
             listeners = [Report()] if self.verbose else []
             train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=listeners)
             if course.error is not None and plan.rate_choice.n_retreats:
@@ -301,14 +309,16 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
                 return False
             if course.error is not None:
                 raise course.error
+            weights = trainer.weights().copy()
+            if plan.retract(weights):
+                trainer.load(weights)
             # An error, if they are too large.
-            plan.scaling.to_raw(trainer.weights())
+            plan.scaling.to_raw(weights)
         except BaseException:
             generator.state = before
             raise
         self._past = past.take_in(plan, features)
-        for name in COEFFICIENTS:
-            self.__dict__.pop(name, None)
+        self._forget_coefficients()
         publish_course(self, plan, course.history, trainer.first_rate)
         self.t_ = trainer.n_steps + 1
         return True

@@ -124,8 +124,9 @@ class Course:
         Takes the weights of some models, and returns an array of their validation scores; higher is better.
     history : History, default=None
         To be continued.
-    keeps_last : bool, default=True
-        Whether the weights of every epoch are kept in case it should be the last, or only those of the last itself.
+    keeps_last : bool or None, default=True
+        Whether the weights of every epoch are kept in case it should be the last, or only those of the last itself;
+        with None, none are.
 
     Attributes
     ----------
@@ -200,7 +201,9 @@ class Course:
         self.over = self.over or self.n_epochs == self.max_iter
         if self.over:
             self._note_rate(columns, trainer)
-        if coef is not None and (lowest if score is not None else self.keeps_last or self.over):
+        if coef is None or self.keeps_last is None:
+            return
+        if lowest if score is not None else self.keeps_last or self.over:
             self._keep(coef, columns)
 
     def stop(self, *, coef, columns, trainer):
