@@ -94,6 +94,9 @@ cdef class Loss:
         self._parameters = np.array(parameter, dtype=np.float64, ndmin=1)
         self.setting = Setting(&self._parameters[0], np.ndim(parameter), n_outputs)
 
+    def __reduce__(self):
+        return type(self), (self.parameter, self.n_outputs)
+
     @property
     def minimum_target(self):
         """The least target of the loss's domain, and whether it belongs to the domain: (float, bool)."""

@@ -141,6 +141,11 @@ cdef class Rows:
         rows.shift = address(shift) if shift.any() else NULL
         return rows
 
+    @property
+    def is_scaled(self):
+        """Whether other values are shown than those that are stored."""
+        return self._scale is not None
+
     def fetch(self, Py_ssize_t first, Py_ssize_t last):
         """Have neighbouring rows read ahead, if they are on disk, without waiting for them."""
         cdef Py_ssize_t start = begin(self, first), n = begin(self, last) - start, size = 4 if self.single else 8

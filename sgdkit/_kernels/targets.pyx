@@ -2,7 +2,10 @@
 # cython: freethreading_compatible=True
 """The target of every row for every column, as classes or as numbers."""
 
+from functools import partial
+
 import numpy as np
+
 
 cdef class Targets:
     """The target of every row for every column.
@@ -35,6 +38,9 @@ cdef class Targets:
         else:
             self._outputs = self.values
             self.outputs = &self._outputs[0, 0]
+
+    def __reduce__(self):
+        return partial(Targets, signs=self.signs), (self.values, self.column)
 
     @property
     def size(self):

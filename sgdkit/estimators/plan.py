@@ -330,6 +330,7 @@ def _base(settings, data, past, loss, whole):
         row_weights=None if data.row_weights is None else data.row_weights * (n_seen / weight_seen),
         row_indices=data.row_indices,
         batch_size=min(int(batch_size), n_rows),
+        n_threads=effective_n_jobs(settings.n_jobs),
     )
     earlier = None if past is None or past.trainer is None else past.trainer.optimizer
     optimizer = choose_optimizer(settings, problem, whole=whole, earlier=earlier)

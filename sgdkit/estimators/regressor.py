@@ -122,7 +122,8 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         Whether `fit` goes on from the last fit, with the optimizer's exact state.
     n_jobs : int or None, default=None
         Threads that share the independent columns: the classes of one-vs-rest, the labels, the outputs. The columns of
-        softmax depend on each other and stay together. The result is the same for every value.
+        softmax depend on each other and stay together. "lbfgs" and "gd" share out blocks of rows, each of a million
+        values or more. The result is the same for every value.
     random_state : int, RandomState instance or None, default=None
         Seed of the shuffling, of the validation split, and of the samples that "auto" looks at.
     verbose : int, default=0

@@ -1,10 +1,11 @@
 """What optimizers share whose steps take all rows. A gradient is two matrix products, which SciPy and BLAS do best."""
 
 import numpy as np
-from scipy.sparse import issparse
 
-from sgdkit._kernels.scores import score_rows
+from sgdkit._kernels.arrays import combine
+from sgdkit._kernels.quasi_newton import sums_of_products
 from sgdkit.losses import SquaredError
+from sgdkit.optimizers.blocks import Block, add_up, blocks_of, with_ones
 
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
@@ -15,8 +16,6 @@ ROWS_A_FEATURE, MOST_SQUARES = 10, 4
 # Of the mean square of all axes, what is added to that of each: rows at the border of classes, which curve the loss in
 # the end, have other axes than all of them.
 OF_ALL_AXES = 0.1
-# Rows whose products are summed at a time.
-STRETCH = 1 << 13
 
 
 class FullGradientState:
@@ -127,21 +126,18 @@ class FullGradientState:
 class AllRows:
     """The rows that a problem visits.
 
+    Optimizers take scores and derivatives from here, and give them back; what these are is not their business.
+
     Attributes
     ----------
     n_outputs : int
         The number of columns that share a loss.
     """
 
-    def __init__(self, problem, fit_intercept):
-        self.problem = problem
-        self.targets, self.row_weights = problem.targets, problem.select(problem.row_weights)
-        if problem.row_indices is None:
-            self.X = problem.rows.with_valid_indices()
-        else:
-            self.X = problem.rows.take(problem.row_indices)
-            self.targets = self.targets.take(problem.row_indices)
-        self.n_rows = self.X.shape[0]
+    def __init__(self, problem, fit_intercept, blocks=None):
+        self.problem, self.loss = problem, problem.loss
+        self.blocks = blocks_of(problem.rows, problem) if blocks is None else blocks
+        self.n_rows, self.dtype = problem.n_rows, problem.rows.dtype
         self.fit_intercept = fit_intercept
         self.n_outputs = problem.loss.n_outputs if problem.loss.coupled else 1
 
@@ -150,19 +146,34 @@ class AllRows:
         if not weights[:-1].any():
             # As at the beginning of most fits.
             return np.tile(weights[-1], (self.n_rows, 1))
-        scores = score_rows(self.X, weights[:-1])
-        scores += weights[-1]
-        return scores
+        return _joined(self.blocks.each(lambda block: block.scores(weights)))
 
-    def total(self, scores, derivative=None):
-        """The sums of losses; their derivatives are written to the array that is given."""
-        return self.problem.loss.total(scores, self.targets, self.row_weights, derivative)
+    def combine(self, A, B, a, b):
+        """The scores ``a * A + b * B``, with a number for each column in a and b."""
+        zeros = np.zeros_like(a)
+        return _joined(self.blocks.each(lambda _, A, B: combine(A, B, a, b, zeros), A, B))
+
+    def total(self, scores):
+        """The sum of losses of each column."""
+        return add_up(self.blocks.each(lambda block, scores: block.losses(self.loss, scores), scores))
+
+    def differentiate(self, scores):
+        """The sum of losses of each column, and their derivatives."""
+        derivative = np.empty_like(scores)
+        each = self.blocks.each(lambda block, *parts: block.losses(self.loss, *parts), scores, derivative)
+        return add_up(each), derivative
+
+    def slopes(self, derivative, along):
+        """How the sums of losses rise with the scores, at a distance of `along`, given their derivatives."""
+        return add_up(self.blocks.each(lambda _, *parts: sums_of_products(*parts), derivative, along))
 
     def gradient(self, derivative):
         """The gradient of the mean loss over rows with respect to the weights, given the derivative of each loss."""
-        gradient = np.empty((self.X.shape[1] + 1, derivative.shape[1]), derivative.dtype)
-        gradient[:-1] = self.X.T @ derivative
-        gradient[-1] = np.add.reduce(derivative, axis=0) if self.fit_intercept else 0
+        return self._mean(add_up(self.blocks.each(lambda block, part: block.gradient(part), derivative)))
+
+    def _mean(self, gradient):
+        if not self.fit_intercept:
+            gradient[-1] = 0
         gradient /= self.n_rows
         return gradient
 
@@ -180,13 +191,13 @@ class AllRows:
         if axes is None:
             squares = self.mean_squares()
             squares = np.append(squares, np.ones((1, squares.shape[1])), axis=0)
-            metric = np.asarray(squares * curvature, self.X.dtype)
+            metric = np.asarray(squares * curvature, self.dtype)
             metric[:-1] += penalty.curvature
         else:
             vectors, squares = axes
             shares = np.square(vectors[:-1], dtype=np.float64).T
             added = shares @ np.broadcast_to(penalty.curvature, (shares.shape[1], len(curvature)))
-            metric = np.asarray(squares * curvature + added, self.X.dtype)
+            metric = np.asarray(squares * curvature + added, self.dtype)
         if np.isinf(metric).any():
             raise ValueError(
                 "The squares of features overflow. Scale them, for instance with sklearn.preprocessing.StandardScaler "
@@ -203,12 +214,14 @@ class AllRows:
         """
         if not few_features(self.problem):
             return None
-        chosen = spread(self.n_rows, max(ROWS_A_FEATURE * self.X.shape[1], CURVED_ROWS))
-        X = self._with_ones(self.X[chosen])
+        chosen = self.blocks.take(
+            spread(self.n_rows, max(ROWS_A_FEATURE * self.problem.rows.n_features, CURVED_ROWS))
+        )
+        X, row_weights = with_ones(chosen.X), chosen.row_weights
         X[:, -1] = self.fit_intercept
-        if self.row_weights is not None:
-            X *= np.sqrt(self.row_weights[chosen].reshape(len(chosen), -1).mean(axis=1, keepdims=True))
-        gram = (X.T @ X).astype(np.float64) / len(chosen)
+        if row_weights is not None:
+            X *= np.sqrt(row_weights.reshape(len(X), -1).mean(axis=1, keepdims=True))
+        gram = (X.T @ X).astype(np.float64) / len(X)
         squares, axes = eigh(gram)
         # Features that are always 0 are none.
         squares += OF_ALL_AXES * squares.sum() / max(np.count_nonzero(np.diag(gram)), 1)
@@ -216,48 +229,33 @@ class AllRows:
 
     def mean_squares(self):
         """The mean square of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
-        X = self.problem.rows.merged(self.problem.row_indices) if issparse(self.X) else self.X
-        weights = self.row_weights
-        if weights is not None and weights.ndim == 2:
-            squares = (X.multiply(X) if issparse(X) else np.square(X)).T @ weights
-        elif issparse(X):
-            values = np.square(X.data, dtype=np.float64)
-            if weights is not None:
-                values *= np.repeat(weights, np.diff(X.indptr))
-            squares = np.bincount(X.indices, values, X.shape[1])[:, np.newaxis]
-        elif weights is None:
-            squares = np.einsum("ij,ij->j", X, X)[:, np.newaxis]
-        else:
-            squares = np.einsum("i,ij,ij->j", weights, X, X)[:, np.newaxis]
-        return squares / self.n_rows
-
-    def _with_ones(self, X):
-        """Some rows as an array, and the intercept's feature."""
-        X = X.toarray() if issparse(X) else X
-        return np.column_stack([X, np.ones(len(X), X.dtype)])
+        return self.blocks.total(Block.squares) / self.n_rows
 
     def curvature(self, scores):
         """The mean second derivative of the losses in each column, about some scores."""
-        chosen = spread(self.n_rows, CURVED_ROWS)
-        targets, weights = self.targets.take(chosen), self.row_weights
-        weights = None if weights is None else weights[chosen]
-        near = np.ascontiguousarray(scores[chosen])
-        if self.problem.loss.log_link:
+        places = spread(self.n_rows, CURVED_ROWS)
+        chosen = self.blocks.take(places)
+        near = self._near(chosen, places, scores)
+        if self.loss.log_link:
             size = np.ones(near.shape[1])
-        elif targets.signs:
+        elif chosen.targets.signs:
             size = 1 + np.abs(near).mean(axis=0)
         else:
             # In units of the targets.
-            size = np.abs(near - targets.table()).mean(axis=0)
+            size = np.abs(near - chosen.targets.table()).mean(axis=0)
         distance = (DISTANCE * np.where(size > 0, size, 1)).astype(near.dtype)
         # Columns that share a loss are alike, and moved one at a time.
         distance[np.arange(len(distance)) % self.n_outputs > 0] = 0
         ends = np.empty((2, *near.shape), near.dtype)
         for sign, end in zip((-1, 1), ends, strict=True):
-            self.problem.loss.total(near + sign * distance, targets, weights, end)
+            chosen.losses(self.loss, near + sign * distance, end)
         slopes = (ends[1] - ends[0]).sum(axis=0, dtype=np.float64)[:: self.n_outputs]
-        curvature = slopes / (2 * distance[:: self.n_outputs] * len(chosen))
+        curvature = slopes / (2 * distance[:: self.n_outputs] * len(places))
         return np.where(curvature > 0, curvature, 1).repeat(self.n_outputs)
+
+    def _near(self, chosen, places, scores):
+        """The scores of chosen rows."""
+        return np.ascontiguousarray(scores[places])
 
     def objectives(self, losses, penalties):
         """The objective of each column; of a coupled loss, of the column's model."""
@@ -274,50 +272,35 @@ class GramRows(AllRows):
     and their targets ``L^(-1/2) V'A'y``. So a gradient takes no more than the square of the number of features.
     """
 
-    def __init__(self, problem, fit_intercept):
-        super().__init__(problem, fit_intercept)
-        self.gram, products, squares = self._sums()
+    def __init__(self, problem, fit_intercept, blocks=None):
+        super().__init__(problem, fit_intercept, blocks)
+        self.gram, products, squares = self.blocks.total(Block.products)
         self.roots, self.vectors = eigh(self.gram)
         self.roots = np.sqrt(self.roots)
         known = self.roots > len(self.roots) * np.finfo(np.float64).eps * self.roots.max()
-        dtype = self.X.dtype
-        self.R = (self.roots[:, np.newaxis] * self.vectors.T).astype(dtype)
+        self.R = (self.roots[:, np.newaxis] * self.vectors.T).astype(self.dtype)
         self.y = np.zeros((len(known), products.shape[1]))
         self.y[known] = (self.vectors.T @ products)[known] / self.roots[known, np.newaxis]
         self.constant = np.maximum(squares - np.square(self.y).sum(axis=0), 0) / 2
-        self.y = self.y.astype(dtype)
-
-    def _sums(self):
-        """``A'A``, ``A'y`` and the squares of y, summed in float64 over stretches of rows."""
-        n_features, n_columns = self.X.shape[1] + 1, self.targets.n_columns
-        gram, products = np.zeros((n_features, n_features)), np.zeros((n_features, n_columns))
-        squares = np.zeros(n_columns)
-        for begin in range(0, self.n_rows, STRETCH):
-            part = slice(begin, begin + STRETCH)
-            A = self._with_ones(self.X[part])
-            y = self.targets.take(part).table()
-            if self.row_weights is not None:
-                root = np.sqrt(self.row_weights[part, np.newaxis])
-                A, y = A * root.astype(A.dtype), y * root
-            gram += A.T @ A
-            products += A.T @ y.astype(A.dtype)
-            squares += np.square(y).sum(axis=0)
-        return gram, products, squares
+        self.y = self.y.astype(self.dtype)
 
     def of(self, weights):
         return self.R @ weights
 
-    def total(self, scores, derivative=None):
-        difference = scores - self.y
-        if derivative is not None:
-            derivative[...] = difference
-        return np.square(difference, dtype=np.float64).sum(axis=0) / 2 + self.constant
+    def combine(self, A, B, a, b):
+        return a * A + b * B
+
+    def total(self, scores):
+        return np.square(scores - self.y, dtype=np.float64).sum(axis=0) / 2 + self.constant
+
+    def differentiate(self, scores):
+        return self.total(scores), scores - self.y
+
+    def slopes(self, derivative, along):
+        return sums_of_products(derivative, along)
 
     def gradient(self, derivative):
-        gradient = self.R.T @ derivative
-        gradient /= self.n_rows
-        gradient[-1] *= self.fit_intercept
-        return gradient
+        return self._mean(self.R.T @ derivative)
 
     def mean_squares(self):
         """See `AllRows`."""
@@ -329,21 +312,58 @@ class GramRows(AllRows):
             gram = gram.copy()
             gram[-1] = gram[:, -1] = 0
             squares, vectors = eigh(gram)
-        return vectors.astype(self.X.dtype), squares[:, np.newaxis] / self.n_rows
+        return vectors.astype(self.dtype), squares[:, np.newaxis] / self.n_rows
 
     def curvature(self, scores):
         return np.ones(scores.shape[1])
 
 
+class RowsElsewhere(AllRows):
+    """Rows that leave nothing behind: what stands for their scores are the weights; for derivatives, their gradient.
+
+    So a step along a line takes products with the rows for each length that is tried, and no room for scores.
+    """
+
+    def of(self, weights):
+        return weights
+
+    def combine(self, A, B, a, b):
+        return combine(A, B, a, b, np.zeros_like(a))
+
+    def total(self, scores):
+        return self.blocks.total(Block.at, self.loss, scores)
+
+    def differentiate(self, scores):
+        return self.blocks.total(Block.slopes_at, self.loss, scores)
+
+    def slopes(self, derivative, along):
+        return sums_of_products(derivative, along)
+
+    def gradient(self, derivative):
+        return self._mean(derivative.copy())
+
+    def _near(self, chosen, places, scores):
+        return chosen.scores(scores)
+
+
 def all_rows(problem, fit_intercept):
     """The rows of a problem, few of them where that is possible."""
-    return (GramRows if takes_gram(problem) else AllRows)(problem, fit_intercept)
+    blocks = blocks_of(problem.rows, problem)
+    if takes_gram(problem):
+        return GramRows(problem, fit_intercept, blocks)
+    return (AllRows if blocks.here else RowsElsewhere)(problem, fit_intercept, blocks)
 
 
 def takes_gram(problem):
     """Whether products of the features stand for the rows."""
     few = isinstance(problem.loss, SquaredError) and few_features(problem)
     return few and np.ndim(problem.row_weights) < 2
+
+
+def _joined(parts):
+    """An array of the rows of all blocks."""
+    first, *others = parts
+    return np.concatenate([first, *others]) if others else first
 
 
 def few_features(problem):
@@ -372,9 +392,6 @@ def gathered(problem, weights, fit_intercept):
     The mean square of a feature, each row counting once, is multiplied by the sum of the squared derivatives.
     """
     rows = AllRows(problem, fit_intercept)
-    derivative = np.empty((rows.n_rows, weights.shape[1]), weights.dtype)
-    rows.total(rows.of(weights), derivative)
-    rows.row_weights = None
-    return np.outer(
-        np.append(rows.mean_squares(), fit_intercept), np.square(derivative, dtype=np.float64).sum(axis=0)
-    )
+    _, derivative = rows.differentiate(rows.of(weights))
+    squares = rows.blocks.total(Block.squares, False) / rows.n_rows
+    return np.outer(np.append(squares, fit_intercept), np.square(derivative, dtype=np.float64).sum(axis=0))

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.backtracking import Tries
 from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
@@ -80,9 +79,8 @@ class GDState(FullGradientState):
         V, scores_V = self.W, at.current
         if share.any():
             V = V + share * (V - self.previous)
-            scores_V = combine(scores_V, at.previous, 1 + share, -share, np.zeros_like(share))
-        derivative = np.empty_like(scores_V)
-        losses = at.rows.total(scores_V, derivative)
+            scores_V = at.rows.combine(scores_V, at.previous, 1 + share, -share)
+        losses, derivative = at.rows.differentiate(scores_V)
         gradient = at.rows.gradient(derivative)
         if not at.n_steps:
             at.rows.check(gradient)
@@ -129,7 +127,7 @@ class GDState(FullGradientState):
 
         def ahead(rates):
             end = V - rates * direction
-            end_scores = combine(scores_V, slope, np.ones_like(rates), -rates, np.zeros_like(rates))
+            end_scores = at.rows.combine(scores_V, slope, np.ones_like(rates), -rates)
             return end, end_scores, at.rows.total(end_scores)
 
         return ahead

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from sgdkit._kernels.arrays import combine
-from sgdkit._kernels.quasi_newton import Lengths, descend, remember, sums_of_products
+from sgdkit._kernels.quasi_newton import Lengths, descend, remember
 from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
@@ -153,8 +152,8 @@ class Position:
             self.axes, self.metric = None, self.by_model(self.metric)
         else:
             self.axes = axes[0]
-        derivative = np.empty_like(self.scores)
-        self.losses, self.penalties = rows.total(self.scores, derivative), state._penalties(state.W)
+        self.losses, derivative = rows.differentiate(self.scores)
+        self.penalties = state._penalties(state.W)
         self.gradient = self.by_model(self._gradient(derivative, state.W))
         rows.check(self.gradient)
 
@@ -201,15 +200,14 @@ class Position:
         penalties = self.of_models(self.penalties)
         objectives = self.of_models(self.losses) / n_rows + penalties
         search = Lengths(self.slopes, objectives, first, weights.dtype == np.float32)
-        derivative = np.empty_like(scores)
-        zeros, ones = np.zeros(scores.shape[1], scores.dtype), np.ones(scores.shape[1], scores.dtype)
+        ones = np.ones(scores.shape[1], scores.dtype)
         trying = True
         while trying:
             length = search.lengths
             of_columns = length.astype(scores.dtype).repeat(rows.n_outputs)
-            self.scores = combine(scores, along, ones, of_columns, zeros)
-            self.losses = rows.total(self.scores, derivative)
-            slopes = self.of_models(sums_of_products(derivative, along)) / n_rows + linear + length * square
+            self.scores = rows.combine(scores, along, ones, of_columns)
+            self.losses, derivative = rows.differentiate(self.scores)
+            slopes = self.of_models(rows.slopes(derivative, along)) / n_rows + linear + length * square
             objectives = (
                 self.of_models(self.losses) / n_rows + penalties + length * (linear + length * square / 2)
             )
@@ -218,7 +216,7 @@ class Position:
         self.n_steps += 1
         if self.n_steps % REFRESH == 0:
             self.scores = rows.of(weights)
-            self.losses = rows.total(self.scores, derivative)
+            self.losses, derivative = rows.differentiate(self.scores)
         self.penalties = self.penalty.value(weights[:-1])
         self.gradient = self.by_model(self._gradient(derivative, weights))
         return weights, of_columns

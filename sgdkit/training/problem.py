@@ -32,6 +32,8 @@ class Problem:
         What multiplies the weights of rows in each column, where the targets are classes.
     column_weights : ndarray of float64 of shape (n_columns,), or None
         What multiplies them then, so that their mean is 1. Full gradients take neither.
+    n_threads : int
+        How many share the rows of full gradients; nothing else depends on it.
     """
 
     rows: object
@@ -44,6 +46,7 @@ class Problem:
     n_models: int = 1
     class_weights: np.ndarray | None = None
     column_weights: np.ndarray | None = None
+    n_threads: int = 1
     # What has been found out about rows, which problems of the same rows share.
     _known: dict = field(default_factory=dict, repr=False)
 

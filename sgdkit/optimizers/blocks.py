@@ -1,0 +1,222 @@
+"""Rows in blocks. Full gradients ask of rows for nothing but sums over them: ``total(function, *arguments)``.
+
+Where blocks lie is nobody's business but theirs: here, in memory or on disk, threads share them.
+
+Invariant: blocks, and the tree in which their sums are added up, depend on the rows alone. So any number of threads or
+workers gives the same bits.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import singledispatch
+from itertools import pairwise
+
+import numpy as np
+from scipy.sparse import csc_array, issparse
+
+from sgdkit._kernels.rows import Rows, take_rows
+from sgdkit._kernels.scores import score_rows
+
+# A block has so many values, and so many times as many as there are features, which its sums have room for.
+FEWEST_VALUES, VALUES_A_FEATURE = 1 << 20, 8
+# Rows whose products are summed at a time.
+STRETCH = 1 << 13
+
+
+class Block:
+    """Some of the rows that count, as training sees them; and what is summed up of them.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n_rows, n_features)
+    targets : Targets
+    row_weights : ndarray of float64 of shape (n_rows,) or (n_rows, n_columns), or None
+    """
+
+    def __init__(self, X, targets, row_weights):
+        self.X, self.targets, self.row_weights = X, targets, row_weights
+
+    def __sizeof__(self):
+        parts = [self.targets.values, self.row_weights]
+        parts += [self.X.data, self.X.indices, self.X.indptr] if issparse(self.X) else [self.X]
+        return sum(part.nbytes for part in parts if part is not None)
+
+    def scores(self, weights):
+        """The scores of weights, of shape (n_features + 1, n_columns)."""
+        scores = score_rows(self.X, weights[:-1])
+        scores += weights[-1]
+        return scores
+
+    def losses(self, loss, scores, derivative=None):
+        """The sum of losses of each column; their derivatives are written to the array that is given."""
+        return loss.total(scores, self.targets, self.row_weights, derivative)
+
+    def gradient(self, derivative):
+        """The sum of the gradients of losses with respect to the weights, given the derivatives."""
+        gradient = np.empty((self.X.shape[1] + 1, derivative.shape[1]), derivative.dtype)
+        gradient[:-1] = transposed(self.X) @ derivative
+        gradient[-1] = np.add.reduce(derivative, axis=0)
+        return gradient
+
+    def at(self, loss, weights):
+        """The sum of losses of each column at some weights."""
+        return self.losses(loss, self.scores(weights))
+
+    def slopes_at(self, loss, weights):
+        """The same, and the sum of gradients."""
+        scores = self.scores(weights)
+        derivative = np.empty_like(scores)
+        return self.losses(loss, scores, derivative), self.gradient(derivative)
+
+    def squares(self, weighted=True):
+        """The sum of the squares of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
+        X, weights = self.X, self.row_weights if weighted else None
+        if issparse(X):
+            X = Rows(X).merged()
+        if weights is not None and weights.ndim == 2:
+            return (X.multiply(X) if issparse(X) else np.square(X)).T @ weights
+        if issparse(X):
+            values = np.square(X.data, dtype=np.float64)
+            if weights is not None:
+                values *= np.repeat(weights, np.diff(X.indptr))
+            return np.bincount(X.indices, values, X.shape[1])[:, np.newaxis]
+        if weights is None:
+            return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
+        return np.einsum("i,ij,ij->j", weights, X, X)[:, np.newaxis]
+
+    def products(self):
+        """``A'A``, ``A'y`` and the squares of y, with rows A whose last feature is 1; in float64."""
+        n_features, n_columns = self.X.shape[1] + 1, self.targets.n_columns
+        gram, products = np.zeros((n_features, n_features)), np.zeros((n_features, n_columns))
+        squares = np.zeros(n_columns)
+        for begin in range(0, self.X.shape[0], STRETCH):
+            part = slice(begin, begin + STRETCH)
+            A = with_ones(self.X[part])
+            y = self.targets.take(part).table()
+            if self.row_weights is not None:
+                root = np.sqrt(self.row_weights[part, np.newaxis])
+                A, y = A * root.astype(A.dtype), y * root
+            gram += A.T @ A
+            products += A.T @ y.astype(A.dtype)
+            squares += np.square(y).sum(axis=0)
+        return gram, products, squares
+
+
+def transposed(X):
+    """``X.T``, which SciPy copies where the values are part of a larger array."""
+    if not issparse(X):
+        return X.T
+    transpose = csc_array(X.shape[::-1], dtype=X.dtype)
+    transpose.data, transpose.indices, transpose.indptr = X.data, X.indices, X.indptr
+    return transpose
+
+
+def with_ones(X):
+    """Some rows as an array, and the intercept's feature."""
+    X = X.toarray() if issparse(X) else X
+    return np.column_stack([X, np.ones(len(X), X.dtype)])
+
+
+def add(a, b):
+    """The sum of two arrays, or of those of two tuples; the first are overwritten."""
+    if isinstance(a, tuple):
+        return tuple(map(add, a, b))
+    a += b
+    return a
+
+
+def add_up(values):
+    """The sum of arrays, or of tuples of them, in a tree: neighbours first, then their sums.
+
+    No more sums are held at once than the tree is high.
+    """
+    held = []
+    for value in values:
+        height = 0
+        while held and held[-1][0] == height:
+            value, height = add(held.pop()[1], value), height + 1
+        held.append((height, value))
+    total = held.pop()[1]
+    while held:
+        total = add(held.pop()[1], total)
+    return total
+
+
+class Blocks:
+    """The rows of a problem that count, in this process.
+
+    Rows on disk are read whenever they are asked for, unless they are wanted as they lie there.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Attributes
+    ----------
+    n_rows : int
+    here : bool
+        Whether what there is for each row, as scores, has its place in this process.
+    """
+
+    here = True
+
+    def __init__(self, problem):
+        rows, indices = problem.rows, problem.row_indices
+        self.rows, self.indices, self.n_rows = rows, indices, problem.n_rows
+        self.targets = problem.targets if indices is None else problem.targets.take(indices)
+        self.row_weights = problem.select(problem.row_weights)
+        if rows.mapped and (rows.is_scaled or indices is not None):
+            rows.check()
+            self.X = None
+        else:
+            self.X = rows.with_valid_indices() if indices is None else rows.take(indices)
+        ends = self._ends()
+        self.places = [slice(begin, end) for begin, end in pairwise(ends)]
+        one = len(self.places) == 1
+        self.whole = Block(self.X, self.targets, self.row_weights) if one and self.X is not None else None
+        n_threads = min(problem.n_threads, len(self.places))
+        self.pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
+
+    def _ends(self):
+        """Where blocks begin, and the last one ends."""
+        stored = self.rows.stored
+        size = max(FEWEST_VALUES, VALUES_A_FEATURE * self.rows.n_features)
+        n_blocks = int(self.rows.mean_nonzeros * self.n_rows / size)
+        if n_blocks < 2:
+            return [0, self.n_rows]
+        if not issparse(stored):
+            return [self.n_rows * k // n_blocks for k in range(n_blocks + 1)]
+        counts = np.diff(stored.indptr)
+        begins = np.cumsum(counts if self.indices is None else counts[self.indices], dtype=np.int64)
+        ends = np.searchsorted(begins, [int(begins[-1]) * k // n_blocks for k in range(1, n_blocks)])
+        return np.unique([0, *ends, self.n_rows]).tolist()
+
+    def take(self, places):
+        """Some of the rows that count, as a block; those of a slice are not copied if they need no change."""
+        if self.X is not None:
+            X = take_rows(self.X, places)
+        else:
+            X = self.rows.take(
+                np.arange(self.n_rows)[places] if self.indices is None else self.indices[places]
+            )
+        row_weights = None if self.row_weights is None else self.row_weights[places]
+        return Block(X, self.targets.take(places), row_weights)
+
+    def each(self, function, *arrays):
+        """Yield ``function(block, *parts)`` for each block, given the parts of arrays that are of its rows."""
+        if self.whole is not None:
+            return iter([function(self.whole, *arrays)])
+
+        def call(places):
+            return function(self.take(places), *(array[places] for array in arrays))
+
+        return (map if self.pool is None else self.pool.map)(call, self.places)
+
+    def total(self, function, *arguments):
+        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them."""
+        return add_up(self.each(lambda block: function(block, *arguments)))
+
+
+@singledispatch
+def blocks_of(rows, problem):
+    """The rows of a problem that count, in blocks, wherever `rows`, those of the problem, are."""
+    return Blocks(problem)
