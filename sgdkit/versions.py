@@ -20,6 +20,8 @@ OPTIONAL = [
     "onnxruntime",
     "mlflow",
     "matplotlib",
+    "dask",
+    "distributed",
 ]
 
 

@@ -25,11 +25,13 @@ rounding error and for the factor of 10.
 """
 
 import warnings
+from functools import singledispatch
 
 import numpy as np
 from scipy import sparse
 
-from sgdkit._kernels.arrays import N_MOMENTS, add_moments, sums_over_features
+from sgdkit._kernels import arrays
+from sgdkit._kernels.arrays import N_MOMENTS, sums_over_features
 from sgdkit._kernels.rows import Rows, csr
 from sgdkit.auto.rate import rate_choice
 from sgdkit.training.problem import select
@@ -56,6 +58,9 @@ ORIGIN, SCALE = N_MOMENTS, N_MOMENTS + 1
 NO_FEATURES = np.empty(0, dtype=np.int32)
 # Values copied at a time.
 STRETCH = 1 << 16
+
+# Of rows elsewhere, moments are added up there.
+add_moments = singledispatch(arrays.add_moments)
 
 
 def choose_scaling(settings, data, earlier=None):

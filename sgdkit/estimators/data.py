@@ -15,7 +15,7 @@ from sgdkit._kernels.targets import Targets
 from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
-from sgdkit.estimators.structure import check_structure
+from sgdkit.estimators.structure import check_here, check_structure
 from sgdkit.training.problem import select
 
 ALL_ZERO = (
@@ -191,6 +191,7 @@ def _check_total(row_weights, name):
 
 def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
     """Return X as an array or CSR of float32 or float64, and y; features are noted if `reset`."""
+    check_here(X, y)
     check_unchanged(X, y)
     dtype = list(dtype)
     options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}

@@ -43,3 +43,15 @@ def _lies_within(X):
 
 def _all_below(indices, n):
     return not len(indices) or bool(indices.min() >= 0 and indices.max() < n)
+
+
+def check_here(*collections):
+    """Raise if one is a dask collection, which would be brought here as a whole without a word."""
+    for collection in collections:
+        first = collection[0] if isinstance(collection, (list, tuple)) and collection else collection
+        graph = getattr(first, "__dask_graph__", None)
+        if callable(graph) and graph() is not None:
+            raise TypeError(
+                f"This estimator is for rows in memory or on disk, and got a {type(first).__name__} of dask. Those of "
+                "sgdkit.dask fit collections; or bring the rows here by compute()."
+            )

@@ -28,15 +28,15 @@ class Block:
     Parameters
     ----------
     X : ndarray or CSR of shape (n_rows, n_features)
-    targets : Targets
+    targets : Targets, or None before they are needed
     row_weights : ndarray of float64 of shape (n_rows,) or (n_rows, n_columns), or None
     """
 
-    def __init__(self, X, targets, row_weights):
+    def __init__(self, X, targets=None, row_weights=None):
         self.X, self.targets, self.row_weights = X, targets, row_weights
 
     def __sizeof__(self):
-        parts = [self.targets.values, self.row_weights]
+        parts = [getattr(self.targets, "values", None), self.row_weights]
         parts += [self.X.data, self.X.indices, self.X.indptr] if issparse(self.X) else [self.X]
         return sum(part.nbytes for part in parts if part is not None)
 

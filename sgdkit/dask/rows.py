@@ -1,0 +1,294 @@
+"""Rows on a cluster, with the face of `Rows`; and the blocks of those that count.
+
+What is of the size of the rows stays there. Targets, weights and numbers of non-zeros, a few bytes a row, are here.
+
+Invariants:
+- Tasks are pure: whatever a worker loses, another one computes again, to the same bits. Nothing is kept at workers but
+  results of tasks, and no worker waits for another one.
+- Blocks are merged of parts in their order, and sums are added up in a tree of blocks; so any number of workers gives
+  the same bits.
+"""
+
+import warnings
+
+import numpy as np
+from dask.delayed import delayed
+from scipy import sparse
+
+from sgdkit._kernels.arrays import N_MOMENTS, add_moments
+from sgdkit._kernels.rows import Rows
+from sgdkit.auto.scaling import add_moments as add_moments_of
+from sgdkit.dask.collections import described, joined
+from sgdkit.optimizers.blocks import Block, add_up, blocks_of
+
+# Parts are merged to blocks of so many values, which take longer than to ask for them.
+FEWEST_VALUES = 8_000_000
+# How often a task that fails is tried again.
+RETRIES = 3
+# Sums that one task adds up: a power of 2, so that the tree is that of `add_up`.
+ADDED_AT_ONCE = 8
+# Of the memory of workers, what blocks may take, at two copies while they are scaled: Dask begins to spill at 60 %.
+SHARE_OF_MEMORY, COPIES = 0.6, 2
+# What a task holds of the size of the weights: these, their gradient, and a sum of two.
+WEIGHTS_HELD = 4
+
+
+class FarRows:
+    """The rows of the parts of a collection.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    parts : list of Delayed
+
+    Attributes
+    ----------
+    starts : ndarray of int of shape (n_blocks + 1,)
+        Where blocks begin, and the last one ends.
+    """
+
+    # Nothing is to be copied to this process.
+    mapped = checked = True
+
+    def __init__(self, client, parts):
+        self.client, self.shift, self.factor = client, None, None
+        tasks = [delayed(described, pure=False)(part) for part in parts]
+        known = client.gather(client.compute(tasks, retries=RETRIES))
+        self._learn(known)
+        groups = merged_to_blocks(known)
+        self._counts = np.concatenate([part.counts for part in known])
+        lengths = [sum(len(known[k].counts) for k in group) for group in groups]
+        self.n_rows = len(self._counts)
+        self.starts = np.append(0, np.cumsum(lengths, dtype=np.int64))
+        self.source = [
+            delayed(_merge, pure=False)([parts[k] for k in group], self.dtype, self.sparse)
+            for group in groups
+        ]
+        self.fits = self._fits(sum(part.n_bytes for part in known))
+        self.blocks = self.held(self.source)
+
+    def _learn(self, known):
+        """What parts have in common; an error where they do not."""
+        for error in known:
+            if isinstance(error, Exception):
+                raise error
+        known = [part for part in known if len(part.counts)]
+        if not known:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        first = known[0]
+        for number, other in enumerate(known):
+            if other.n_features != first.n_features:
+                raise ValueError(
+                    f"Part {number} of X has {other.n_features} features, and the first one has {first.n_features}."
+                )
+            if (first.names is None) != (other.names is None) or np.any(first.names != other.names):
+                raise ValueError(
+                    f"The names of the features of part {number} of X are not those of the first one."
+                )
+        self.n_features, self.names = first.n_features, first.names
+        self.sparse = any(part.sparse for part in known)
+        self.dtype = np.result_type(*{part.dtype for part in known})
+
+    def _fits(self, n_bytes):
+        """Whether workers have room for all rows."""
+        limits = memory_limits(self.client)
+        if 0 in limits or COPIES * n_bytes <= SHARE_OF_MEMORY * sum(limits):
+            return True
+        there, taken = sum(limits) / 2**30, n_bytes / 2**30
+        warnings.warn(
+            f"The rows take {taken:.3g} GiB, and the memory of {len(limits)} workers, {there:.3g} GiB, is less than "
+            f"{COPIES / SHARE_OF_MEMORY:.2g} times that. So rows are read anew in each round, which takes longer. Add "
+            "workers, or use float32.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return False
+
+    def held(self, blocks):
+        """Blocks that workers keep, where they have room for them."""
+        return self.client.persist(blocks, retries=RETRIES) if self.fits else blocks
+
+    @property
+    def shape(self):
+        return self.n_rows, self.n_features
+
+    @property
+    def is_scaled(self):
+        return self.factor is not None
+
+    @property
+    def mean_nonzeros(self):
+        return float(self._counts.mean())
+
+    def counts(self):
+        return self._counts
+
+    def check(self):
+        """Parts have been looked at when they were described."""
+
+    def scaled(self, shift, factor):
+        rows = FarRows.__new__(FarRows)
+        rows.__dict__ = {**self.__dict__, "shift": shift, "factor": factor}
+        return rows
+
+    def first(self, order):
+        """The first row of an order, as it is stored."""
+        row = self.scaled(None, None).take(np.array([0 if order is None else order[0]]))
+        return row[0].copy() if isinstance(row, np.ndarray) else row.toarray()[0]
+
+    def take(self, row_indices):
+        """Some rows as a matrix, brought here."""
+        row_indices = np.asarray(row_indices)
+        block = np.searchsorted(self.starts, row_indices, side="right") - 1
+        order = np.argsort(block, kind="stable")
+        tasks = [
+            delayed(_take, pure=False)(
+                self.blocks[k], row_indices[block == k] - self.starts[k], self.shift, self.factor
+            )
+            for k in np.unique(block)
+        ]
+        taken = self.client.gather(self.client.compute(tasks, retries=RETRIES))
+        X = sparse.vstack(taken, format="csr") if self.sparse else np.concatenate(taken)
+        return X[np.argsort(order)]
+
+    merged = take
+
+    def parts(self, row_indices):
+        """Of each block, its place among the rows, and which of them are among some; None stands for all."""
+        for begin, end in zip(self.starts[:-1], self.starts[1:], strict=True):
+            if row_indices is None:
+                yield slice(begin, end), None
+            else:
+                inside = slice(*np.searchsorted(row_indices, [begin, end]))
+                yield slice(begin, end), row_indices[inside] - begin
+
+    def total(self, tasks):
+        """The sum of what tasks return, which is brought here; it is added up where it is."""
+        while len(tasks) > 1:
+            groups = [tasks[k : k + ADDED_AT_ONCE] for k in range(0, len(tasks), ADDED_AT_ONCE)]
+            tasks = [delayed(_add_up, pure=False)(group) for group in groups]
+        return self.client.compute(tasks[0], retries=RETRIES).result()
+
+
+class FarBlocks:
+    """The rows of a problem that count, in blocks on a cluster; see `Blocks`."""
+
+    here = False
+
+    def __init__(self, problem):
+        self.rows, self.indices = problem.rows, problem.indices
+        targets, row_weights = problem.targets, problem.row_weights
+        rows, tasks = self.rows, []
+        for block, (place, inside) in zip(rows.blocks, rows.parts(problem.row_indices), strict=True):
+            part = targets.take(place)
+            weights = None if row_weights is None else row_weights[place]
+            tasks.append(delayed(_prepare, pure=False)(block, rows.shift, rows.factor, inside, part, weights))
+        # Rows as they were read need no room any more.
+        self.blocks, rows.blocks = rows.held(tasks), rows.source
+        self.targets, self.row_weights = targets, row_weights
+
+    def total(self, function, *arguments):
+        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them."""
+        sent = delayed(_same, pure=False)(*arguments)
+        return self.rows.total([delayed(_call, pure=False)(function, block, sent) for block in self.blocks])
+
+    def take(self, places):
+        """Some of the rows that count, as a block in this process."""
+        indices = self.indices[places]
+        weights = None if self.row_weights is None else self.row_weights[indices]
+        return Block(self.rows.take(indices), self.targets.take(indices), weights)
+
+
+@blocks_of.register
+def _(rows: FarRows, problem):
+    return FarBlocks(problem)
+
+
+@add_moments_of.register
+def _(rows: FarRows, origin, order, weights, moments):
+    tasks = [
+        delayed(_moments, pure=False)(block, origin, inside, weights[place] if len(weights) else weights)
+        for block, (place, inside) in zip(rows.blocks, rows.parts(order), strict=True)
+    ]
+    moments += rows.total(tasks)
+
+
+def memory_limits(client):
+    """The memory of each worker in bytes; 0 where it is not limited."""
+    limits = [worker["memory_limit"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    if not limits:
+        raise ValueError("The cluster has no workers. Add some, for instance with cluster.scale(2).")
+    return limits
+
+
+def check_room(client, n_features, n_columns, dtype):
+    """Raise if weights are too large for a worker."""
+    n_bytes = (n_features + 1) * n_columns * np.dtype(dtype).itemsize
+    limit = min((limit for limit in memory_limits(client) if limit), default=np.inf)
+    if WEIGHTS_HELD * n_bytes > SHARE_OF_MEMORY * limit:
+        size = np.dtype(dtype).itemsize
+        raise ValueError(
+            f"The weights are too large for a worker: {n_features} features times {n_columns} columns times {size} "
+            f"bytes are {n_bytes / 2**30:.3g} GiB. A task holds {WEIGHTS_HELD} times that, and a worker has "
+            f"{limit / 2**30:.3g} GiB of memory. Hash the features into fewer, use float32, or give workers more."
+        )
+
+
+def merged_to_blocks(known):
+    """Neighbouring parts, by their numbers, that are a block together; parts without rows are left out."""
+    groups, n_values = [[]], 0
+    for number, part in enumerate(known):
+        if not len(part.counts):
+            continue
+        if n_values >= FEWEST_VALUES:
+            groups.append([])
+            n_values = 0
+        groups[-1].append(number)
+        n_values += part.n_values
+    if len(groups) > 1 and n_values < FEWEST_VALUES:
+        groups[-2].extend(groups.pop())
+    return groups
+
+
+def _merge(parts, dtype, as_sparse):
+    # A block tells Dask its size, as a sparse array does not.
+    return Block(joined(parts, dtype, as_sparse))
+
+
+def _rows_of(X, shift, factor):
+    return Rows(X) if factor is None else Rows(X).scaled(shift, factor)
+
+
+def _take(block, places, shift, factor):
+    return _rows_of(block.X, shift, factor).take(places)
+
+
+def _moments(block, origin, order, weights):
+    moments = np.zeros((block.X.shape[1], N_MOMENTS))
+    order = None if order is None else order.astype(np.int64)
+    add_moments(Rows(block.X), origin, order, np.ascontiguousarray(weights), moments)
+    return moments
+
+
+def _prepare(block, shift, factor, places, targets, row_weights):
+    """The rows of a block that count, as training sees them."""
+    X = block.X
+    if factor is not None or places is not None:
+        rows = _rows_of(X, shift, factor)
+        X = rows.X if places is None else rows.take(places)
+    if places is not None:
+        targets, row_weights = targets.take(places), None if row_weights is None else row_weights[places]
+    return Block(X, targets, row_weights)
+
+
+def _same(*arguments):
+    return arguments
+
+
+def _call(function, block, arguments):
+    return function(block, *arguments)
+
+
+def _add_up(values):
+    # What a task has returned is not to be written to.
+    return add_up(tuple(map(np.array, v)) if isinstance(v, tuple) else np.array(v) for v in values)
