@@ -7,7 +7,7 @@ workers gives the same bits.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from itertools import pairwise
 
 import numpy as np
@@ -53,9 +53,21 @@ class Block:
     def gradient(self, derivative):
         """The sum of the gradients of losses with respect to the weights, given the derivatives."""
         gradient = np.empty((self.X.shape[1] + 1, derivative.shape[1]), derivative.dtype)
-        gradient[:-1] = transposed(self.X) @ derivative
+        gradient[:-1] = self._transpose @ derivative
         gradient[-1] = np.add.reduce(derivative, axis=0)
         return gradient
+
+    @cached_property
+    def _transpose(self):
+        """``X.T``, which SciPy copies where the values are part of a larger array."""
+        if not issparse(self.X):
+            return self.X.T
+        transpose = csc_array(self.X.shape[::-1], dtype=self.X.dtype)
+        transpose.data, transpose.indices, transpose.indptr = self.X.data, self.X.indices, self.X.indptr
+        return transpose
+
+    def __getstate__(self):
+        return {"X": self.X, "targets": self.targets, "row_weights": self.row_weights}
 
     def at(self, loss, weights):
         """The sum of losses of each column at some weights."""
@@ -99,15 +111,6 @@ class Block:
             products += A.T @ y.astype(A.dtype)
             squares += np.square(y).sum(axis=0)
         return gram, products, squares
-
-
-def transposed(X):
-    """``X.T``, which SciPy copies where the values are part of a larger array."""
-    if not issparse(X):
-        return X.T
-    transpose = csc_array(X.shape[::-1], dtype=X.dtype)
-    transpose.data, transpose.indices, transpose.indptr = X.data, X.indices, X.indptr
-    return transpose
 
 
 def with_ones(X):
@@ -171,8 +174,12 @@ class Blocks:
             self.X = rows.with_valid_indices() if indices is None else rows.take(indices)
         ends = self._ends()
         self.places = [slice(begin, end) for begin, end in pairwise(ends)]
-        one = len(self.places) == 1
-        self.whole = Block(self.X, self.targets, self.row_weights) if one and self.X is not None else None
+        # Blocks of rows in memory are views.
+        self.blocks = []
+        if self.X is not None and len(self.places) == 1:
+            self.blocks = [Block(self.X, self.targets, self.row_weights)]
+        elif self.X is not None:
+            self.blocks = [self.take(place) for place in self.places]
         n_threads = min(problem.n_threads, len(self.places))
         self.pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
 
@@ -203,13 +210,15 @@ class Blocks:
 
     def each(self, function, *arrays):
         """Yield ``function(block, *parts)`` for each block, given the parts of arrays that are of its rows."""
-        if self.whole is not None:
-            return iter([function(self.whole, *arrays)])
+        if len(self.places) == 1 and self.blocks:
+            return iter([function(*self.blocks, *arrays)])
 
-        def call(places):
-            return function(self.take(places), *(array[places] for array in arrays))
+        def call(number):
+            place = self.places[number]
+            block = self.blocks[number] if self.blocks else self.take(place)
+            return function(block, *(array[place] for array in arrays))
 
-        return (map if self.pool is None else self.pool.map)(call, self.places)
+        return (map if self.pool is None else self.pool.map)(call, range(len(self.places)))
 
     def total(self, function, *arguments):
         """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them."""

@@ -1,10 +1,9 @@
 """Fits to collections are those to their rows, whatever the partition, the workers, and what becomes of these."""
 
-import os
+import doctest
 import pickle
 import signal
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,32 +20,28 @@ from dask.distributed import Client, LocalCluster  # noqa: E402
 
 import sgdkit.dask  # noqa: E402
 from sgdkit.dask import rows as far  # noqa: E402
+from tests.dask.killing import KilledOnce  # noqa: E402
 
 N_ROWS, N_FEATURES = 1200, 8
 
 
+OPTIONS = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": "2GiB"}
+
+
 @pytest.fixture(scope="module")
-def clusters():
-    """A cluster of threads, and one of processes."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": "2GiB"}
-    made = {}
-    yield lambda processes: made.setdefault(processes, LocalCluster(processes=processes, **options))
-    for cluster in made.values():
-        cluster.close()
+def cluster():
+    with LocalCluster(processes=False, **OPTIONS) as cluster:
+        yield cluster
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr(far, "FEWEST_VALUES", 600)
 
 
 @pytest.fixture
-def client(clusters, monkeypatch):
-    monkeypatch.setattr(far, "FEWEST_VALUES", 600)
-    with Client(clusters(False)) as client:
-        yield client
-
-
-@pytest.fixture
-def client_of_processes(clusters, monkeypatch):
-    monkeypatch.setattr(far, "FEWEST_VALUES", 600)
-    with Client(clusters(True)) as client:
-        client.wait_for_workers(2, timeout=60)
+def client(cluster):
+    with Client(cluster) as client:
         yield client
 
 
@@ -140,28 +135,16 @@ def test_rows_may_be_sorted_by_class(client):
     check_same(model, sgdkit.SGDClassifierPlus(optimizer="lbfgs", random_state=0).fit(X, y))
 
 
-class KilledOnce:
-    """A task that kills its worker when it is first run."""
-
-    def __init__(self, function, flag):
-        self.function, self.flag = function, flag
-
-    def __call__(self, *args):
-        if not self.flag.exists():
-            self.flag.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return self.function(*args)
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
-@pytest.mark.parametrize("phase", ["_prepare", "_call"])
-def test_a_worker_that_is_killed_changes_no_bit(client_of_processes, phase, monkeypatch, tmp_path):
+def test_a_worker_that_is_killed_changes_no_bit(client, monkeypatch, tmp_path):
+    """In a round, when it holds blocks that have to be made again."""
     X, score = make_rows()
     rows, model = collection(X, PARTITIONS["even"]), sgdkit.dask.SGDClassifierPlus(random_state=0)
     expected = clone(model).fit(rows, score > 0)
-    flag = Path(tmp_path) / "killed"
-    monkeypatch.setattr(far, phase, KilledOnce(getattr(far, phase), flag))
-    model.fit(rows, score > 0)
+    flag = tmp_path / "killed"
+    monkeypatch.setattr(far, "_call", KilledOnce(far._call, flag))
+    with LocalCluster(**OPTIONS) as cluster, Client(cluster):
+        model.fit(rows, score > 0)
     assert flag.exists()
     assert_array_equal(model.coef_, expected.coef_)
 
@@ -278,6 +261,12 @@ def test_bad_rows_are_the_errors_of_plain_fits(client, monkeypatch):
         pytest.raises(ValueError, match="8 features times 1 columns"),
     ):
         model.fit(collection(X, PARTITIONS["even"]), score > 0)
+
+
+@pytest.mark.parametrize("cls", [sgdkit.dask.SGDClassifierPlus, sgdkit.dask.SGDRegressorPlus])
+def test_examples_run(cls):
+    examples = doctest.DocTestParser().get_doctest(cls.__doc__, {}, cls.__name__, None, 0)
+    assert not doctest.DocTestRunner().run(examples).failed
 
 
 def test_parameters_are_those_of_the_plain_estimators():
