@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import _get_feature_names
 
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, csr
 from sgdkit.estimators.structure import check_structure
 
 
@@ -36,10 +36,14 @@ def lengths_of(X):
     return X.chunks[0] if isinstance(X, da.Array) else [np.nan] * len(parts_of(X))
 
 
-def as_rows(part):
-    """The rows of a part as a C-contiguous array or CSR, of float32 or float64."""
+def as_rows(part, *, check=True):
+    """The rows of a part as a C-contiguous array or CSR, of float32 or float64; `check` looks for what is not finite.
+
+    Of sparse rows, `Rows` does so.
+    """
     check_structure(part)
     options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "order": "C"}
+    options["ensure_all_finite"] = check and not sparse.issparse(part)
     return check_array(part, ensure_min_samples=0, input_name="X", **options)
 
 
@@ -76,12 +80,22 @@ def described(part):
 
 
 def joined(parts, dtype, as_sparse):
-    """The rows of several parts, as one matrix."""
-    parts = [part for part in map(as_rows, parts) if part.shape[0]]
+    """The rows of several parts that have been looked at, as one matrix."""
+    parts = [as_rows(part, check=False) for part in parts if part.shape[0]]
     if as_sparse:
-        parts = [sparse.csr_array(part, dtype=dtype) for part in parts]
-        return parts[0] if len(parts) == 1 else sparse.vstack(parts, format="csr")
+        return stacked([sparse.csr_array(part, dtype=dtype) for part in parts])
     return parts[0].astype(dtype, copy=False) if len(parts) == 1 else np.concatenate(parts, dtype=dtype)
+
+
+def stacked(parts):
+    """The rows of several CSR arrays as one, which shares its data with a single one."""
+    if len(parts) == 1:
+        return parts[0]
+    # An array may be longer than its rows.
+    values = np.concatenate([part.data[: part.indptr[-1]] for part in parts])
+    indices = np.concatenate([part.indices[: part.indptr[-1]] for part in parts])
+    counts = np.concatenate([np.diff(part.indptr) for part in parts])
+    return csr(values, indices, np.append(0, np.cumsum(counts, dtype=np.int64)), parts[0].shape[1])
 
 
 def brought_here(client, values, retries):

@@ -13,12 +13,11 @@ import warnings
 
 import numpy as np
 from dask.delayed import delayed
-from scipy import sparse
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit.auto.scaling import add_moments as add_moments_of
-from sgdkit.dask.collections import described, joined
+from sgdkit.dask.collections import described, joined, stacked
 from sgdkit.optimizers.blocks import Block, add_up, blocks_of
 
 # Parts are merged to blocks of so many values, which take longer than to ask for them.
@@ -148,7 +147,7 @@ class FarRows:
             for k in np.unique(block)
         ]
         taken = self.client.gather(self.client.compute(tasks, retries=RETRIES))
-        X = sparse.vstack(taken, format="csr") if self.sparse else np.concatenate(taken)
+        X = stacked(taken) if self.sparse else np.concatenate(taken)
         return X[np.argsort(order)]
 
     merged = take
@@ -260,13 +259,13 @@ def _rows_of(X, shift, factor):
 
 
 def _take(block, places, shift, factor):
-    return _rows_of(block.X, shift, factor).take(places)
+    return _rows_of(take_rows(block.X, places), shift, factor).X
 
 
 def _moments(block, origin, order, weights):
     moments = np.zeros((block.X.shape[1], N_MOMENTS))
     order = None if order is None else order.astype(np.int64)
-    add_moments(Rows(block.X), origin, order, np.ascontiguousarray(weights), moments)
+    add_moments(Rows(block.X, check=False), origin, order, np.ascontiguousarray(weights), moments)
     return moments
 
 

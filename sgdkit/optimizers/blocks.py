@@ -59,12 +59,7 @@ class Block:
 
     @cached_property
     def _transpose(self):
-        """``X.T``, which SciPy copies where the values are part of a larger array."""
-        if not issparse(self.X):
-            return self.X.T
-        transpose = csc_array(self.X.shape[::-1], dtype=self.X.dtype)
-        transpose.data, transpose.indices, transpose.indptr = self.X.data, self.X.indices, self.X.indptr
-        return transpose
+        return transposed(self.X, self.X.data) if issparse(self.X) else self.X.T
 
     def __getstate__(self):
         return {"X": self.X, "targets": self.targets, "row_weights": self.row_weights}
@@ -83,14 +78,11 @@ class Block:
         """The sum of the squares of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
         X, weights = self.X, self.row_weights if weighted else None
         if issparse(X):
+            weights = np.ones(X.shape[0]) if weights is None else weights
             X = Rows(X).merged()
+            return transposed(X, np.square(X.data, dtype=np.float64)) @ weights.reshape(X.shape[0], -1)
         if weights is not None and weights.ndim == 2:
-            return (X.multiply(X) if issparse(X) else np.square(X)).T @ weights
-        if issparse(X):
-            values = np.square(X.data, dtype=np.float64)
-            if weights is not None:
-                values *= np.repeat(weights, np.diff(X.indptr))
-            return np.bincount(X.indices, values, X.shape[1])[:, np.newaxis]
+            return np.square(X).T @ weights
         if weights is None:
             return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
         return np.einsum("i,ij,ij->j", weights, X, X)[:, np.newaxis]
@@ -111,6 +103,13 @@ class Block:
             products += A.T @ y.astype(A.dtype)
             squares += np.square(y).sum(axis=0)
         return gram, products, squares
+
+
+def transposed(X, values):
+    """``X.T`` of a sparse X, with other values; SciPy copies them where they are part of a larger array."""
+    transpose = csc_array(X.shape[::-1], dtype=values.dtype)
+    transpose.data, transpose.indices, transpose.indptr = values, X.indices, X.indptr
+    return transpose
 
 
 def with_ones(X):
