@@ -179,6 +179,8 @@ class Blocks:
             self.blocks = [Block(self.X, self.targets, self.row_weights)]
         elif self.X is not None:
             self.blocks = [self.take(place) for place in self.places]
+        # Of small data, each call counts.
+        self.one = len(self.blocks) == 1
         n_threads = min(problem.n_threads, len(self.places))
         self.pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
 
@@ -209,8 +211,6 @@ class Blocks:
 
     def each(self, function, *arrays):
         """Yield ``function(block, *parts)`` for each block, given the parts of arrays that are of its rows."""
-        if len(self.places) == 1 and self.blocks:
-            return iter([function(*self.blocks, *arrays)])
 
         def call(number):
             place = self.places[number]
@@ -219,9 +219,21 @@ class Blocks:
 
         return (map if self.pool is None else self.pool.map)(call, range(len(self.places)))
 
+    def summed(self, function, *arrays):
+        """The sum of what `each` yields: of arrays, or of tuples of them."""
+        return function(*self.blocks, *arrays) if self.one else add_up(self.each(function, *arrays))
+
+    def joined(self, function, *arrays):
+        """An array of the rows that `each` yields."""
+        return (
+            function(*self.blocks, *arrays)
+            if self.one
+            else np.concatenate(list(self.each(function, *arrays)))
+        )
+
     def total(self, function, *arguments):
-        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them."""
-        return add_up(self.each(lambda block: function(block, *arguments)))
+        """The sum of ``function(block, *arguments)`` over all blocks."""
+        return self.summed(lambda block: function(block, *arguments))
 
 
 @singledispatch

@@ -5,7 +5,7 @@ import numpy as np
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.quasi_newton import sums_of_products
 from sgdkit.losses import SquaredError
-from sgdkit.optimizers.blocks import Block, add_up, blocks_of, with_ones
+from sgdkit.optimizers.blocks import Block, blocks_of, with_ones
 
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
@@ -146,30 +146,30 @@ class AllRows:
         if not weights[:-1].any():
             # As at the beginning of most fits.
             return np.tile(weights[-1], (self.n_rows, 1))
-        return _joined(self.blocks.each(lambda block: block.scores(weights)))
+        return self.blocks.joined(lambda block: block.scores(weights))
 
     def combine(self, A, B, a, b):
         """The scores ``a * A + b * B``, with a number for each column in a and b."""
         zeros = np.zeros_like(a)
-        return _joined(self.blocks.each(lambda _, A, B: combine(A, B, a, b, zeros), A, B))
+        return self.blocks.joined(lambda _, A, B: combine(A, B, a, b, zeros), A, B)
 
     def total(self, scores):
         """The sum of losses of each column."""
-        return add_up(self.blocks.each(lambda block, scores: block.losses(self.loss, scores), scores))
+        return self.blocks.summed(lambda block, scores: block.losses(self.loss, scores), scores)
 
     def differentiate(self, scores):
         """The sum of losses of each column, and their derivatives."""
         derivative = np.empty_like(scores)
-        each = self.blocks.each(lambda block, *parts: block.losses(self.loss, *parts), scores, derivative)
-        return add_up(each), derivative
+        total = self.blocks.summed(lambda block, *parts: block.losses(self.loss, *parts), scores, derivative)
+        return total, derivative
 
     def slopes(self, derivative, along):
         """How the sums of losses rise with the scores, at a distance of `along`, given their derivatives."""
-        return add_up(self.blocks.each(lambda _, *parts: sums_of_products(*parts), derivative, along))
+        return self.blocks.summed(lambda _, *parts: sums_of_products(*parts), derivative, along)
 
     def gradient(self, derivative):
         """The gradient of the mean loss over rows with respect to the weights, given the derivative of each loss."""
-        return self._mean(add_up(self.blocks.each(lambda block, part: block.gradient(part), derivative)))
+        return self._mean(self.blocks.summed(Block.gradient, derivative))
 
     def _mean(self, gradient):
         if not self.fit_intercept:
@@ -358,12 +358,6 @@ def takes_gram(problem):
     """Whether products of the features stand for the rows."""
     few = isinstance(problem.loss, SquaredError) and few_features(problem)
     return few and np.ndim(problem.row_weights) < 2
-
-
-def _joined(parts):
-    """An array of the rows of all blocks."""
-    first, *others = parts
-    return np.concatenate([first, *others]) if others else first
 
 
 def few_features(problem):
