@@ -136,7 +136,10 @@ def choose_strength(
     place = (_place_by_content if problem.single_batch else _place_at_random)(problem, indices, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0
-    sample = problem if len(indices) == problem.rows.n_rows else problem.on(indices)
+    # Rows elsewhere are brought here.
+    sample = problem
+    if problem.rows.mapped or len(indices) < problem.rows.n_rows:
+        sample = problem.on(indices)
     optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
     if np.ndim(units) == 0 and not optimizer.minimises_kinks:
         sample, initial = _in_span(sample, initial)

@@ -124,6 +124,14 @@ def test_a_regressor_is_that_of_the_rows(client, name, kind):
     check_same(model, sgdkit.SGDRegressorPlus(**given(REGRESSORS[name])).fit(X, y))
 
 
+@pytest.mark.parametrize("n_rows", [6, 150])
+def test_a_choice_of_the_penalty_is_that_of_the_rows(client, n_rows):
+    X, score = make_rows()
+    X, y = X[:n_rows], score[:n_rows] > 0
+    model = sgdkit.dask.SGDClassifierPlus(random_state=0).fit(collection(X, (2, n_rows - 2)), y)
+    check_same(model, sgdkit.SGDClassifierPlus(optimizer="lbfgs", random_state=0).fit(X, y))
+
+
 def test_rows_may_be_sorted_by_class(client):
     X, score = make_rows()
     order = np.argsort(score > 0, kind="stable")
