@@ -200,8 +200,9 @@ def test_of_a_wide_table_the_span_of_its_rows_tells_the_same(estimator, dtype, m
             n_features.append(models.rows.n_features) or stages(models, *args, **options)
         ),
     )
+    monkeypatch.setattr(span, "FEWEST_FEATURES", 400)
     model = estimator(**SHORT)
     chosen = multiple(model, X, y)
-    monkeypatch.setattr(span, "FEATURES_A_ROW", 5)
+    monkeypatch.setattr(span, "MOST_ROWS", 5)
     assert multiple(model, X, y) == pytest.approx(chosen)
     assert set(n_features) == {90, 400}

@@ -20,7 +20,7 @@ ALL_DTYPES = pytest.mark.parametrize("dtype", TOLERANCES)
 def table():
     """Rows of which two are the same, and one is all zeros; a feature is so, too."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((40, 300)) * np.exp(rng.standard_normal(300))
+    X = rng.standard_normal((40, 1200)) * np.exp(rng.standard_normal(1200))
     X[1], X[2], X[:, 7] = X[0], 0, 0
     return X, X[:, :30].sum(axis=1)
 
@@ -39,7 +39,7 @@ def test_scores_and_norms_are_those_of_features(table, dtype):
     assert_allclose(np.square(weights).sum(axis=0), np.square(coordinates).sum(axis=0), **options)
 
 
-@pytest.mark.parametrize("X", [np.ones((40, 60)), np.full((10, 300), 1e200), np.ones((0, 5))], ids=str)
+@pytest.mark.parametrize("X", [np.ones((40, 60)), np.ones((700, 1200)), np.full((10, 1200), 1e200), np.ones((0, 5))], ids=str)
 def test_there_is_none_of_other_tables(X):
     assert span_of(Rows(X)) is None
 
@@ -85,6 +85,6 @@ def test_training_goes_on_without_it(table):
         going_on.fit(X, scores > 0)
         assert going_on.n_iter_ < n_iter
     assert_allclose(model.coef_, loaded.coef_)
-    first = np.full((1, 300), 0.5)
+    first = np.full((1, 1200), 0.5)
     begun = clone(model).set_params(warm_start=False, tol=1e-10).fit(X, scores > 0, coef_init=first)
     assert_allclose(begun.coef_, clone(model).set_params(tol=1e-10).fit(X, scores > 0).coef_, atol=1e-4)
