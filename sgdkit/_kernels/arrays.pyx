@@ -36,8 +36,9 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     weights : ndarray of shape (n_rows,)
         Empty for weights of 1.
     moments : ndarray of shape (n_features, 6)
-        Those of a feature side by side. They are increased by the number of non-zeros, the sum of their weights, their weighted sum and sum of squares;
-        and by the weighted sums of the numbers of non-zeros in their rows, and of those times the squared values.
+        Those of a feature side by side. They are increased by the number of non-zeros, the sum of their weights, their
+        weighted sum and sum of squares; and by the weighted sums of the numbers of non-zeros in their rows, and of
+        those times the squared values.
 
     Raises
     ------
@@ -169,7 +170,9 @@ cdef inline double telling_scale(const double* known, double total) noexcept nog
     return sqrt(known[5] / known[1]) / (1 + log(total / known[1]))
 
 
-cdef inline const double* known_of(const double[:, ::1] known, const int32_t[::1] features, Py_ssize_t k) noexcept nogil:
+cdef inline const double* known_of(
+    const double[:, ::1] known, const int32_t[::1] features, Py_ssize_t k
+) noexcept nogil:
     """What is known of a feature, the k-th of some; where these are none, of all."""
     if not features.shape[0]:
         return &known[k, 0]

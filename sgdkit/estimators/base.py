@@ -132,7 +132,8 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         """The coefficients, which after a chunk that touched few features are made when they are asked for."""
         past = self.__dict__.get("_past")
         if name not in COEFFICIENTS or past is None or not past.takes_parts:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            # For its error, which may have a reason.
+            return object.__getattribute__(self, name)
         for one, value in zip(COEFFICIENTS, coefficients(past.kind, past.all_weights()), strict=True):
             self.__dict__.setdefault(one, value)
         return self.__dict__[name]

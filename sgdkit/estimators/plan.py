@@ -139,9 +139,12 @@ class Plan:
     def retract(self, weights):
         """Halve weights that do not reach the values of a chunk, and return whether there are any.
 
-        They are those of features as training sees them. What the user has set stays as it is.
+        They are those of features as training sees them. What the user has set stays as it is, and so does an average,
+        which is not what steps go on from.
         """
-        if self.whole or self.resumed_trainer is None or self.past.scaling.moments is None or self.edited:
+        if self.whole or self.resumed_trainer is None or self.past.scaling.moments is None:
+            return False
+        if self.edited or self.settings.average:
             return False
 
         def seen(features):

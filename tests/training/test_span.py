@@ -39,7 +39,9 @@ def test_scores_and_norms_are_those_of_features(table, dtype):
     assert_allclose(np.square(weights).sum(axis=0), np.square(coordinates).sum(axis=0), **options)
 
 
-@pytest.mark.parametrize("X", [np.ones((40, 60)), np.ones((700, 1200)), np.full((10, 1200), 1e200), np.ones((0, 5))], ids=str)
+@pytest.mark.parametrize(
+    "X", [np.ones((40, 60)), np.ones((700, 1200)), np.full((10, 1200), 1e200), np.ones((0, 5))], ids=str
+)
 def test_there_is_none_of_other_tables(X):
     assert span_of(Rows(X)) is None
 
