@@ -2,7 +2,7 @@
 Rows on a cluster
 =================
 
-One model of rows that lie on several workers: :mod:`sgdkit.dask` sums losses and gradients over the blocks of a
+One model of rows that lie on several workers: ``sgdkit.dask`` sums losses and gradients over the blocks of a
 collection, so the model is that of all rows, whatever block they are in.
 """
 
