@@ -216,7 +216,7 @@ def test_sgd_row_by_row(n_rows):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((600, 4))
     y = X @ [1, 0.5, 0, 1] + 1 + 0.1 * rng.standard_normal(600)
-    for seed in range(4):
+    for seed in range(2):
         model = SGDRegressorPlus(optimizer="sgd", random_state=seed)
         for begin in range(0, 600, n_rows):
             model.partial_fit(X[begin : begin + n_rows], y[begin : begin + n_rows])
