@@ -101,7 +101,8 @@ class Optimal(Schedule):
     separable = False
 
     def rates(self, t):
-        slope, since = self.alpha * self.eta0, t - self.first_step
+        # Finite, so that the first rate is `eta0` whatever its size.
+        slope, since = np.minimum(self.alpha * self.eta0, np.finfo(np.float64).max), t - self.first_step
         if np.ndim(slope) == 0:
             return self.eta0 / (1 + slope * since)
         return falling_rates(since, self.eta0, slope)

@@ -86,6 +86,16 @@ def test_a_new_schedule_is_not_lowered():
     assert_array_equal(trainer.rates(2), [ETA0, ETA0])
 
 
+@pytest.mark.parametrize("columns", [False, True])
+def test_the_first_rate_is_the_given_one_whatever_its_size(columns):
+    eta0, alpha = (np.array([v, v]) if columns else v for v in (1e300, 1e10))
+    with np.errstate(over="ignore"):
+        rates = Optimal(eta0, alpha=alpha).rates(np.array([1.0, 2.0, 9.0]))
+    first, *others = rates.max(axis=1) if columns else rates
+    assert first == 1e300
+    assert all(0 <= rate < 1e-8 for rate in others)
+
+
 def test_optimal_takes_columns():
     eta0, alpha, t = np.array([0.1, 0.2, 0.3]), np.array([1e-3, 1e-2, 1e-1]), np.arange(1.0, 5.0)
     rates = Optimal(eta0, alpha=alpha).rates(t)
