@@ -105,7 +105,11 @@ class Labels:
                 places = part == self.classes[1]
                 found = places | (part == self.classes[0])
             else:
-                places = np.searchsorted(self.classes, part)
+                try:
+                    places = np.searchsorted(self.classes, part)
+                except TypeError:
+                    # There is no order between them and the classes, as between numbers and strings.
+                    places = np.zeros(len(part), dtype=np.intp)
                 places[places == len(self.classes)] = 0
                 found = self.classes[places] == part
             if not found.all():

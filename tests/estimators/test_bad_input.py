@@ -257,6 +257,23 @@ def test_text_labels_that_are_unknown_in_partial_fit():
         model.partial_fit(X, np.array(["a", "zebra"])[Y])
 
 
+@pytest.mark.parametrize("classes", [["a", "b"], ["a", "b", "c"], [0, 1], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("as_objects", [False, True])
+def test_labels_of_another_kind_than_the_classes_are_unknown(classes, as_objects):
+    classes = np.array(classes)
+    others = np.array(["x", "y"]) if classes.dtype.kind == "i" else np.array([7, 8])
+    known, y = classes[np.arange(len(Y)) % len(classes)], others[Y]
+    if as_objects:
+        known, y = known.astype(object), y.astype(object)
+    model = SGDClassifierPlus(random_state=0).partial_fit(X, known, classes=np.unique(known))
+    for fit in (
+        model.partial_fit,
+        lambda X, y: SGDClassifierPlus(early_stopping=True).fit(X, known, X_val=X, y_val=y),
+    ):
+        with pytest.raises(ValueError, match="labels that are not among the classes"):
+            fit(X, y)
+
+
 def test_a_failed_partial_fit_leaves_the_model_as_it_was():
     model = SGDClassifierPlus(random_state=0).partial_fit(X, Y, classes=[0, 1])
     other = SGDClassifierPlus(random_state=0).partial_fit(X, Y, classes=[0, 1])
