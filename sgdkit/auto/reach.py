@@ -16,7 +16,7 @@ from sgdkit._kernels.scores import score_rows
 FAR = 6.0
 # What a weight is multiplied by; the last leaves nothing of it.
 SHARES = np.append(0.5 ** np.arange(16), 0.0)
-# So many features are looked at, those that add the most to a score.
+# Of so many features weights are halved, those that add the most to a score.
 MOST_FEATURES = 64
 
 
@@ -37,24 +37,22 @@ def retract(weights, problem, seen, *, curvature, size):
     size : float
         How much a value has to add to a score, for its feature to be looked at.
     """
-    X = problem.rows.merged(problem.indices)
-    features = _that_add(X, weights, size)
+    X = problem.rows.merged(problem.row_indices)
+    features = _that_reach_too_far(X, weights, seen, size)
     if not len(features):
         return False
+    _, squares = seen(features)
     targets, row_weights = problem.targets.take(problem.indices), problem.select(problem.weights_or_ones)
     scores = score_rows(X, weights[:-1]) + weights[-1]
     values = X[:, features].toarray() if sparse.issparse(X) else X[:, features]
     changed = False
-    for feature, x, mass, squares in zip(features, values.T, *seen(features), strict=True):
-        if mass * np.abs(x).max() ** 2 <= FAR**2 * squares:
-            continue
+    for feature, x, sum_of_squares in zip(features, values.T, squares, strict=True):
         part, costs = np.outer(x, weights[feature]), []
         for share in SHARES:
             lost = X.dtype.type(1 - share)
             losses = problem.loss.total(scores - lost * part, targets, row_weights)
-            costs.append(
-                losses + curvature * squares / 2 * np.square(lost * weights[feature], dtype=np.float64)
-            )
+            moved = np.square(lost * weights[feature], dtype=np.float64)
+            costs.append(losses + curvature * sum_of_squares / 2 * moved)
         costs = np.sum(costs, axis=1, keepdims=True) if problem.loss.coupled else np.array(costs)
         share = SHARES[np.argmin(np.where(np.isfinite(costs), costs, np.inf), axis=0)].astype(X.dtype)
         scores -= (1 - share) * part
@@ -63,15 +61,26 @@ def retract(weights, problem, seen, *, curvature, size):
     return changed
 
 
-def _that_add(X, weights, size):
-    """The features of which a value adds more than some size to a score; those that add the most come first."""
+def _that_reach_too_far(X, weights, seen, size):
+    """The features of a value that is far out, and adds more than some size to a score; the most come first."""
+    reach, values = np.abs(weights[:-1]).max(axis=1), np.abs(X.data if sparse.issparse(X) else X)
+    largest = values.max(initial=0)
+    # A value that is no larger than this is none of these. Most features have none, which takes no look at the values.
+    limits = np.full(len(reach), np.inf)
+    features = np.flatnonzero(reach * largest > size)
+    mass, squares = seen(features)
+    known = mass > 0
+    features, squares = features[known], squares[known] / mass[known]
+    limits[features] = np.maximum(size / reach[features], FAR * np.sqrt(squares))
+    if not (limits < largest).any():
+        return features[:0]
     if sparse.issparse(X):
-        parts = np.abs(X.data) * np.abs(weights[X.indices]).max(axis=1, initial=0)
-        features, places = np.unique(X.indices[parts > size], return_inverse=True)
-        most = np.zeros(len(features), X.dtype)
-        np.maximum.at(most, places, parts[parts > size])
+        places = np.flatnonzero(values > limits.astype(X.dtype)[X.indices])
+        features, values = X.indices[places], values[places]
     else:
-        most = np.maximum(X.max(axis=0), -X.min(axis=0)) * np.abs(weights[:-1]).max(axis=1)
-        features = np.flatnonzero(most > size)
-        most = most[features]
+        rows, features = np.nonzero(values > limits)
+        values = values[rows, features]
+    features, numbers = np.unique(features, return_inverse=True)
+    most = np.zeros(len(features))
+    np.maximum.at(most, numbers, values * reach[features[numbers]])
     return features[np.argsort(-most, kind="stable")][:MOST_FEATURES]
