@@ -291,10 +291,11 @@ class GramRows(AllRows):
         return a * A + b * B
 
     def total(self, scores):
-        return np.square(scores - self.y, dtype=np.float64).sum(axis=0) / 2 + self.constant
+        return self.differentiate(scores)[0]
 
     def differentiate(self, scores):
-        return self.total(scores), scores - self.y
+        difference = scores - self.y
+        return np.square(difference, dtype=np.float64).sum(axis=0) / 2 + self.constant, difference
 
     def slopes(self, derivative, along):
         return sums_of_products(derivative, along)
