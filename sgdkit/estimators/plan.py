@@ -263,6 +263,7 @@ class Plan:
         chosen = settings.learning_rate == "auto" and not self.n_epochs and self.rate is not None
         settles = chosen and score is None and not settings.average
         options = {"n_settling": epochs_to_settle(self.problem) if settles else 0, "keeps_last": keeps_last}
+        options["scores_losses"] = settings.scoring == "loss"
         return Course(patience, max_iter, score=score, history=history, **options)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 # A rise of the objective by this factor since the first epoch is no noise.
 HOPELESS = 1e3
+# An objective that falls by this share in an epoch is far from its end.
+FAR_FROM_ITS_END = 0.01
 
 
 class Diverged(ValueError):
@@ -122,6 +124,8 @@ class Course:
         0, training ends.
     score : callable, default=None
         Takes the weights of some models, and returns an array of their validation scores; higher is better.
+    scores_losses : bool, default=False
+        Whether a score is minus a loss like that of the training rows.
     history : History, default=None
         To be continued.
     keeps_last : bool or None, default=True
@@ -136,12 +140,23 @@ class Course:
         `eta0`, or what backtracking has come to; of a course that is over.
     """
 
-    def __init__(self, patience, max_iter, *, n_settling=0, score=None, history=None, keeps_last=True):
+    def __init__(
+        self,
+        patience,
+        max_iter,
+        *,
+        n_settling=0,
+        score=None,
+        scores_losses=False,
+        history=None,
+        keeps_last=True,
+    ):
         self.patience = patience
         self.max_iter = max_iter
         # The epochs that the rate takes to fall to 0; and of these those that are left, None before.
         self.n_settling, self.n_left = n_settling, None
-        self.score = score
+        self.score, self.scores_losses = score, scores_losses
+        self.lowest_objective = math.inf
         self.history = History() if history is None else history
         self.keeps_last = keeps_last
         self.n_epochs = 0
@@ -187,6 +202,8 @@ class Course:
             return
         self.n_epochs += 1
         lowest = self.patience.see(objective if score is None else -score)
+        if score is not None and self.scores_losses and self._underfits(objective, -score):
+            self.patience.reset()
         self.history.add(objective, score)
         if self.n_left is not None:
             self._settle(trainer, columns)
@@ -205,6 +222,16 @@ class Course:
             return
         if lowest if score is not None else self.keeps_last or self.over:
             self._keep(coef, columns)
+
+    def _underfits(self, objective, held_out_loss):
+        """Whether an epoch has learnt much, and nothing by heart: held-out rows are better off than those of training.
+
+        Then a rise of their loss, which may be that of few rows, does not last.
+        """
+        share = max(self.patience.tol or 0, FAR_FROM_ITS_END)
+        falls = objective < (1 - share) * self.lowest_objective
+        self.lowest_objective = min(objective, self.lowest_objective)
+        return falls and held_out_loss < objective
 
     def stop(self, *, coef, columns, trainer):
         """Be over after the epoch that was taken in last, because somebody who watches says so."""

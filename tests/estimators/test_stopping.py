@@ -343,10 +343,12 @@ def test_a_later_fit_begins_at_the_rate_that_did_not_fall():
     assert np.abs(fell.coef_ - before).max() > 1e-3
 
 
+@pytest.mark.parametrize("optimizer", ["auto", "adagrad", "adam", "nadam", "ftrl"])
 @pytest.mark.parametrize("seed", [1, 3])
-def test_a_few_rows_that_make_the_validation_loss_do_not_end_training(seed):
+def test_a_few_rows_that_make_the_validation_loss_do_not_end_training(optimizer, seed):
+    """On the way their loss rises, while that of the training rows, which is larger, falls."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((3000, 5))
     y = rng.poisson(np.exp(3 * X[:, 0]))
-    model = SGDRegressorPlus("poisson", early_stopping=True, random_state=0).fit(X, y)
-    assert model.score(X, y) > 0.999
+    model = SGDRegressorPlus("poisson", optimizer=optimizer, early_stopping=True, random_state=0).fit(X, y)
+    assert model.score(X, y) > (0.999 if optimizer == "auto" else 0.85)
