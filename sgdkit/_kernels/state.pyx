@@ -311,6 +311,18 @@ cdef class State:
         """A view of one slot, of shape (n_features + 1, n_columns)."""
         return self.record[:, number * self.n_columns:(number + 1) * self.n_columns]
 
+    def inverse_metric(self):
+        """The inverse of the metric, of shape (n_features + 1, n_columns); 0 where there is none yet."""
+        self._settle()
+        if not self.adaptive:
+            metric = np.full((self.n_features + 1, self.n_columns), self.metric_scale)
+        else:
+            root = self.slot(1).astype(np.float64)
+            metric = np.where(root > 0, (root + self.epsilon) * self.metric_scale, np.inf)
+        if not self.fit_intercept:
+            metric[self.n_features] = np.inf
+        return 1 / metric
+
     def weights(self):
         """The weights that the user is to get: the average, if there is one yet. A view, or a new array."""
         if not self.n_averaged:

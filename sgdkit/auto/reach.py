@@ -5,7 +5,13 @@ has a loss, and a gradient, as many together have not: its step drives weights e
 infinity, and sums of squared gradients remember it for good. So before a chunk is learnt, and after, a weight is halved
 as often as it pays: as long as the loss of the chunk falls by more than that of the rows before rises, which is taken
 for a parabola about the weight as it is.
+
+That is no help where weights reach too short, and the loss is an exponential: a row far out has a gradient that is all
+others' many times over, and weights are driven beyond. So then a row gets a smaller weight, if its own step would lead
+far beyond its minimum.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
@@ -14,8 +20,13 @@ from sgdkit._kernels.scores import score_rows
 
 # Values are far out that are so many times the root mean square of those before.
 FAR = 6.0
+# Of fewer values, nobody knows what is far out.
+FEWEST_VALUES = 20
 # What a weight is multiplied by; the last leaves nothing of it.
 SHARES = np.append(0.5 ** np.arange(16), 0.0)
+# Rows are left whose implicit step is more than this share of theirs: of squares, their own loss falls. The share is
+# found by bisection of its binary logarithm, to within a hundredth.
+SMALL_SHARE, SMALLEST_EXPONENT, BISECTIONS = 1 / 3, -64.0, 12
 # Of so many features weights are halved, those that add the most to a score.
 MOST_FEATURES = 64
 
@@ -84,3 +95,81 @@ def _that_reach_too_far(X, weights, seen, size):
     most = np.zeros(len(features))
     np.maximum.at(most, numbers, values * reach[features[numbers]])
     return features[np.argsort(-most, kind="stable")][:MOST_FEATURES]
+
+
+def temper(problem, trainer, seen):
+    """Lower the weights of rows whose own steps would lead far beyond their minima, and return the problem of these.
+
+    Only rows that have a value far out are looked at. The weight that such a row gets makes its step the implicit one:
+    along the derivative at the step's own end, which does not lead beyond [1]_. So what it says is learnt, and neither
+    weights nor denominators are driven away.
+
+    Parameters
+    ----------
+    problem : Problem
+        The chunk.
+    trainer : Trainer
+        That of the rows before.
+    seen : callable
+        As of `retract`.
+
+    References
+    ----------
+    .. [1] N. Karampatziakis & J. Langford, "Online Importance Weight Aware Updates", UAI 2011.
+    """
+    X = problem.rows.merged(problem.row_indices)
+    far = _rows_far_out(X, *seen(slice(None)))
+    if not len(far):
+        return problem
+    indices, weights, row_weights = problem.indices[far], trainer.weights(), np.array(problem.weights_or_ones)
+    X, targets, masses = X[far], problem.targets.take(indices), row_weights[indices]
+    # Those of one step are taken for copies of each other, which lead the farthest.
+    lengths = trainer.step_lengths(X, problem.batch_size)
+    lengths *= masses.sum() if problem.single_batch else masses[:, np.newaxis]
+    steps = _Steps(problem.loss, score_rows(X, weights[:-1]) + weights[-1], targets, lengths)
+    too_long = ~steps.are_shorter(np.full(len(far), SMALL_SHARE))
+    row_weights[indices[too_long]] *= steps.implicit_shares()[too_long]
+    return replace(problem, row_weights=row_weights)
+
+
+def _rows_far_out(X, mass, squares):
+    """The rows that have a value far out, given how many values of each feature there were, and their squares' sum."""
+    known = mass >= FEWEST_VALUES
+    limits = np.full(len(mass), np.inf)
+    limits[known] = FAR * np.sqrt(squares[known] / mass[known])
+    limits, values = limits.astype(X.dtype), np.abs(X.data if sparse.issparse(X) else X)
+    if not values.max(initial=0) > limits.min(initial=np.inf):
+        return np.empty(0, dtype=np.intp)
+    if not sparse.issparse(X):
+        return np.flatnonzero((values > limits).any(axis=1))
+    places = np.flatnonzero(values > limits[X.indices])
+    return np.unique(np.searchsorted(X.indptr, places, side="right") - 1)
+
+
+class _Steps:
+    """The steps of single rows, as they move their own scores."""
+
+    def __init__(self, loss, scores, targets, lengths):
+        self.loss, self.scores, self.targets, self.lengths = loss, scores, targets, lengths
+        self.derivative = self._derivative(scores)
+        self.moves = lengths * self.derivative
+        self.squares = np.square(self.derivative).sum(axis=1)
+
+    def _derivative(self, scores):
+        derivative = np.empty_like(scores)
+        self.loss.total(scores, self.targets, None, derivative)
+        return derivative.astype(np.float64)
+
+    def are_shorter(self, shares):
+        """Whether shares of the steps are shorter than the implicit ones: the derivatives at their ends are larger."""
+        ends = (self.scores - shares[:, np.newaxis] * self.moves).astype(self.scores.dtype)
+        return (self._derivative(ends) * self.derivative).sum(axis=1) >= shares * self.squares
+
+    def implicit_shares(self):
+        """What the implicit steps are of the steps."""
+        shortest, longest = np.full(len(self.scores), SMALLEST_EXPONENT), np.zeros(len(self.scores))
+        for _ in range(BISECTIONS):
+            middle = (shortest + longest) / 2
+            shorter = self.are_shorter(np.exp2(middle))
+            shortest, longest = np.where(shorter, middle, shortest), np.where(shorter, longest, middle)
+        return np.exp2(shortest)

@@ -303,7 +303,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
                 return False
             course = self._chunk_course(plan, keeps_last=None)
             listeners = [Report()] if self.verbose else []
-            train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=listeners)
+            train(trainer, plan.tempered(trainer), [course], shuffle=self.shuffle, listeners=listeners)
             if course.error is not None and plan.rate_choice.n_retreats:
                 # All features are to try, and to begin again at a lower rate.
                 generator.state = before
@@ -345,7 +345,7 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
 
         A rate of our own choice that makes the weights overflow is lowered, and training begins again.
         """
-        trainer = plan.resumed_trainer
+        trainer, problem = plan.resumed_trainer, plan.problem
         n_retreats = plan.rate_choice.n_retreats if plan.rate is not None else 0
         if trainer is None:
             trainer = plan.new_trainer(seed)
@@ -353,13 +353,14 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
             # From here on, its state is no longer that of the last fit. Shallow copies of the model share the `Past`.
             self._past = replace(self._past, trainer=None)
             plan.resume(trainer)
+            problem = plan.tempered(trainer)
         listeners = [*([Report()] if self.verbose else []), *([] if tasks is None else [tasks])]
         while True:
             course = new_course()
             if tasks is not None:
                 tasks.course = course
             try:
-                train(trainer, plan.problem, [course], shuffle=self.shuffle, listeners=listeners)
+                train(trainer, problem, [course], shuffle=self.shuffle, listeners=listeners)
             except KeyboardInterrupt:
                 self._publish_interrupted(plan, trainer, course)
                 raise

@@ -17,7 +17,7 @@ from joblib import effective_n_jobs
 from sgdkit.auto.epochs import NO_PLAN, epochs_to_settle, planned_epochs
 from sgdkit.auto.optimizer import choose_optimizer, means_sgd
 from sgdkit.auto.rate import choose_rates, rate_choice
-from sgdkit.auto.reach import retract
+from sgdkit.auto.reach import retract, temper
 from sgdkit.auto.scaling import Scaling, choose_scaling
 from sgdkit.auto.strength import alpha_of, choose_strength, in_units_of_targets, see_targets, units_of_targets
 from sgdkit.estimators.columns import join_problems, join_weights
@@ -35,6 +35,8 @@ from sgdkit.training.trainer import Trainer
 
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
 ONE_BATCH_ROWS = 256
+# A rate is left, as long as the spread of the targets so far is no more than so many times the one it was chosen for.
+GROWN_UNIT = 4.0
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Plan:
     intercept : ndarray of shape (n_columns,), or float
     rate : float or None
         The first rate; None leaves it to backtracking.
+    rate_unit : float or None
+        What the rate was chosen in proportion to; None of a rate that was not chosen here.
     rate_factors : ndarray of shape (n_columns,), or None
         By what each column multiplies the rate; None stands for 1.
     squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
@@ -96,6 +100,7 @@ class Plan:
     coef: np.ndarray | None = None
     intercept: np.ndarray | float = 0.0
     rate: float | None = None
+    rate_unit: float | None = None
     rate_factors: np.ndarray | None = None
     squared_gradients: np.ndarray | None = None
     whole: bool = True
@@ -146,16 +151,27 @@ class Plan:
             return False
         if self.edited or self.settings.average:
             return False
-
-        def seen(features):
-            scaling = self.scaling
-            shift = 0.0 if scaling.shift is None else scaling.shift[features].astype(np.float64)
-            factor = 1.0 if scaling.factor is None else scaling.factor[features].astype(np.float64)
-            return self.past.scaling.seen(features, shift, factor)
-
         options = {"curvature": self.pull / self.spread, "size": np.max(self.spread)}
         with np.errstate(over="ignore", invalid="ignore"):
-            return retract(weights, self.problem, seen, **options)
+            return retract(weights, self.problem, self._seen, **options)
+
+    def _seen(self, features):
+        """How many values of some features the rows before have had, and the sum of their squares, as scaled now."""
+        scaling = self.scaling
+        shift = 0.0 if scaling.shift is None else scaling.shift[features].astype(np.float64)
+        factor = 1.0 if scaling.factor is None else scaling.factor[features].astype(np.float64)
+        return self.past.scaling.seen(features, shift, factor)
+
+    def tempered(self, trainer):
+        """The problem of a chunk, with smaller weights of rows that are too far out for the trainer that goes on.
+
+        Losses that are no exponentials are not steep enough to need it.
+        """
+        known = not self.whole and self.past.scaling.moments is not None
+        if not (known and self.problem.loss.log_link) or self.optimizer.full_batch or self.settings.average:
+            return self.problem
+        with np.errstate(over="ignore", invalid="ignore"):
+            return temper(self.problem, trainer, self._seen)
 
     def first_weights(self):
         """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns)."""
@@ -189,6 +205,28 @@ class Plan:
             return False
         return self.schedule(trainer.schedule.eta0).shape == trainer.schedule.shape
 
+    def kept_rate(self, trainer):
+        """The rate that was chosen for a trainer of an earlier fit, and the unit that it is in proportion to.
+
+        If that of the targets so far is far larger, the rate is, too. A rate that was too large is left, since it takes
+        another such one to bring weights back.
+        """
+        if trainer.schedule is None:
+            return None, None
+        rate, earlier, unit = trainer.schedule.eta0, trainer.rate_unit, self.unit_of_rates(self.targets_seen)
+        if earlier is None or unit <= GROWN_UNIT * earlier:
+            return rate, earlier
+        return rate * (unit / earlier), unit
+
+    def unit_of_rates(self, targets_seen):
+        """What rates are in proportion to: the spread of targets; of SGD, over the loss's derivative there.
+
+        With a log link, that is the inverse of a mean, which a single count may change by a large factor.
+        """
+        spread, pull = units_of_targets(self.problem, targets_seen)
+        divides = self.optimizer.scales_with_gradient and not self.problem.loss.log_link
+        return float(np.max(spread / pull if divides else spread))
+
     def new_trainer(self, seed):
         """A trainer at the first rate, with the weights to begin with."""
         settings = self.settings
@@ -202,6 +240,7 @@ class Plan:
             n_blocks=effective_n_jobs(settings.n_jobs),
             seed=seed,
         )
+        trainer.rate_unit = self.rate_unit
         trainer.load(self.first_weights())
         if self.squared_gradients is not None:
             trainer.recall(self.squared_gradients)
@@ -213,6 +252,7 @@ class Plan:
         changed = self.edited or self.retracted
         if self.change is not None:
             trainer.rescale(*self.change)
+        trainer.rate_unit = self.rate_unit
         if self.rate is not None or trainer.schedule is not None:
             earlier = 1 if trainer.schedule is None else trainer.schedule.first_step
             schedule = self.schedule(self.rate, trainer.n_steps + 1 if self.whole else earlier)
@@ -403,7 +443,7 @@ def set_rates(plans, *, seed):
     if not first.rate_choice.chosen:
         return
     if trainer is not None and (trainer.schedule is None or first.keeps_rate(trainer)):
-        first.rate = None if trainer.schedule is None else trainer.schedule.eta0
+        first.rate, first.rate_unit = first.kept_rate(trainer)
         first.rate_factors = trainer.rate_factors
     elif not first.optimizer.backtracks(first.problem.loss):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -427,3 +467,4 @@ def _choose_rates(plans, seed):
         if key not in rates:
             rates[key] = choose_rates(problem, optimizer, schedule, **options)
         plan.rate = float(rates[key][number])
+        plan.rate_unit = plan.unit_of_rates(see_targets(plan.problem))

@@ -11,6 +11,7 @@ from copy import copy
 from functools import partial
 
 import numpy as np
+from scipy.sparse import issparse
 
 from sgdkit._kernels.epoch import Pass
 from sgdkit.disk.maps import check_unchanged
@@ -54,6 +55,8 @@ class Trainer:
     elsewhere, pace = 0.0, 1.0
     # The sum of the rates of the steps, and memory for parts.
     travelled, _room = 0.0, None
+    # What the first rate was in proportion to when it was chosen; None where nobody knows.
+    rate_unit = None
 
     def __init__(
         self,
@@ -183,6 +186,15 @@ class Trainer:
         for state in self.states:
             state.rescale(ratio, drift)
 
+    def step_lengths(self, X, batch_size):
+        """By how much the next step moves the scores of rows for each unit of their derivatives; (n_rows, n_columns).
+
+        The metric is that before the step.
+        """
+        inverse = np.concatenate([state.inverse_metric() for state in self.states], axis=1)
+        rates = self.rates(self.n_steps + 1) / batch_size
+        return rates * ((X.multiply(X) if issparse(X) else np.square(X)) @ inverse[:-1] + inverse[-1])
+
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
         if len(self.states) == 1:
@@ -228,7 +240,7 @@ class Trainer:
         """Take over what a trainer of some features has come to; its `pace` is to be that of its penalty."""
         for mine, its in zip(self.states, part.states, strict=True):
             mine.take_in(its, features)
-        for name in "schedule", "rate_factors", "lowered", "n_steps":
+        for name in "schedule", "rate_factors", "rate_unit", "lowered", "n_steps":
             setattr(self, name, getattr(part, name))
         self.waiting.go_on(features, part._penalty, part.factors, part.pace, part.travelled)
         self.waiting.value = part.penalty()
