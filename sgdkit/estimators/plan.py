@@ -297,7 +297,12 @@ class Plan:
         relative = score is None or settings.scoring == "loss"
         # Of a warm fit's first epoch, the loss is about that of the earlier weights, and the penalty that of others.
         n_ignored = int(score is None and self.past is not None)
-        patience = Patience(tol, settings.n_iter_no_change, relative=relative, n_ignored=n_ignored)
+        # Classes that are apart have no minimum without a penalty: the loss falls towards 0, and weights grow for ever.
+        unbounded = (
+            score is None and self.problem.targets.signs and not np.any(self.penalty.l1 + self.penalty.l2)
+        )
+        limits = {"n_ignored": n_ignored, "negligible": tol if unbounded and tol else -np.inf}
+        patience = Patience(tol, settings.n_iter_no_change, relative=relative, **limits)
         max_iter = NO_PLAN if settings.max_iter == "auto" else settings.max_iter
         max_iter = parameters.get("max_iter", self.n_epochs or max_iter)
         chosen = settings.learning_rate == "auto" and not self.n_epochs and self.rate is not None

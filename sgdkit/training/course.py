@@ -29,6 +29,8 @@ class Patience:
     relative : bool
     n_ignored : int, default=0
         Values that come before there is a first one to go by.
+    negligible : float, default=-inf
+        From values below this, no fall is progress: it may go on for ever.
 
     Attributes
     ----------
@@ -37,11 +39,12 @@ class Patience:
     exhausted : bool
     """
 
-    def __init__(self, tol, n_iter_no_change, *, relative, n_ignored=0):
+    def __init__(self, tol, n_iter_no_change, *, relative, n_ignored=0, negligible=-np.inf):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.relative = relative
         self.n_ignored = n_ignored
+        self.negligible = negligible
         self.best = np.inf
         self.reset()
 
@@ -54,7 +57,8 @@ class Patience:
 
     def would_idle(self, fall):
         """Whether a fall by so much would be no progress."""
-        return self.tol is not None and fall <= self.tol * (abs(self.best) if self.relative else 1.0)
+        scale = abs(self.best) if self.relative else 1.0
+        return self.tol is not None and (fall <= self.tol * scale or self.best < self.negligible)
 
     @property
     def left(self):
@@ -68,7 +72,11 @@ class Patience:
             return True
         first = self.best == np.inf
         scale = abs(self.best) if self.relative else 1.0
-        enough = first or self.tol is None or value < self.best - self.tol * scale
+        enough = (
+            first
+            or self.tol is None
+            or (self.best >= self.negligible and value < self.best - self.tol * scale)
+        )
         self.n_idle = 0 if enough else self.n_idle + 1
         lowest = value < self.best
         self.best = min(value, self.best)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.exceptions import ConvergenceWarning
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
@@ -352,3 +352,17 @@ def test_a_few_rows_that_make_the_validation_loss_do_not_end_training(optimizer,
     y = rng.poisson(np.exp(3 * X[:, 0]))
     model = SGDRegressorPlus("poisson", optimizer=optimizer, early_stopping=True, random_state=0).fit(X, y)
     assert model.score(X, y) > (0.999 if optimizer == "auto" else 0.85)
+
+
+@pytest.mark.parametrize("optimizer", ["auto", "gd"])
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge"])
+def test_classes_that_are_apart_end_training_without_a_penalty(loss, optimizer):
+    """Their loss falls towards 0 for ever, each time by a large share."""
+    X, y = load_wine(return_X_y=True)
+    model = SGDClassifierPlus(loss, optimizer=optimizer, penalty=None, random_state=0).fit(X, y)
+    assert model.loss_curve_[-1] < 1e-4
+    assert model.n_iter_ < 50
+    assert (
+        SGDClassifierPlus(loss, optimizer=optimizer, penalty=None, tol=1e-12).fit(X, y).n_iter_
+        > model.n_iter_
+    )

@@ -77,3 +77,7 @@ def test_a_score_of_minus_infinity_is_not_the_best():
     assert not patience.see(math.inf)
     assert patience.see(1.0)
     assert not patience.exhausted
+
+
+def test_from_negligible_values_no_fall_is_progress():
+    assert n_seen(Patience(0.1, 2, relative=True, negligible=1e-3), [0.5**n for n in range(40)]) == 11 + 2
