@@ -29,15 +29,17 @@ ADAPTIVE = [name for name, optimizer in OPTIMIZERS.items() if not optimizer.scal
 PILOTED = [name for name in STOCHASTIC if name not in ADAPTIVE]
 
 
-def skip_kinks(optimizer, loss="log_loss", penalty="l2", l1_ratio=0.5):
-    """Skip a test of what the optimizer, a name, cannot minimise."""
+def has_kinks(optimizer="auto", loss="log_loss", penalty="l2", l1_ratio=0.5, **others):
+    """Whether an optimizer, a name, cannot minimise it, for what `all_pairs` is to leave out."""
     losses = {**CLASSIFIER_LOSSES, **REGRESSOR_LOSSES}
     selects = PENALTIES[penalty](1.0, l1_ratio).selects
-    if (
-        optimizer in OPTIMIZERS
-        and not OPTIMIZERS[optimizer].minimises_kinks
-        and (selects or not losses[loss].smooth)
-    ):
+    needs_smooth = optimizer in OPTIMIZERS and not OPTIMIZERS[optimizer].minimises_kinks
+    return needs_smooth and bool(selects or not losses[loss].smooth)
+
+
+def skip_kinks(optimizer, *objective, **options):
+    """Skip a test of what the optimizer, a name, cannot minimise."""
+    if has_kinks(optimizer, *objective, **options):
         pytest.skip(f"{optimizer} needs a smooth objective")
 
 

@@ -20,6 +20,7 @@ from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchC
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.training.course import Course, Diverged
 from tests.model_selection.searches import assert_same_search
+from tests.pairs import all_pairs
 from tests.problems import ESTIMATORS, FULL_BATCH, KINDS, STOCHASTIC, first_of_each_kind, make, make_X, make_y
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -115,6 +116,7 @@ def test_each_epoch_is_a_task_with_the_model_of_that_epoch(kind, optimizer):
         assert given[2]["sample_weight"] is weights
 
 
+@all_pairs
 @needs_callbacks
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -228,6 +230,7 @@ def test_within_a_pipeline_and_a_search_of_scikit_learn(n_jobs, monitor, monkeyp
 # ----------------------------------------------------------------------------------------------- our searches
 
 
+@all_pairs
 @needs_callbacks
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("optimizer", [*first_of_each_kind(STOCHASTIC), *FULL_BATCH])

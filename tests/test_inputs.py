@@ -12,6 +12,7 @@ from sklearn.base import clone, is_regressor
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
+from tests.pairs import all_pairs
 from tests.problems import (
     FULL_BATCH,
     KINDS,
@@ -20,6 +21,7 @@ from tests.problems import (
     N_ROWS,
     STATEFUL,
     assert_same_model,
+    first_of_each_kind,
     make,
     make_X,
     make_y,
@@ -89,6 +91,7 @@ def test_formats_are_what_they_say():
     assert not FORMATS["duplicates"](X).has_canonical_format
 
 
+@all_pairs
 @pytest.mark.parametrize("batch_size", [1, 7, N_ROWS])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("storage", FORMATS)
@@ -111,6 +114,7 @@ def test_dense_equals_every_sparse_format(storage, optimizer, batch_size):
         )
 
 
+@all_pairs
 @pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize(("estimator", "loss"), LOSSES)
@@ -182,6 +186,7 @@ def test_fit_changes_neither_the_validation_set_nor_the_initial_weights():
 # ----------------------------------------------------------------------------------------- dtypes and layouts
 
 
+@all_pairs
 @pytest.mark.parametrize("to_input", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("optimizer", STATEFUL, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
@@ -290,6 +295,12 @@ COPIED = {
 }
 
 
+@pytest.fixture(scope="module")
+def many_rows():
+    """So many that all else that a fit asks for is little."""
+    return np.random.default_rng(0).normal(size=(100_000, 50)) * np.arange(1, 51) + 3
+
+
 def peak_of(model, X, y):
     """The most bytes that a fit has asked for at a time."""
     tracemalloc.start()
@@ -300,12 +311,11 @@ def peak_of(model, X, y):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
+@pytest.mark.parametrize("optimizer", ["auto", *first_of_each_kind(OPTIMIZERS)])
 @pytest.mark.parametrize("layout", COPIED)
-def test_dense_rows_are_copied_once_at_the_most(layout, optimizer):
+def test_dense_rows_are_copied_once_at_the_most(layout, optimizer, many_rows):
     """To convert them, or to scale them, or for both."""
-    X = np.random.default_rng(0).normal(size=(100_000, 50)) * np.arange(1, 51) + 3
-    y, X = X[:, 0], COPIED[layout](X)
+    y, X = many_rows[:, 0], COPIED[layout](many_rows)
     before = X.copy()
     model = SGDRegressorPlus(optimizer=optimizer, max_iter=1, tol=None, random_state=0)
     assert peak_of(model, X, y) < 1.3 * X.size * np.dtype(np.float64).itemsize
@@ -314,8 +324,8 @@ def test_dense_rows_are_copied_once_at_the_most(layout, optimizer):
 
 @pytest.mark.parametrize("layout", ["fortran", "int64"])
 @pytest.mark.parametrize("optimizer", ["gd", "lbfgs", "adagrad"])
-def test_rows_beside_a_validation_set_are_copied_once(optimizer, layout):
-    X = np.random.default_rng(0).normal(size=(50_000, 50)) * np.arange(1, 51) + 3
+def test_rows_beside_a_validation_set_are_copied_once(optimizer, layout, many_rows):
+    X = many_rows[:50_000]
     y, X = X[:, 0] > 3, COPIED[layout](X)
     before = X.copy()
     model = SGDClassifierPlus(optimizer=optimizer, early_stopping=True, max_iter=1, tol=None, random_state=0)

@@ -10,6 +10,7 @@ from sklearn.metrics import get_scorer
 from sgdkit import SGDClassifierPlus
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
+from tests.pairs import all_pairs
 from tests.problems import (
     ADAPTIVE,
     FULL_BATCH,
@@ -17,11 +18,11 @@ from tests.problems import (
     N_ROWS,
     STATEFUL,
     assert_same_model,
+    has_kinks,
     make,
     make_X,
     make_y,
     penalty_with_kinks,
-    skip_kinks,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 # ----------------------------------------------------------------------------------------- epochs in one call
 
 
+@all_pairs
 @pytest.mark.parametrize("learning_rate", ["invscaling", "adaptive"])
 @pytest.mark.parametrize("tol", [None, 1e-2, 10.0])
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
@@ -51,6 +53,7 @@ def test_epochs_are_the_same_one_by_one(kind, optimizer, batch_size, tol, learni
 # ------------------------------------------------------------------------------------- weights are repetition
 
 
+@all_pairs
 @pytest.mark.parametrize("to_input", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("optimizer", STATEFUL, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,6 +93,7 @@ def test_weights_are_repetition_in_validation(kind):
     assert_allclose(a.validation_scores_, b.validation_scores_, rtol=1e-12)
 
 
+@all_pairs
 @pytest.mark.parametrize("scale", [1e-6, 0.5, 1e6])
 @pytest.mark.parametrize("batch_size", [1, 7, N_ROWS])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -104,6 +108,7 @@ def test_the_unit_of_weights_does_not_matter(optimizer, batch_size, scale):
     assert_same_model(a, b, rtol=1e-10)
 
 
+@all_pairs
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 7, N_ROWS])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -164,6 +169,7 @@ def test_class_weight_is_sample_weight(class_weight, batch_size):
 # ------------------------------------------------------------------------------------- same seed, same result
 
 
+@all_pairs
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -192,13 +198,13 @@ def test_a_column_alone_is_what_it_is_among_others_whatever_the_length_of_rows(
     assert alone.coef_.any()
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("average", [False, 30])
 @pytest.mark.parametrize("penalty", [None, "l2", "elasticnet"])
 @pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", ["classes", "labels", "numbers"])
 def test_same_seed_same_result_for_any_n_jobs(kind, optimizer, batch_size, penalty, average):
-    skip_kinks(optimizer, penalty=penalty)
     X = sparse.csr_array(make_X())
     y = make_y(X, kind)
     options = {"multi_class": "ovr"} if kind == "classes" else {}
@@ -243,6 +249,7 @@ def mean_loss(model, X, y, weights):
     return np.average(losses.reshape(len(y), -1).sum(axis=1), weights=weights)
 
 
+@all_pairs
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("average", [False, True, 100])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from tests.pairs import all_pairs
 from tests.problems import make_X, make_y
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -57,6 +58,7 @@ def assert_converted(model, rows):
     assert_allclose(raw, scores, rtol=1e-5, atol=1e-5)
 
 
+@all_pairs
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["binary", "strings", "labels"])
 @pytest.mark.parametrize(
@@ -70,6 +72,7 @@ def test_classifiers(loss, kind, multi_class, dtype):
     assert_converted(model, np.vstack([rows, 50 * rows, 0 * rows[:1]]))
 
 
+@all_pairs
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["number", "numbers"])
 @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)

@@ -12,7 +12,8 @@ from sgdkit.auto.strength import CANDIDATES
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
-from tests.problems import LOG_LINK, LOSSES, skip_kinks
+from tests.pairs import all_pairs
+from tests.problems import LOG_LINK, LOSSES, has_kinks, skip_kinks
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -20,9 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 UNITS = 2.0 ** np.array([-40, -20, 20, 40])
 TINY_AND_HUGE = UNITS[[0, -1]]
 ALL_LOSSES = pytest.mark.parametrize(("estimator", "loss"), LOSSES)
-WAYS = [(optimizer, mode) for mode in ("fit", "partial_fit") for optimizer in ("auto", *OPTIMIZERS)]
-WAYS += [(optimizer, mode) for mode in ("early stopping", "tol") for optimizer in ("auto", "sgd", "adam")]
-ALL_WAYS = pytest.mark.parametrize(("optimizer", "mode"), WAYS)
+ALL_OPTIMIZERS = pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
+ALL_MODES = pytest.mark.parametrize("mode", ["fit", "partial_fit", "early stopping", "tol"])
 
 RNG = np.random.default_rng(0)
 # Rows enough to be visited one by one, unless a mode says otherwise.
@@ -59,10 +59,11 @@ def scores(model, X):
     return model.decision_function(X) if isinstance(model, SGDClassifierPlus) else model.predict(X)
 
 
-@ALL_WAYS
+@all_pairs(unless=has_kinks)
+@ALL_MODES
+@ALL_OPTIMIZERS
 @ALL_LOSSES
 def test_features(estimator, loss, optimizer, mode):
-    skip_kinks(optimizer, loss)
     y, options = targets(estimator, loss), {"optimizer": optimizer}
     expected = scores(fitted(estimator, loss, mode, X, y, **options), X)
     for unit in (*TINY_AND_HUGE, UNITS):
@@ -70,11 +71,12 @@ def test_features(estimator, loss, optimizer, mode):
         assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("penalty", [name for name in PENALTIES if name])
-@ALL_WAYS
+@ALL_MODES
+@ALL_OPTIMIZERS
 @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
 def test_targets(loss, optimizer, mode, penalty):
-    skip_kinks(optimizer, loss, penalty)
     options = {"optimizer": optimizer, "penalty": penalty}
     y = targets(SGDRegressorPlus, loss)
     expected = fitted(SGDRegressorPlus, loss, mode, X, y, **options).predict(X)
@@ -102,10 +104,11 @@ def test_targets_of_outputs_in_units_of_their_own(optimizer):
             assert_allclose(found.alpha_ * units, expected.alpha_, rtol=1e-9)
 
 
-@ALL_WAYS
+@all_pairs(unless=has_kinks)
+@ALL_MODES
+@ALL_OPTIMIZERS
 @ALL_LOSSES
 def test_weights(estimator, loss, optimizer, mode):
-    skip_kinks(optimizer, loss)
     y, weights = targets(estimator, loss), 0.5 * RNG.random(len(X))
     expected = scores(fitted(estimator, loss, mode, X, y, sample_weight=weights, optimizer=optimizer), X)
     for unit in TINY_AND_HUGE:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import scale
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
 from tests import reference
+from tests.pairs import all_pairs
 
 ALPHA = 0.01
 RNG = np.random.default_rng(0)
@@ -100,6 +101,7 @@ SMOOTH = [(SGDClassifierPlus, name) for name, cls in CLASSIFIER_LOSSES.items() i
 SMOOTH += [(SGDRegressorPlus, name) for name, cls in REGRESSOR_LOSSES.items() if cls.smooth]
 
 
+@all_pairs
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("optimizer", ["lbfgs", "gd"])
 @pytest.mark.parametrize(("estimator", "loss"), SMOOTH)

@@ -7,7 +7,8 @@ from scipy import sparse
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
-from tests.problems import LOG_LINK, LOSSES, WITH_RATES, error_of, skip_kinks
+from tests.pairs import all_pairs
+from tests.problems import LOG_LINK, LOSSES, WITH_RATES, error_of, has_kinks
 
 X = np.random.RandomState(0).normal(size=(40, 4))
 Y = (X[:, 0] > 0).astype(int)
@@ -44,13 +45,13 @@ def test_an_overflow_in_partial_fit_leaves_the_model_before():
     assert np.isfinite(model.set_params(eta0=0.01).partial_fit(X, X[:, 0]).coef_).all()
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
 @pytest.mark.parametrize("scale", [1e-30, 1e-8, 1e8, 1e30])
 @pytest.mark.parametrize(("estimator", "loss"), LOSSES)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_nothing_is_ever_silently_nan(estimator, loss, scale, optimizer):
     """Features of an absurd size end in a finite model, or in an error that says what to do."""
-    skip_kinks(optimizer, loss)
     model = estimator(loss, optimizer=optimizer, max_iter=5, random_state=0)
     y = Y if estimator is SGDClassifierPlus else np.abs(X[:, 0]) + 1
     message = error_of(lambda: model.fit(scale * X, y))
@@ -63,13 +64,13 @@ def test_nothing_is_ever_silently_nan(estimator, loss, scale, optimizer):
         assert np.isfinite(model.loss_curve_).all()
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 @pytest.mark.parametrize("loss", sorted({*REGRESSOR_LOSSES} - {*LOG_LINK}))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_targets_of_any_size_are_fitted(loss, scale, optimizer):
     """With a rate chosen from the data; a log link has a unit of its own."""
-    skip_kinks(optimizer, loss)
     y = scale * (X @ np.arange(4.0) + 0.1 * np.cos(np.arange(40)))
     model = SGDRegressorPlus(loss, optimizer=optimizer, penalty=None, epsilon=0.1 * scale, random_state=0)
     assert model.fit(X, y).score(X, y) > 0.5
@@ -79,6 +80,7 @@ def test_targets_of_any_size_are_fitted(loss, scale, optimizer):
 SIZES = [1e300, 1.7e308 / 4, 1e200, 1e155, 1e-162, 1e-200, 1e-300, 1e-320]
 
 
+@all_pairs
 @pytest.mark.parametrize("optimizer", ["auto", *OPTIMIZERS])
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("size", SIZES)

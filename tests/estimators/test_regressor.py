@@ -10,16 +10,17 @@ from sklearn.metrics import mean_pinball_loss
 from sgdkit import SGDRegressorPlus
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
-from tests.problems import ADAPTIVE, DIABETES, LOG_LINK, skip_kinks
+from tests.pairs import all_pairs
+from tests.problems import ADAPTIVE, DIABETES, LOG_LINK, has_kinks, skip_kinks
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("batch_size", ["auto", 1, 16])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
 def test_regressor_beats_the_dummy(loss, optimizer, batch_size):
-    skip_kinks(optimizer, loss)
     X, y = DIABETES
     model = SGDRegressorPlus(loss, optimizer=optimizer, batch_size=batch_size, epsilon=10.0, max_iter=200)
     model.set_params(random_state=0, alpha=1e-6).fit(X, y)

@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
 from sgdkit.optimizers import OPTIMIZERS
+from tests.pairs import covering
 from tests.problems import ESTIMATORS, FULL_BATCH
 
 # Repeating a row takes one more step, a weight makes a step longer; an optimizer's state tells them apart.
@@ -26,16 +27,14 @@ def expected_failed_checks(estimator):
     return dict.fromkeys(WEIGHT_CHECKS, "one row at a time, a weight scales a step instead of repeating it")
 
 
-@parametrize_with_checks([estimator(optimizer=name) for estimator in ESTIMATORS for name in OPTIMIZERS])
-def test_defaults(estimator, check):
-    check(estimator)
+SETTINGS = ESTIMATORS, list(OPTIMIZERS), ["auto", 1]
 
 
 @parametrize_with_checks(
-    [estimator(optimizer=name, batch_size=1) for estimator in ESTIMATORS for name in OPTIMIZERS],
+    [estimator(optimizer=name, batch_size=batch_size) for estimator, name, batch_size in covering(*SETTINGS)],
     expected_failed_checks=expected_failed_checks,
 )
-def test_one_row_at_a_time(estimator, check):
+def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
 
 

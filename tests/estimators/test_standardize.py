@@ -17,6 +17,7 @@ from sgdkit.optimizers import GD, OPTIMIZERS
 from sgdkit.penalties import PENALTIES
 from tests import reference
 from tests.internals import scaling_of
+from tests.pairs import all_pairs
 from tests.problems import (
     ADAPTIVE,
     FULL_BATCH,
@@ -24,6 +25,7 @@ from tests.problems import (
     SCALED_KINDS,
     SHORT,
     STOCHASTIC,
+    has_kinks,
     make_features,
     make_targets,
     skip_kinks,
@@ -39,13 +41,13 @@ def by_hand(X):
     return (X - shift) * factor, unit, factor, shift
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", SCALED_KINDS)
 def test_a_fit_is_that_of_features_scaled_by_hand(kind, optimizer, penalty, container):
     """With the penalty of their weights in units of the common scale."""
-    skip_kinks(optimizer, penalty=penalty)
     X = make_features()
     X[:, 3:11] /= reference.scales(X)[2]  # so that l1 and l2 keep their proportion
     y = make_targets(X, kind)
@@ -104,6 +106,7 @@ def test_auto_alpha_is_one_over_the_weight_of_the_rows():
 # -------------------------------------------------------------------------------------- scale is of no matter
 
 
+@all_pairs
 @pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kind", SCALED_KINDS)
@@ -302,11 +305,11 @@ def test_raw_weights_are_selected(penalty):
     assert_array_equal(model.coef_ == 0, rival.coef_ == 0)
 
 
+@all_pairs(unless=has_kinks)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_units_of_any_size_leave_weights_finite(penalty, optimizer, dtype):
-    skip_kinks(optimizer, penalty=penalty)
     X = sparse.csr_array((make_features()[:, 5:11] > 0).astype(dtype) * dtype(1e-20))
     y = make_targets(make_features(), "numbers")
     for factors in (np.ones(6), 10.0 ** np.array([0, 0, 0, 5, 10, 20])):

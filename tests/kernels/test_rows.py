@@ -1,6 +1,8 @@
 """The view of rows: what is shared, what is seen in it, and that a first pass looks as closely as `Rows.check`."""
 
+import copy
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import Penalty
 from sgdkit.training.order import RUN
+from tests.pairs import all_pairs
 from tests.problems import FULL_BATCH
 
 N_ROWS, N_FEATURES = 300, 20
@@ -161,16 +164,17 @@ CHANGES = pytest.mark.parametrize("change", SAME.values(), ids=SAME)
 MISTAKES = pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
 
 
+@cache
+def all_changed(change, *arguments):
+    X = canonical(*arguments)
+    for row in range(N_ROWS):
+        X = change(X, row)
+    return X
+
+
 def of_all_rows(change):
     """`canonical` with all its rows changed."""
-
-    def build(*arguments):
-        X = canonical(*arguments)
-        for row in range(N_ROWS):
-            X = change(X, row)
-        return X
-
-    return build
+    return lambda *arguments: copy.deepcopy(all_changed(change, *arguments))
 
 
 def assert_close(actual, expected, **options):
@@ -198,6 +202,7 @@ FITS = {
 ALL_FITS = pytest.mark.parametrize("options", FITS.values(), ids=FITS)
 
 
+@all_pairs
 @PLACES
 @CHANGES
 @ALL_FITS
@@ -214,6 +219,7 @@ def test_rows_are_taken_as_they_stand(options, change, row):
     assert_close(changed.loss_curve_, expected.loss_curve_)
 
 
+@all_pairs
 @pytest.mark.parametrize("indices", [np.int32, np.int64])
 @CHANGES
 @DTYPES
@@ -274,6 +280,7 @@ def test_so_do_searches(change):
     assert_close(changed.best_estimator_.coef_, expected.best_estimator_.coef_)
 
 
+@all_pairs
 @PLACES
 @MISTAKES
 @ALL_FITS
@@ -287,6 +294,7 @@ def test_a_first_pass_sees_what_is_wrong(options, change, message, row):
     assert_array_equal(fitted.coef_, before)
 
 
+@all_pairs
 @MISTAKES
 @pytest.mark.parametrize(
     "options",
@@ -379,6 +387,7 @@ def test_looking_changes_nothing(dtype, make):
     assert_array_equal(record, expected)
 
 
+@all_pairs
 @PLACES
 @CHANGES
 @ALL_ORDERS
@@ -389,6 +398,7 @@ def test_a_pass_in_any_order_sees_what_is_to_be_merged(dtype, make, change, row)
     assert_close(record, expected, **({"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {}))
 
 
+@all_pairs
 @PLACES
 @pytest.mark.parametrize("change", [change for change, _ in WRONG.values()][:-4])
 @ALL_ORDERS
@@ -544,6 +554,7 @@ def test_too_many_features_are_refused():
 PREDICTIONS = ["decision_function", "predict", "predict_proba", "score"]
 
 
+@all_pairs
 @PLACES
 @MISTAKES
 @pytest.mark.parametrize("method", PREDICTIONS)

@@ -12,6 +12,7 @@ from sgdkit import SGDClassifierPlus
 from sgdkit.model_selection import regularization_path
 from sgdkit.optimizers import OPTIMIZERS
 from tests.model_selection.searches import ALL_KINDS, make_data, make_model
+from tests.pairs import all_pairs
 from tests.problems import first_of_each_kind
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 ALPHAS = np.random.default_rng(0).permutation(np.geomspace(1e-5, 1.0, 30))
 
 
+@all_pairs
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("optimizer", first_of_each_kind(OPTIMIZERS))

@@ -27,6 +27,7 @@ from tests.model_selection.searches import (
     make_model,
     widths_of_passes,
 )
+from tests.pairs import all_pairs
 from tests.problems import ADAPTIVE, FULL_BATCH, LOG_LINK, STOCHASTIC, first_of_each_kind, inside
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -38,6 +39,7 @@ def width_of(grid, optimizer):
     return 1 if optimizer in FULL_BATCH else len(grid)
 
 
+@all_pairs
 @pytest.mark.parametrize("eta0", [0.1, "auto"])
 @pytest.mark.parametrize("batch_size", [1, 7])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -64,6 +66,7 @@ OWN_NUMBERS = [
 ]
 
 
+@all_pairs
 @pytest.mark.parametrize("alpha", [1e-3, "auto"])
 @pytest.mark.parametrize("eta0", [0.05, "auto"])
 @ALL_SORTS
@@ -117,6 +120,7 @@ def make_codes(kind):
     return X, y, np.random.default_rng(2).integers(0, 4, len(y)) / 2
 
 
+@all_pairs
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("eta0", [0.05, "auto"])
 @pytest.mark.parametrize("batch_size", [1, "auto"])
@@ -153,6 +157,7 @@ def test_a_column_has_its_own_class_weights(
     assert len({fitted.loss_curve_[-1] for fitted in found}) >= len(CLASS_WEIGHTS)
 
 
+@all_pairs
 @pytest.mark.parametrize("scoring", ["loss", "f1_macro"])
 @ALL_SORTS
 @pytest.mark.parametrize("weighted", [False, True])
@@ -175,6 +180,7 @@ def make_texts(n_rows=200, n_features=120):
     return X, y, rng.uniform(0.5, 2, n_rows)
 
 
+@all_pairs
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("learning_rate", ["auto", "optimal"])
 @pytest.mark.parametrize("penalty", ["l2", "l1"])
@@ -253,6 +259,7 @@ def test_class_weights_of_labels_fail_alone():
 # ------------------------------------------------------------------------------------ rates, and when to stop
 
 
+@all_pairs
 @pytest.mark.parametrize("learning_rate", ["auto", *SCHEDULES])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @ALL_SORTS
@@ -282,6 +289,7 @@ def test_rates_of_our_own_choice_where_columns_share_a_clock(params):
     assert_finds_the_same(make_model("classes", eta0="auto", **params), grid, X, y)
 
 
+@all_pairs
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scoring", ["loss", "accuracy"])
 @ALL_SORTS
@@ -290,7 +298,7 @@ def test_early_stopping_is_for_each_candidate(optimizer, scoring, dtype):
     model = make_model(
         "classes", optimizer=optimizer, early_stopping=True, scoring=scoring, tol=1e-3, max_iter=20
     )
-    alphas = {"alpha": [1e-5, 1e-2, 1.0]}
+    alphas = {"alpha": [1e-5, 1.0]}
     grid = [{"n_iter_no_change": [1, 3], **alphas}, {"max_iter": [2, 20], "tol": [None], **alphas}]
     ours, theirs = both(model, grid, X.astype(dtype), y, refit=False)
     assert_same_search(ours, theirs, atol=1e-9 if dtype == np.float64 else 0.011)

@@ -27,6 +27,7 @@ from tests.optimizers.setups import (
     make_setup,
     strengths,
 )
+from tests.pairs import all_pairs
 
 
 def make_problem(setup, order=None):
@@ -35,6 +36,7 @@ def make_problem(setup, order=None):
     return Problem(Rows(setup.X), setup.targets(), loss, setup.penalty, weights, order, 1)
 
 
+@all_pairs
 @pytest.mark.parametrize("some_rows", [False, True])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -209,6 +211,7 @@ def objectives(setup, n_steps, dtype=np.float64):
     return np.array(curve)
 
 
+@all_pairs
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 30.0])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("loss", smooth_losses())

@@ -26,6 +26,7 @@ from tests.optimizers.setups import (
     sparse_matrix,
     strengths,
 )
+from tests.pairs import all_pairs
 
 
 def with_indices(X, dtype):
@@ -63,6 +64,7 @@ FORMATS = {
 }
 
 
+@all_pairs
 @pytest.mark.parametrize("batch_size", [1, 3])
 @ALL_DTYPES
 @pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)

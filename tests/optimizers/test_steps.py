@@ -28,11 +28,14 @@ from tests.optimizers.setups import (
     sparse_matrix,
     strengths,
 )
+from tests.pairs import all_pairs
 
 
+# How the weights are stored depends on all three: the average, the batches, the penalty.
 @pytest.mark.parametrize("average_from", [0, 1, N_ROWS + 4])
-@pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("batch_size", [1, 3, N_ROWS])
+@all_pairs
+@pytest.mark.parametrize("fit_intercept", [True, False])
 @ALL_DTYPES
 @pytest.mark.parametrize("penalty", PENALTIES)
 @ALL_VARIANTS
@@ -43,6 +46,7 @@ def test_optimizers_equal_the_reference(optimizer, penalty, dtype, batch_size, f
 
 @pytest.mark.parametrize("average_from", [0, N_ROWS + 4])
 @pytest.mark.parametrize("batch_size", [1, 3])
+@all_pairs
 @pytest.mark.parametrize("n_columns", [1, 2, 5])
 @ALL_DTYPES
 @pytest.mark.parametrize("penalty", ["l2", "elasticnet"])
@@ -76,6 +80,7 @@ def test_every_single_step_equals_the_reference(optimizer, dtype, batch_size):
         assert_same_state(state, model, **TOLERANCES[dtype])
 
 
+@all_pairs
 @ALL_OPTIMIZERS
 @pytest.mark.parametrize("batch_size", [1, 3])
 @ALL_DTYPES
@@ -103,6 +108,7 @@ def test_labels_are_one_against_the_rest(optimizer):
     assert_same_training(setup)
 
 
+@all_pairs
 @pytest.mark.parametrize("loss", ["log_loss", "softmax"])
 @pytest.mark.parametrize("batch_size", [1, 3])
 @ALL_DTYPES
@@ -175,6 +181,7 @@ def test_columns_do_not_meet(optimizer, batch_size):
         assert_allclose(joint.weights()[:, [c]], state.weights(), rtol=1e-11, atol=1e-13)
 
 
+@all_pairs
 @pytest.mark.parametrize(
     "n_columns", [1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 24, 25, 31, 32, 33, 45, 48, 49, 57, 100]
 )
@@ -183,8 +190,8 @@ def test_columns_do_not_meet(optimizer, batch_size):
 def test_any_number_of_columns(optimizer, dtype, n_columns):
     """Columns are worked on as vectors of several, the last of which may share columns with the one before."""
     rng = np.random.default_rng(0)
-    X = sparse_matrix(rng, (20, 9), dtype=dtype)
-    assert_same_training(Setup(optimizer, X, signs(rng, (20, n_columns)), l2=0.05), n_epochs=2)
+    X = sparse_matrix(rng, (10, 9), dtype=dtype)
+    assert_same_training(Setup(optimizer, X, signs(rng, (10, n_columns)), l2=0.05), n_epochs=2)
 
 
 @pytest.mark.parametrize("n_nonzeros", range(1, 12))
@@ -192,12 +199,13 @@ def test_any_number_of_columns(optimizer, dtype, n_columns):
 def test_any_number_of_features_in_a_row(optimizer, n_nonzeros):
     """Four features of a single column are worked on at a time; what is left over is not."""
     rng = np.random.default_rng(0)
-    X = np.zeros((30, 12))
+    X = np.zeros((15, 12))
     for row in X:
         row[rng.permutation(12)[:n_nonzeros]] = rng.standard_normal(n_nonzeros)
-    assert_same_training(Setup(optimizer, X, signs(rng, (30, 1)), l2=0.05), n_epochs=2)
+    assert_same_training(Setup(optimizer, X, signs(rng, (15, 1)), l2=0.05), n_epochs=2)
 
 
+@all_pairs
 @pytest.mark.parametrize("alpha", [0.0, 0.05])
 @ALL_DTYPES
 @ALL_OPTIMIZERS
@@ -258,6 +266,7 @@ def test_a_metric_that_is_forgotten(optimizer, n_columns):
     assert_same_training(Setup(optimizer, X, t, loss="hinge", l2=1e-9), n_epochs=8)
 
 
+@all_pairs
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.7])
 @ALL_DTYPES
 @ALL_VARIANTS

@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
+from tests.pairs import all_pairs
 from tests.problems import IRIS, STOCHASTIC
 
 
@@ -42,6 +43,7 @@ def test_random_state_of_numpy():
 # ---------------------------------------------------------------------------------------------------- average
 
 
+@all_pairs
 @pytest.mark.parametrize("schedule", [name for name, cls in SCHEDULES.items() if not cls.needs_end])
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("average", [True, 1, 31, 100])
