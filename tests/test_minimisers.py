@@ -108,12 +108,12 @@ def logistic(alpha, total_weight, l1=False):
 
 def breast_cancer():
     X, y = load_breast_cancer(return_X_y=True)
-    return scale(X), y, 2.0 * y - 1
+    return scale(X[::3, :15]), y[::3], 2.0 * y[::3] - 1
 
 
 def digits(n_classes=10):
     X, y = load_digits(n_class=n_classes, return_X_y=True)
-    return X[:400] / 16, y[:400]
+    return X[:400, 1::4] / 16, y[:400]
 
 
 def diabetes():
@@ -449,13 +449,13 @@ def test_l1_gives_exact_zeros_row_by_row(optimizer, loss):
 def test_a_search_selects_as_a_fit_does():
     X, y, _ = breast_cancer()
     model = SGDClassifierPlus(penalty="l1", optimizer="adam", batch_size=1, random_state=0)
-    folds = [(np.arange(400), np.arange(400, len(y)))]
+    folds = [(np.arange(130), np.arange(130, len(y)))]
     search = OnePassGridSearchCV(
         model, {"alpha": [0.01, 0.05]}, cv=folds, scoring="neg_log_loss", refit=False
     )
     for alpha, score in zip([0.01, 0.05], search.fit(X, y).cv_results_["mean_test_score"], strict=True):
-        alone = clone(model).set_params(alpha=alpha).fit(X[:400], y[:400])
-        assert score == pytest.approx(-log_loss(y[400:], alone.predict_proba(X[400:])), rel=1e-9)
+        alone = clone(model).set_params(alpha=alpha).fit(X[:130], y[:130])
+        assert score == pytest.approx(-log_loss(y[130:], alone.predict_proba(X[130:])), rel=1e-9)
 
 
 def test_every_loss_but_the_perceptron_has_a_problem():
