@@ -1,19 +1,14 @@
 """Every block of Python code in the README and in the documentation runs as it stands."""
 
-import multiprocessing
-import os
 import re
-import sys
-import types
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import pytest
 from sklearn.utils.fixes import parse_version
 
 from sgdkit.optimizers import OPTIMIZERS
+from tests.processes import ROOT, run
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
@@ -37,33 +32,14 @@ def skip_without(package, least):
         pytest.skip(f"needs {package} {least}")
 
 
-# Processes that have imported what all blocks import, which takes longer than most of them; where there are forks.
-PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-if sys.platform == "linux":
-    PROCESSES.set_forkserver_preload(["sgdkit", "pytest"])
-
-
-def run(block, output):
-    """As `python -c` does, with all that is printed in a file."""
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
-    for stream in sys.stdout, sys.stderr:
-        os.dup2(descriptor, stream.fileno())
-    os.chdir(ROOT)
-    main = sys.modules["__main__"] = types.ModuleType("__main__")
-    exec(block, vars(main))
-
-
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs_where_the_reader_stands(block, tmp_path):
+def test_a_block_runs_where_the_reader_stands(block):
     """In a process of its own; what a comment says of a printed line is what is printed."""
     needed = re.match(r"# Needs (\S+)(?: ([0-9.]+))?\n", block)
     if needed:
         skip_without(needed[1], needed[2] or "0")
-    process = PROCESSES.Process(target=run, args=(block, tmp_path / "output"))
-    process.start()
-    process.join()
-    printed = (tmp_path / "output").read_text(encoding="utf-8")
-    assert process.exitcode == 0, printed
+    status, printed = run(block)
+    assert status == 0, printed
     promised = re.findall(r"^print\(.*\)  # (.*)$", block, re.M)
     assert [line for line in printed.splitlines() if line in promised] == promised
 

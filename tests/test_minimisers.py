@@ -3,6 +3,7 @@
 The objective is that of `tests/reference.py`, and computed for both from `coef_` and `intercept_`.
 """
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -104,6 +105,14 @@ def logistic(alpha, total_weight, l1=False):
     return LogisticRegression(
         solver="saga", **options, **({"l1_ratio": 1.0} if recent else {"penalty": "l1"})
     )
+
+
+def all_digits():
+    return load_digits(return_X_y=True)
+
+
+def raw_diabetes():
+    return load_diabetes(return_X_y=True)
 
 
 def breast_cancer():
@@ -417,14 +426,20 @@ def test_l1_leaves_exact_zeros_where_coordinate_descent_does(name, optimizer):
     np.testing.assert_array_equal(model.coef_ == 0, zeros)
 
 
+@cache
+def lowest_by_full_gradients(estimator, load, **options):
+    X, y, *_ = load()
+    return min(estimator(optimizer="gd", **options).fit(X, y).loss_curve_)
+
+
 # On single rows, RMSProp's metric depends on the row at hand, and so does where it ends.
 @pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name != "rmsprop"])
-@pytest.mark.parametrize("load", [load_digits, load_diabetes])
+@pytest.mark.parametrize("load", [all_digits, raw_diabetes])
 def test_tol_ends_at_the_minimiser(load, optimizer):
     """Row by row, at rates and for as many epochs as are chosen."""
-    X, y = load(return_X_y=True)
-    estimator = SGDRegressorPlus if load is load_diabetes else SGDClassifierPlus
-    lowest = estimator(optimizer="gd", alpha=1e-2, tol=1e-9, max_iter=10_000).fit(X, y).loss_curve_[-1]
+    X, y = load()
+    estimator = SGDRegressorPlus if load is raw_diabetes else SGDClassifierPlus
+    lowest = lowest_by_full_gradients(estimator, load, alpha=1e-2, tol=1e-9, max_iter=10_000)
     model = estimator(optimizer=optimizer, alpha=1e-2, tol=1e-4, random_state=0).fit(X, y)
     there = {"coef_init": model.coef_, "intercept_init": model.intercept_}
     still = estimator(optimizer="gd", alpha=1e-2, eta0=1e-30, max_iter=1, tol=None).fit(X, y, **there)
@@ -441,8 +456,8 @@ def test_l1_gives_exact_zeros_row_by_row(optimizer, loss):
     assert 2 <= np.count_nonzero(model.coef_) <= 12
     # It costs next to nothing.
     losses, _ = reference.evaluate(loss, model.decision_function(X), t)
-    lowest = SGDClassifierPlus(loss, optimizer="gd", alpha=alpha, penalty="l1", tol=1e-6, max_iter=5000)
-    lowest = min(lowest.fit(X, y).loss_curve_)
+    exact = {"loss": loss, "alpha": alpha, "penalty": "l1", "tol": 1e-6, "max_iter": 5000}
+    lowest = lowest_by_full_gradients(SGDClassifierPlus, breast_cancer, **exact)
     assert losses.mean() + alpha * np.abs(model.coef_ * X.std(axis=0)).sum() <= 1.01 * lowest
 
 

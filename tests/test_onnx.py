@@ -1,8 +1,5 @@
 """Converted models predict in onnxruntime what they predict here."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -12,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.losses import CLASSIFIER_LOSSES, REGRESSOR_LOSSES
+from tests import processes
 from tests.pairs import all_pairs
 from tests.problems import make_X, make_y
 
@@ -117,5 +115,6 @@ def test_sparse_weights_and_numbered_classes():
 
 def test_without_the_package_it_says_what_to_install():
     code = "import sys; sys.modules['skl2onnx'] = None\nimport sgdkit\nimport sgdkit.onnx"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'sgdkit[onnx]'" in run.stderr
+    status, printed = processes.run(code)
+    assert status == 1
+    assert "pip install 'sgdkit[onnx]'" in printed

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus, plotting
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.plotting import CoefficientDisplay, SearchPathDisplay, TrainingCurveDisplay, coef_frame
+from tests.processes import run
 
 pytest.importorskip("pandas")
 pyplot = pytest.importorskip("matplotlib.pyplot")
@@ -61,8 +62,9 @@ sys.modules["{missing}"] = None
 from sgdkit.plotting import *
 {caller}(model)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert f"ImportError: {caller} requires {missing}." in run.stderr
+    status, printed = run(code)
+    assert status == 1
+    assert f"ImportError: {caller} requires {missing}." in printed
 
 
 def test_the_import_needs_neither():

@@ -4,11 +4,9 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 import tracemalloc
 from collections import Counter
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -24,6 +22,7 @@ from sgdkit.disk.parts import Part
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.training.order import MANY_ROWS
 from tests.internals import scaling_of
+from tests.processes import run
 
 CONTAINERS = {"sparse": sparse.csr_array, "dense": np.asarray}
 in_both = pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
@@ -440,8 +439,8 @@ disk.write(chunks(), path)
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("at", ["chunks", "arrays", "sync", "manifest"])
 def test_a_killed_writer_leaves_no_rows(tmp_path, at):
-    child = subprocess.run([sys.executable, "-c", WRITER, at, tmp_path / "rows"], check=False, cwd=Path.cwd())
-    assert child.returncode == -signal.SIGKILL
+    status, _ = run(WRITER, at, tmp_path / "rows")
+    assert status == -signal.SIGKILL
     with pytest.raises(FileNotFoundError, match="was left unfinished when its writer was killed"):
         disk.open(tmp_path / "rows")
     left = snapshot(tmp_path / "rows")
@@ -468,10 +467,10 @@ except OSError as error:
 @pytest.mark.skipif(os.name != "posix", reason="limits of files")
 @pytest.mark.parametrize("shuffle", ["shuffle", "as they come"])
 def test_a_full_disk(tmp_path, shuffle):
-    command = [sys.executable, "-c", FULL, tmp_path / "rows", shuffle]
-    child = subprocess.run(command, check=True, cwd=Path.cwd(), capture_output=True, text=True)
-    assert "the rows do not fit onto the disk, and what was written of them has been removed" in child.stdout
-    assert str(tmp_path / "rows") in child.stdout
+    status, printed = run(FULL, tmp_path / "rows", shuffle)
+    assert status == 0, printed
+    assert "the rows do not fit onto the disk, and what was written of them has been removed" in printed
+    assert str(tmp_path / "rows") in printed
     assert not [*tmp_path.iterdir()]
 
 
