@@ -1,13 +1,11 @@
 """scikit-learn's callbacks, which came with its version 1.9: a fit is a task, and each of its epochs is one of that."""
 
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
-import numpy as np
 import sklearn
 
-from sgdkit.estimators.fitted import publish
+from sgdkit.estimators.fitted import publish_now
 from sgdkit.training.loop import Listener
 
 try:
@@ -90,11 +88,15 @@ class FitTasks(Listener):
         self._epoch = None
         if stops and not self.course.over:
             self.course.stop(coef=epoch.coef, columns=columns, trainer=epoch.trainer)
-        if not self.course.over:
+        if not (self.course.over or epoch.pauses):
             self._begin_epoch(epoch.trainer, columns)
 
+    def go_on(self, trainer, courses, columns):
+        if not self.course.over:
+            self._begin_epoch(trainer, columns[_place(self.course, courses)])
+
     def end(self):
-        """The model has been fitted."""
+        """The model has been fitted, or has left its search."""
         self._fit.call_on_fit_task_end(**self._options, reconstruction_attributes={})
 
     def _begin_epoch(self, trainer, columns):
@@ -104,11 +106,8 @@ class FitTasks(Listener):
 
     def _state(self, trainer, columns):
         """The attributes of the model that would be returned if training stopped now."""
-        history, fitted = self.course.history, SimpleNamespace()
-        coef = history.coef if self.course.score is not None else None
-        coef = np.array(trainer.weights()[:, columns] if coef is None else coef)
-        history = replace(history, loss_curve=list(history.loss_curve), coef=coef)
-        publish(fitted, self.plan, history, float(trainer.rates(1)[columns].max()))
+        fitted, rate = SimpleNamespace(), float(trainer.rates(1)[columns].max())
+        publish_now(fitted, self.plan, self.course, trainer.weights()[:, columns], rate)
         return vars(fitted)
 
 

@@ -117,6 +117,14 @@ def publish(model, plan, history, rate):
     publish_course(model, plan, history, rate)
 
 
+def publish_now(model, plan, course, coef, rate):
+    """Make an estimator the model that would be returned if training stopped now, given the latest weights."""
+    history = course.history
+    curves = {name: list(getattr(history, name)) for name in ("loss_curve", "validation_scores")}
+    coef = np.array(coef if course.score is None else history.coef, order="C")
+    publish(model, plan, replace(history, coef=coef, **curves), rate)
+
+
 def publish_course(model, plan, history, rate):
     """Set all attributes but the coefficients."""
     set_choices(model, plan)

@@ -3,6 +3,7 @@
 import time
 import traceback
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,10 +38,12 @@ from sgdkit.model_selection.shared_passes import (
     Fold,
     Group,
     column_parameters,
-    fit_group,
+    features_seen,
+    fitting_each,
     hashed,
     sharing_key,
 )
+from sgdkit.model_selection.stages import Stage, in_step, step
 from sgdkit.model_selection.turns import Turn, n_under_way, run_in_turns
 from sgdkit.training.loop import Listener
 
@@ -70,41 +73,77 @@ def _with_scores(models, X, X_valid):
 
 
 class Evaluation:
-    """The candidates of a search on the folds of some rows.
+    """The candidates of a search on the folds of some rows, trained in one stage or several.
 
     Parameters
     ----------
     search : OnePassSearch
+    candidates : list of dict
     X, y : array-like
     splits : list of (ndarray of int, ndarray of int)
     scorer : callable
     routed : Bunch
         Parameters of fit, and of the scorer.
     tasks : SearchTasks
+
+    Attributes
+    ----------
+    candidates : list of dict
+    n_splits : int
+    stage : Stage
+        How far all candidates are.
     """
 
-    def __init__(self, search, X, y, splits, scorer, routed, tasks):
+    def __init__(self, search, candidates, X, y, splits, scorer, routed, tasks):
         self.search, self.X, self.y, self.splits, self.scorer = search, X, y, splits, scorer
-        self.tasks = tasks
+        self.candidates, self.n_splits = candidates, len(splits)
         self.score_params = dict(routed.scorer.score)
         self.fit_params = dict(routed.estimator.fit)
         self.n_jobs = effective_n_jobs(search.n_jobs)
         scorers = scorer._scorers.values() if isinstance(scorer, _MultimetricScorer) else [scorer]
         self._asks_for_all = not all(isinstance(each, (_BaseScorer, _PassthroughScorer)) for each in scorers)
-
-    def run(self, candidates):
-        """Return what `_fit_and_score` would return, for each candidate and then each fold."""
-        results = [[None] * len(self.splits) for _ in candidates]
+        self.stage, self._results = Stage(), [[None] * len(splits) for _ in candidates]
         prepared = []
         for settings, numbers in self._by_preparation(candidates):
-            pipeline = clone(self.search.estimator).set_params(**clone(settings, safe=False))
+            pipeline = clone(search.estimator).set_params(**clone(settings, safe=False))
             parameters = {number: final_parameters(pipeline, candidates[number]) for number in numbers}
-            prepared.append(self._prepare(pipeline, parameters, results))
-        folds = iter(self.tasks.folds(sum(len(parts) for *_, parts in prepared), len(candidates)))
-        for pipeline, prepare, parts in prepared:
-            self._run_prepared(pipeline, prepare, [(*part, next(folds)) for part in parts], results)
-        self.tasks.end_folds()
-        return [result for of_candidate in results for result in of_candidate]
+            prepared.append(self._prepare(pipeline, parameters))
+        folds = iter(tasks.folds(sum(len(parts) for _, parts in prepared), len(candidates)))
+        self._runs = [
+            self._run_fold(*part, next(folds), prepare) for prepare, parts in prepared for part in parts
+        ]
+        self._n_under_way = n_under_way(len(self._runs), self.n_jobs)
+
+    def advance(self, n_epochs=np.inf):
+        """Train the candidates that are still there up to so many epochs, and score them; with 0, plan them alone."""
+        self.stage.n_epochs = n_epochs
+        # Configuration belongs to a thread.
+        run = partial(self._go_on, config=get_config())
+        if self.n_jobs == 1 or len(self._runs) <= 1:
+            self._runs = [each for each in self._runs if run(each)]
+        else:
+            # Functions of scikit-learn set the filters of warnings for all threads, and may bring back one another's.
+            with warnings.catch_warnings():
+                going_on = run_in_turns(run, self._runs, self.n_jobs)
+            self._runs = [each for each, goes_on in zip(self._runs, going_on, strict=True) if goes_on]
+
+    def results(self, numbers):
+        """What `_fit_and_score` would return, for each of some candidates and then each fold.
+
+        The time is that since the last call.
+        """
+        results = [dict(result) for number in numbers for result in self._results[number]]
+        for number in numbers:
+            for result in self._results[number]:
+                result.update(fit_time=0.0, score_time=0.0)
+        return results
+
+    def _go_on(self, run, turns=None, *, config):
+        """Train and score candidates on a fold, up to the end of the stage; return whether there is more to come."""
+        self.stage.turns = turns
+        with config_context(**config):
+            _, over = step(run)
+        return not over
 
     def _by_preparation(self, candidates):
         """The parameters of a pipeline's steps but the last, with the numbers of the candidates that have them."""
@@ -114,35 +153,22 @@ class Evaluation:
             prepared.setdefault(hashed(settings, number), (settings, []))[1].append(number)
         return prepared.values()
 
-    def _prepare(self, pipeline, parameters, results):
-        """A pipeline, a function from the number of a fold to its rows, and folds with the groups to train there."""
+    def _prepare(self, pipeline, parameters):
+        """A function from the number of a fold to its rows, and folds with the groups to train there."""
         estimator, params = final_estimator(pipeline), self._check_fit_params(pipeline)
-        groups = self._groups(estimator, parameters, results)
+        groups = self._groups(estimator, parameters)
         if not is_alone(pipeline):
             prepare = partial(self._prepared_fold, pipeline)
-            parts = [(k, groups) for k in range(len(self.splits))]
+            parts = [(k, groups) for k in range(self.n_splits)]
         else:
             whole = self._validated(estimator, self.X, self.y, params.get("sample_weight"))
             prepare = partial(self._plain_fold, whole, _validation_set(params))
-            parts = [(k, part) for k in range(len(self.splits)) for part in self._parts(groups)]
-        return pipeline, prepare, parts
-
-    def _run_prepared(self, pipeline, prepare, tasks, results):
-        self.n_under_way = n_under_way(len(tasks), self.n_jobs)
-        # Configuration belongs to a thread.
-        options = {"prepare": prepare, "pipeline": pipeline, "results": results, "config": get_config()}
-        run = partial(self._run_fold, **options)
-        if self.n_jobs == 1 or len(tasks) <= 1:
-            for task in tasks:
-                run(task)
-            return
-        # Functions of scikit-learn set the filters of warnings for all threads, and may bring back one another's.
-        with warnings.catch_warnings():
-            run_in_turns(run, tasks, self.n_jobs)
+            parts = [(k, part) for k in range(self.n_splits) for part in self._parts(groups)]
+        return prepare, parts
 
     def _parts(self, groups):
         """The groups of a fold, shared out where there are fewer folds than threads."""
-        n_parts = -(-self.n_jobs // len(self.splits))
+        n_parts = -(-self.n_jobs // self.n_splits)
         if n_parts == 1:
             return [groups]
         parts = [[] for _ in range(n_parts)]
@@ -157,7 +183,7 @@ class Evaluation:
 
     # -------------------------------------------------------------------------------------------------- candidates
 
-    def _groups(self, estimator, parameters, results):
+    def _groups(self, estimator, parameters):
         """The groups of the candidates whose parameters are valid; the others fail in every fold."""
         groups = {}
         for number, values in parameters.items():
@@ -166,8 +192,8 @@ class Evaluation:
                 candidate._validate_params()
                 check_parameters(candidate)
             except Exception as error:
-                for fold in range(len(self.splits)):
-                    results[number][fold] = self._failure(error, 0.0, fold)
+                for k in range(self.n_splits):
+                    self._results[number][k] = self._failure(error, 0.0, k)
                 continue
             group = groups.setdefault(sharing_key(candidate, number), Group(candidate))
             group.numbers.append(number)
@@ -177,7 +203,7 @@ class Evaluation:
     def _blocks(self, groups, fold):
         """Groups of as many candidates as gain by sharing a pass, and fit into the working memory on all threads."""
         working_memory = self.search.working_memory or get_config()["working_memory"]
-        numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self.n_under_way
+        numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self._n_under_way
         for group in groups:
             n_columns = 1 if fold.y.ndim == 1 else fold.y.shape[1]
             if is_classifier(group.estimator) and fold.y.ndim == 1:
@@ -222,7 +248,8 @@ class Evaluation:
             sets["train"] = (*self._taken(X, train), train)
         given = [partial(_safe_indexing, part, train) for part in (self.X, self.y)]
         given = call_arguments(*given, None if sample_weight is None else sample_weight[train])
-        return estimator, Fold(X, rows, y, sample_weight, np.asarray(train), validation, given), sets, None
+        fold = Fold(X, rows, y, sample_weight, np.asarray(train), validation, given, features_seen(estimator))
+        return [fold], sets, None
 
     def _taken(self, X, indices):
         """Some rows as they came and as they are in X, where they are validated."""
@@ -240,16 +267,20 @@ class Evaluation:
         params = {name: value for name, value in self.fit_params.items() if name not in whole}
         params = {**_check_method_params(self.X, params=params, indices=train), **whole}
         X, y = _safe_indexing(self.X, train), _safe_indexing(self.y, train)
-        steps, X, y, params = recorded(pipeline, X, y, params)
-        given = call_arguments(X, y, params.get("sample_weight"))
-        estimator, X, rows, y, weights = self._validated(
-            final_estimator(pipeline), X, y, params.get("sample_weight")
-        )
+        steps, given = recorded(pipeline, X, y, params)
+        X, y, params = given[0]
+        weights = params.get("sample_weight")
+        estimator, X, rows, y, weights = self._validated(final_estimator(pipeline), X, y, weights)
         sets = {"test": (*self._transformed(steps, test, X), test)}
         if self.search.return_train_score:
             sets["train"] = (*self._transformed(steps, train, X), train)
-        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params), given)
-        return estimator, fold, sets, steps
+        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params))
+        fold.features = features_seen(estimator)
+        # All are given the same rows.
+        targets = [y, *(np.asarray(other) for _, other, _ in given[1:])]
+        told = [call_arguments(X, y, params.get("sample_weight")) for X, y, params in given]
+        folds = [replace(fold, y=y, given=given) for y, given in zip(targets, told, strict=True)]
+        return folds, sets, steps
 
     def _transformed(self, steps, indices, like):
         """Rows as a pipeline's last step is to predict for, as they come and validated; or the error of their steps."""
@@ -261,62 +292,74 @@ class Evaluation:
             return error, like[:0]
         return X, _as_rows(X, like)
 
-    def _run_fold(self, task, turns=None, *, prepare, pipeline, results, config):
-        """Train and score candidates on a fold."""
-        k, groups, told = task
-        with config_context(**config):
-            self._run_groups(k, groups, told, turns, prepare, pipeline, results)
-
-    def _run_groups(self, k, groups, told, turns, prepare, pipeline, results):
+    def _run_fold(self, k, groups, told, prepare):
+        """Train and score candidates on a fold; a generator that pauses at the end of a stage."""
         begin = time.perf_counter()
+        n_candidates = max(1, sum(len(group.numbers) for group in groups))
         try:
-            validated, fold, sets, steps = prepare(k)
+            folds, sets, steps = prepare(k)
         except Exception as error:
-            seconds = (time.perf_counter() - begin) / max(1, sum(len(group.numbers) for group in groups))
+            seconds = (time.perf_counter() - begin) / n_candidates
             for group in groups:
                 for number in group.numbers:
-                    results[number][k] = self._failure(error, seconds, k)
+                    self._results[number][k] = self._failure(error, seconds, k)
             return
-        names = [name for name in ("n_features_in_", "feature_names_in_") if hasattr(validated, name)]
-        features = {name: getattr(validated, name) for name in names}
-        preparation = time.perf_counter() - begin
-        share = preparation / max(1, sum(len(group.numbers) for group in groups))
-        with told.run(fold.given):
-            for group in self._blocks(groups, fold):
-                vars(group.estimator).update(features)
-                fitted, seconds = self._fit(group, fold, k, told, turns)
-                models = [model for model, _ in fitted if model is not None]
-                scored = self._score_models(models, sets, steps, pipeline)
-                for number, (model, failure) in zip(group.numbers, fitted, strict=True):
-                    if model is None:
-                        results[number][k] = self._failure(failure, seconds + share, k)
-                    else:
-                        result = {**next(scored), "fit_time": seconds + share, "fit_error": None}
-                        results[number][k] = result
+        share, given = (time.perf_counter() - begin) / n_candidates, folds[0].given
+        if len(folds) > 1:
+            given = {**given, "y": partial(_safe_indexing, self.y, self.splits[k][0])}
+        score = partial(self._score_models, sets=sets, steps=steps)
+        with told.run(given):
+            yield from in_step(
+                self._run_group(k, group, folds, told, share, score)
+                for group in self._blocks(groups, folds[0])
+            )
 
-    def _fit(self, group, fold, k, told, turns):
-        """What `fit_group` returns, and the seconds that a candidate took."""
-        begin, turn = time.perf_counter(), Turn(turns)
-        listeners = [ReportFold(k + 1, len(self.splits))] if self.search.verbose else []
-        listeners += told.listeners if turns is None else [*told.listeners, turn]
-        try:
-            fitted = fit_group(group, fold, listeners=listeners, tasks_of=told.candidate)
-        except Exception as error:
-            fitted = [(None, error)] * len(group.numbers)
-        return fitted, (time.perf_counter() - begin - turn.seconds_waited) / len(group.numbers)
+    def _run_group(self, k, group, folds, told, share, score):
+        """The same for a group; `share` is of the seconds of preparation, `score` yields the scores of models."""
+        turn = Turn(self.stage)
+        listeners = [ReportFold(k + 1, self.n_splits)] if self.search.verbose else []
+        listeners += [*told.listeners, turn]
+        run = fitting_each(group, folds, self.stage, listeners=listeners, tasks_of=told.candidate)
+        seconds, over = share * len(group.numbers), False
+        while not over:
+            begin, turn.seconds_waited = time.perf_counter(), 0.0
+            try:
+                news, over = step(run)
+            except Exception as error:
+                news, over = [(number, None, error) for number in group.numbers], True
+            seconds += time.perf_counter() - begin - turn.seconds_waited
+            if news:
+                self._record(news, seconds / len(news), k, score)
+                seconds = 0.0
+            # Models are not kept while others are trained.
+            del news
+            if not over:
+                yield
 
-    def _score_models(self, models, sets, steps, pipeline):
-        """Yield the scores of models, in the form of `_fit_and_score`."""
-        versions = [_with_scores(models, X, X_valid) for X, X_valid, _ in sets.values()]
-        for of_sets in zip(*versions, strict=True):
+    def _record(self, news, seconds, k, score):
+        """Score models on a fold, and note the results; `seconds` is the time of each."""
+        scored = score([models for _, models, _ in news if models is not None])
+        for number, models, failure in news:
+            if models is None:
+                result = self._failure(failure, seconds, k)
+            else:
+                result = {**next(scored), "fit_time": seconds, "fit_error": None}
+            self._results[number][k] = result
+
+    def _score_models(self, models, sets, steps):
+        """Yield the scores of models, each a list of one for each fold, in the form of `_fit_and_score`."""
+        n_each = len(models[0]) if models else 1
+        alone = [model for each in models for model in each]
+        versions = [_with_scores(alone, X, X_valid) for X, X_valid, _ in sets.values()]
+        for of_sets in zip(*(zip(*[version] * n_each, strict=True) for version in versions), strict=True):
             begin, result = time.perf_counter(), {}
-            for (name, (X, _, indices)), model in zip(sets.items(), of_sets, strict=True):
-                result[f"{name}_scores"] = self._score_one(model, X, indices, steps, pipeline)
+            for (name, (X, _, indices)), each in zip(sets.items(), of_sets, strict=True):
+                result[f"{name}_scores"] = self._score_one(each, X, indices, steps)
             result["score_time"] = time.perf_counter() - begin
             result["n_test_samples"] = len(sets["test"][2])
             yield result
 
-    def _score_one(self, model, X, indices, steps, pipeline):
+    def _score_one(self, models, X, indices, steps):
         params = _check_method_params(self.X, params=self.score_params, indices=indices)
         y = _safe_indexing(self.y, indices)
         if isinstance(X, Exception):
@@ -325,9 +368,10 @@ class Evaluation:
             )
             names = self.scorer._scorers if isinstance(self.scorer, _MultimetricScorer) else None
             return self.search.error_score if names is None else dict.fromkeys(names, self.search.error_score)
+        model = models[0]
         if steps is not None:
             # Who knows what a function asks of the model.
-            model = completed(steps, model, targets_only=not self._asks_for_all)
+            model = completed(steps, models, targets_only=not self._asks_for_all)
             X = _safe_indexing(self.X, indices) if self._asks_for_all else X
         return _score(model, X, y, self.scorer, params, self.search.error_score)
 

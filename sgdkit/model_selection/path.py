@@ -13,7 +13,13 @@ from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.data import check_rows, check_weights, targets_kind
 from sgdkit.model_selection.evaluation import MOST_COLUMNS
 from sgdkit.model_selection.pipelines import final_estimator, is_alone
-from sgdkit.model_selection.shared_passes import Fold, Group, column_parameters, fit_group
+from sgdkit.model_selection.shared_passes import (
+    Fold,
+    Group,
+    column_parameters,
+    features_seen,
+    fit_group,
+)
 
 
 def regularization_path(
@@ -78,6 +84,7 @@ def regularization_path(
     check_parameters(estimator)
     rows, targets = check_rows(estimator, X, y, reset=True)
     fold = Fold(rows, Rows(rows), targets, check_weights(sample_weight, rows), np.arange(len(targets)))
+    fold.features = features_seen(estimator)
     models = [model for group in _groups(estimator, targets, strengths) for model in _fitted(group, fold)]
     return Bunch(
         alphas=strengths,
@@ -92,11 +99,7 @@ def _groups(estimator, targets, alphas):
     n_columns = targets_kind(estimator).learn(targets).encode(targets).n_columns
     parameters = [{**column_parameters(estimator), "alpha": float(alpha)} for alpha in alphas]
     whole = Group(estimator, list(range(len(alphas))), parameters)
-    for group in whole.split(max(1, MOST_COLUMNS // n_columns)):
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(estimator, name):
-                setattr(group.estimator, name, getattr(estimator, name))
-        yield group
+    return whole.split(max(1, MOST_COLUMNS // n_columns))
 
 
 def _fitted(group, fold):

@@ -1,13 +1,14 @@
-"""What stands around the estimator that is searched: pipelines, and `TransformedTargetRegressor`.
+"""What stands around the estimator that is searched: pipelines, transformed targets, one class against the rest.
 
 They are layers, one in another, with the estimator in the middle. A layer does its work itself, of whatever class, with
-a `Recorder` in the middle; then candidates are trained on what that was given.
+a `Recorder` in the middle; then candidates are trained on what that was given. `OneVsRestClassifier` has a recorder for
+each class (or label); it is the innermost layer, so that all of them are given the same rows.
 """
 
 import copy
 
 from sklearn import get_config
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline
@@ -53,11 +54,16 @@ class Recorder(BaseEstimator):
 # ------------------------------------------------------------------------------------------------------ layers
 
 
+# The parameter that holds what a layer is around, if it is no pipeline.
+_PLACES = {TransformedTargetRegressor: "regressor", OneVsRestClassifier: "estimator"}
+
+
 def _inner(layer):
     """The name of what a layer has in it, and that itself; None of what is no layer."""
     if isinstance(layer, Pipeline):
         return layer.steps[-1]
-    return ("regressor", layer.regressor) if isinstance(layer, TransformedTargetRegressor) else None
+    name = next((name for cls, name in _PLACES.items() if isinstance(layer, cls)), None)
+    return None if name is None else (name, getattr(layer, name))
 
 
 def _layers(estimator):
@@ -73,22 +79,37 @@ def _fitted_inner(layer):
     return layer.steps[-1][1] if isinstance(layer, Pipeline) else layer.regressor_
 
 
-def _innermost(fitted):
-    while _inner(fitted) is not None:
+def _recorders(fitted):
+    """Those in the middle of fitted layers."""
+    while isinstance(fitted, (Pipeline, TransformedTargetRegressor)):
         fitted = _fitted_inner(fitted)
-    return fitted
+    # A label that all rows have, or none, has a predictor of its own.
+    each = fitted.estimators_ if isinstance(fitted, OneVsRestClassifier) else [fitted]
+    return [one for one in each if isinstance(one, Recorder)]
 
 
-def completed(fitted, model, *, targets_only=False):
-    """Fitted layers with a model in the middle; with `targets_only`, those alone that change targets."""
+def completed(fitted, models, *, targets_only=False):
+    """Fitted layers with models in the place of recorders; with `targets_only`, without those that change rows."""
     if _inner(fitted) is None:
-        return model
-    inner = completed(_fitted_inner(fitted), model, targets_only=targets_only)
+        return models[0]
+    if isinstance(fitted, OneVsRestClassifier):
+        return _one_vs_rest(fitted, models)
+    inner = completed(_fitted_inner(fitted), models, targets_only=targets_only)
     if not isinstance(fitted, Pipeline):
         fitted = copy.copy(fitted)
         fitted.regressor_ = inner
         return fitted
     return inner if targets_only else _with_last_step(fitted, inner)
+
+
+def _one_vs_rest(fitted, models):
+    fitted, left = copy.copy(fitted), iter(models)
+    fitted.estimator = models[0]
+    fitted.estimators_ = [next(left) if isinstance(one, Recorder) else one for one in fitted.estimators_]
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(models[0], name):
+            setattr(fitted, name, getattr(models[0], name))
+    return fitted
 
 
 def _with_last_step(pipeline, last):
@@ -100,18 +121,21 @@ def _with_last_step(pipeline, last):
 
 def final_estimator(estimator):
     """The sgdkit estimator that is searched, in the middle of its layers."""
-    final = _layers(estimator)[1]
-    if isinstance(final, BaseSGDPlus):
-        return final
-    advice = "Search any other with sklearn.model_selection.GridSearchCV or RandomizedSearchCV."
-    if isinstance(final, OneVsRestClassifier) and isinstance(final.estimator, BaseSGDPlus):
-        advice = (
-            "SGDClassifierPlus(multi_class='ovr') is one model for each class against the rest, without it."
+    layers, final = _layers(estimator)
+    if any(isinstance(layer, OneVsRestClassifier) for layer, _ in layers[:-1]) or not _fits(layers, final):
+        raise ValueError(
+            "The estimator must be SGDClassifierPlus or SGDRegressorPlus, or a Pipeline that ends with one of them, or "
+            "a TransformedTargetRegressor of one, or a OneVsRestClassifier of SGDClassifierPlus itself, which may be "
+            f"the end of a Pipeline; got {estimator!r}. Search any other with sklearn.model_selection.GridSearchCV or "
+            "RandomizedSearchCV."
         )
-    raise ValueError(
-        "The estimator must be SGDClassifierPlus or SGDRegressorPlus, or a Pipeline that ends with one of them, or a "
-        f"TransformedTargetRegressor of one; got {final!r}. {advice}"
-    )
+    return final
+
+
+def _fits(layers, final):
+    """Whether the innermost layer, if any, is one for such an estimator."""
+    one_vs_rest = bool(layers) and isinstance(layers[-1][0], OneVsRestClassifier)
+    return isinstance(final, BaseSGDPlus) and (is_classifier(final) or not one_vs_rest)
 
 
 def is_alone(estimator):
@@ -142,24 +166,30 @@ def _by_own_names(prefix, parameters):
 
 
 def recorded(estimator, X, y, params):
-    """The layers fitted, with a `Recorder` in the middle; and what the final estimator is to be fitted to.
+    """The layers fitted, with recorders in the middle; and what each of these was given.
 
     Returns
     -------
-    fitted : Pipeline or TransformedTargetRegressor
-    X, y : array-like
-    params : dict
+    fitted : Pipeline, TransformedTargetRegressor or OneVsRestClassifier
+    given : list of (X, y, params)
+        What the final estimator is to be fitted to; several if it is, for one class against the rest after the other.
     """
-    fitted = clone(estimator)
-    fitted.set_params(**{_prefix(estimator).removesuffix("__"): Recorder(final_estimator(estimator))})
+    fitted, prefix = clone(estimator), _prefix(estimator)
+    fitted.set_params(**{prefix.removesuffix("__"): Recorder(final_estimator(estimator))})
+    if isinstance(_layers(estimator)[0][-1][0], OneVsRestClassifier):
+        # Recorders keep what they are given, in this process.
+        fitted.set_params(**{f"{prefix.removesuffix('estimator__')}n_jobs": 1})
     fitted.fit(X, y, **params)
-    return fitted, *_innermost(fitted).take()
+    given = [recorder.take() for recorder in _recorders(fitted)]
+    if not given:
+        raise ValueError("There is nothing to learn: all rows have the same labels.")
+    return fitted, given
 
 
 def transformed(fitted, X):
     """The rows that the final estimator is to predict for."""
-    recorder = _innermost(fitted)
-    while _inner(fitted) is not None:
+    recorder = _recorders(fitted)[0]
+    while isinstance(fitted, (Pipeline, TransformedTargetRegressor)):
         if isinstance(fitted, Pipeline):
             X = _with_last_step(fitted, recorder).transform(X)
         fitted = _fitted_inner(fitted)
@@ -186,8 +216,8 @@ def check_pairs(estimator, params):
                 f"The steps {resampling} resample rows and targets, and leave sample_weight as it is, so weights would "
                 "be those of other rows. Leave out either of them."
             )
-        if isinstance(layer, TransformedTargetRegressor) and params.get("y_val") is not None:
+        if isinstance(layer, tuple(_PLACES)) and params.get("y_val") is not None:
             raise ValueError(
-                "TransformedTargetRegressor transforms y, and leaves y_val as it is. Leave out X_val and y_val; "
+                f"{type(layer).__name__} transforms y, and leaves y_val as it is. Leave out X_val and y_val; "
                 "early_stopping then holds out some rows."
             )

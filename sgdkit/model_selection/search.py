@@ -98,14 +98,9 @@ class _OnePassSearch(Documented, CallbackSupportMixin):
                 f"Fitting {len(splits)} folds for each of {len(candidates)} candidates, "
                 f"totalling {len(candidates) * len(splits)} fits"
             )
-        results = Evaluation(self, X, y, splits, scorers, routed, tasks).run(candidates)
-        _warn_or_raise_about_fit_failures(results, self.error_score)
-        if callable(self.scoring):
-            _insert_error_scores(results, self.error_score)
-        self.cv_results_ = self._format_results(candidates, len(splits), results)
-        self.multimetric_ = isinstance(results[0]["test_scores"], dict)
+        self._evaluate(Evaluation(self, candidates, X, y, splits, scorers, routed, tasks), refit_metric)
+        tasks.end_folds()
         if callable(self.scoring) and self.multimetric_:
-            self._check_refit_for_multimetric(results[0]["test_scores"])
             refit_metric = self.refit
         self.scorer_ = scorers._scorers if isinstance(scorers, _MultimetricScorer) else scorers
         self._choose(refit_metric)
@@ -113,6 +108,23 @@ class _OnePassSearch(Documented, CallbackSupportMixin):
             self._refit(X, y, routed.estimator.fit, tasks)
         tasks.end()
         return self
+
+    def _evaluate(self, evaluation, metric):
+        """Train and score all candidates; `metric` is the score that decides between them."""
+        evaluation.advance()
+        results = self._checked_results(evaluation, range(len(evaluation.candidates)))
+        self.cv_results_ = self._format_results(evaluation.candidates, evaluation.n_splits, results)
+
+    def _checked_results(self, evaluation, numbers):
+        """The results of some candidates on each fold, after complaints about those that failed."""
+        results = evaluation.results(numbers)
+        _warn_or_raise_about_fit_failures(results, self.error_score)
+        if callable(self.scoring):
+            _insert_error_scores(results, self.error_score)
+        self.multimetric_ = isinstance(results[0]["test_scores"], dict)
+        if callable(self.scoring) and self.multimetric_:
+            self._check_refit_for_multimetric(results[0]["test_scores"])
+        return results
 
     def _choose(self, metric):
         if not self.refit and self.multimetric_:
@@ -153,9 +165,10 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
 
     Parameters
     ----------
-    estimator : SGDClassifierPlus, SGDRegressorPlus, a Pipeline that ends with one, or TransformedTargetRegressor of one
-        Around a pipeline, its other steps are fitted once a fold for each of their own combinations; steps of
-        imbalanced-learn's pipelines may resample its rows.
+    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline, TransformedTargetRegressor or OneVsRestClassifier
+        Around a pipeline that ends with one of them, its other steps are fitted once a fold for each of their own
+        combinations; steps of imbalanced-learn's pipelines may resample its rows. In a `OneVsRestClassifier`, which is
+        around `SGDClassifierPlus` itself, each class has passes of its own.
     param_grid : dict or list of dicts
         Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
     scoring : str, callable, list, tuple, dict or None, default=None
@@ -181,8 +194,8 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        With the keys of :class:`sklearn.model_selection.GridSearchCV`. The time of a pass is shared out equally among
-        its candidates, in `mean_fit_time`.
+        With the keys of scikit-learn's search of the same kind. The time of a pass is shared out equally among its
+        candidates, in `mean_fit_time`.
     best_estimator_ : estimator
         Fitted to all rows. Available if `refit`.
     best_score_ : float
@@ -278,9 +291,10 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
 
     Parameters
     ----------
-    estimator : SGDClassifierPlus, SGDRegressorPlus, a Pipeline that ends with one, or TransformedTargetRegressor of one
-        Around a pipeline, its other steps are fitted once a fold for each of their own combinations; steps of
-        imbalanced-learn's pipelines may resample its rows.
+    estimator : SGDClassifierPlus, SGDRegressorPlus, or a Pipeline, TransformedTargetRegressor or OneVsRestClassifier
+        Around a pipeline that ends with one of them, its other steps are fitted once a fold for each of their own
+        combinations; steps of imbalanced-learn's pipelines may resample its rows. In a `OneVsRestClassifier`, which is
+        around `SGDClassifierPlus` itself, each class has passes of its own.
     param_distributions : dict or list of dicts
         Names of parameters, and lists of values or distributions with a method `rvs`.
     n_iter : int, default=10
@@ -310,8 +324,8 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
     Attributes
     ----------
     cv_results_ : dict of numpy (masked) ndarrays
-        With the keys of :class:`sklearn.model_selection.GridSearchCV`. The time of a pass is shared out equally among
-        its candidates, in `mean_fit_time`.
+        With the keys of scikit-learn's search of the same kind. The time of a pass is shared out equally among its
+        candidates, in `mean_fit_time`.
     best_estimator_ : estimator
         Fitted to all rows. Available if `refit`.
     best_score_ : float

@@ -27,12 +27,13 @@ from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
 from sgdkit.estimators.callbacks import FitTasks
 from sgdkit.estimators.columns import join_problems, join_schedules, join_weights
 from sgdkit.estimators.data import ALL_ZERO, check_validation, encode, targets_kind
-from sgdkit.estimators.fitted import publish
+from sgdkit.estimators.fitted import publish, publish_now
 from sgdkit.estimators.labels import make_loss
 from sgdkit.estimators.plan import Plan, make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
+from sgdkit.model_selection.stages import Stage, in_step, paused, step
 from sgdkit.training.course import Course, Diverged
-from sgdkit.training.loop import train
+from sgdkit.training.loop import Epoch, training
 from sgdkit.training.trainer import Trainer
 
 # What each column of a pass may have for itself, with any loss.
@@ -98,6 +99,12 @@ class Group:
             yield Group(clone(self.estimator), self.numbers[part], self.parameters[part])
 
 
+def features_seen(estimator):
+    """The attributes by which an estimator that has seen rows knows their features."""
+    names = "n_features_in_", "feature_names_in_"
+    return {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+
+
 @dataclass
 class Fold:
     """Rows to train on and rows to score, as the final estimator is to see them.
@@ -115,6 +122,8 @@ class Fold:
         The rows, targets and weights of the user's own validation set.
     given : dict
         The training rows as the user gave them, for callbacks; see `call_arguments`.
+    features : dict
+        What is known of the features, see `features_seen`.
     """
 
     X: object
@@ -124,6 +133,13 @@ class Fold:
     train: np.ndarray
     validation: tuple | None = None
     given: dict = field(default_factory=dict)
+    features: dict = field(default_factory=dict)
+
+    def settings(self, estimator, parameters):
+        """An estimator with some parameters that knows the features."""
+        settings = copy.copy(estimator).set_params(**parameters)
+        vars(settings).update(self.features)
+        return settings
 
     def data(self, settings):
         """The training rows as `Data`: all rows of X, of which some count."""
@@ -160,36 +176,59 @@ class Candidate:
 
     Attributes
     ----------
-    place : int
-        In its group.
+    number : int
+        In the search.
     parameters : dict
         Its `column_parameters`.
     model : BaseSGDPlus
         The estimator that is to become the model.
-    plan : Plan
+    plan : Plan, or None
+        None before it is planned, and again once it is trained no further.
     score : callable, or None
         That of its `Course`.
     course : Course
+    epoch : Epoch, or None
+        At which its pass pauses.
+    n_retreats : int
+        How often it may still begin again at a lower rate.
     tasks : FitTasks, or None
         Those of the estimator's callbacks.
     error : Exception, or None
         Why there is no model.
+    told : bool
+        Whether its final model, or its error, has been handed over.
     """
 
-    place: int
+    number: int
     parameters: dict
     model: BaseSGDPlus | None = None
     plan: Plan | None = None
     score: object = None
     course: Course | None = None
+    epoch: Epoch | None = None
+    n_retreats: int = 0
     tasks: FitTasks | None = None
     error: Exception | None = None
+    told: bool = False
+
+    def new_course(self):
+        return self.plan.course(self.score, keeps_last=False)
 
     @property
     def may_retreat(self):
         """Whether it has failed at a rate of our own choice."""
-        chosen = self.plan.rate_choice.chosen and self.plan.rate is not None
-        return chosen and isinstance(self.course.error, Diverged)
+        if self.plan is None or not isinstance(self.course.error, Diverged):
+            return False
+        return self.n_retreats > 0 and self.plan.rate_choice.chosen and self.plan.rate is not None
+
+    def retreat(self):
+        self.plan.rate /= 10
+        self.n_retreats -= 1
+
+    @property
+    def over(self):
+        """Whether it is to be published."""
+        return self.plan is not None and self.course.over
 
     @property
     def unfinished(self):
@@ -202,52 +241,133 @@ class Candidate:
         if self.error is None:
             self.plan.truncate(self.course)
             publish(self.model, self.plan, self.course.history, self.course.first_rate)
-            if self.tasks is not None:
-                self.tasks.end()
-        self.plan = self.score = self.course = self.tasks = None
+        self._let_go()
+
+    def leave(self):
+        """Leave the pass before training has come to its end."""
+        if self.plan is not None:
+            self.course.over = self.told = True
+            self._let_go()
+
+    def _let_go(self):
+        if self.tasks is not None and self.error is None:
+            self.tasks.end()
+        self.plan = self.score = self.course = self.epoch = self.tasks = None
+
+    def so_far(self):
+        """The model that would be returned if training stopped now."""
+        model, columns = copy.copy(self.model), self.epoch.columns[self.epoch.courses.index(self.course)]
+        rate = float(self.epoch.trainer.rates(1)[columns].max())
+        publish_now(model, self.plan, self.course, self.epoch.coef[:, columns], rate)
+        return model
+
+
+def _news(candidates):
+    """What has become of candidates since they were asked last, as a list of (number, model or None, error or None)."""
+    news = []
+    for candidate in candidates:
+        if candidate.epoch is not None:
+            news.append((candidate.number, candidate.so_far(), None))
+        elif candidate.plan is None and not candidate.told:
+            model = None if candidate.error is not None else candidate.model
+            news.append((candidate.number, model, candidate.error))
+            candidate.told, candidate.model = True, None
+    return news
 
 
 def _equal_in(candidates, name):
     """Candidates in lists of those that have the same value of a parameter."""
     parts = {}
     for candidate in candidates:
-        parts.setdefault(hashed(candidate.parameters.get(name), candidate.place), []).append(candidate)
+        parts.setdefault(hashed(candidate.parameters.get(name), candidate.number), []).append(candidate)
     return parts.values()
 
 
-def fit_group(group, fold, *, listeners=(), tasks_of=lambda number, model, plan: None):
+def fit_group(group, fold):
     """Fit the candidates of a group to the training rows of a fold.
-
-    `listeners` are those of `train`; `tasks_of` says what the callbacks of a candidate's model are told by, if any.
 
     Returns
     -------
     results : list of (BaseSGDPlus or None, Exception or None)
         For each candidate, the fitted model, or why there is none.
     """
+    news, _ = step(fitting(group, fold, Stage()))
+    return [(model, error) for _, model, error in news]
+
+
+def fitting(group, fold, stage, *, listeners=(), tasks_of=lambda number, model, plan, rows: None):
+    """What `fit_group` does, as a generator that pauses at the end of each `Stage`.
+
+    `listeners` are those of `train`; `tasks_of` says what the callbacks of a candidate's model are told by, if any.
+    What it yields, and returns, are `_news` of the candidates: the models that they have come to.
+    """
     # What the loss asks of targets, it asks of those to train on.
     targets_kind(group.estimator).check(group.estimator, fold.y[fold.train])
-    seeds, shared, waiting = draw_seeds(group.estimator.random_state), {}, []
+    everyone = [Candidate(*each) for each in zip(group.numbers, group.parameters, strict=True)]
+    for _ in in_step(_trainings(everyone, group.estimator, fold, stage, listeners, tasks_of)):
+        yield _news(everyone)
+        for candidate in everyone:
+            # It has the weights of the whole pass.
+            candidate.epoch = None
+            if candidate.number in stage.out:
+                candidate.leave()
+    return _news(everyone)
+
+
+def fitting_each(group, folds, stage, **options):
+    """`fitting` of the same candidates to several folds, at the same time; their models are lists of one for each."""
+    results = {number: [None] * len(folds) for number in group.numbers}
+    runs = {}
+    for k, fold in enumerate(folds):
+        # Each draws its seeds from a generator of its own.
+        alone = replace(group, estimator=clone(group.estimator))
+        runs[k] = fitting(alone, fold, stage, **options)
+    while True:
+        fresh = set()
+        for k, run in list(runs.items()):
+            news, over = step(run)
+            for number, *result in news:
+                results[number][k] = result
+                fresh.add(number)
+            if over:
+                del runs[k]
+        news = [(number, *_all_of(results[number])) for number in group.numbers if number in fresh]
+        if not runs:
+            return news
+        yield [each for each in news if each[1:] != (None, None)]
+        del news
+        results = {number: result for number, result in results.items() if number not in stage.out}
+
+
+def _all_of(results):
+    """A list of models, or why one of them is missing; neither if they are still to come."""
+    errors = [error for _, error in filter(None, results) if error is not None]
+    if errors or None in results:
+        return None, errors[0] if errors else None
+    return [model for model, _ in results], None
+
+
+def _trainings(everyone, estimator, fold, stage, listeners, tasks_of):
+    """Plan all candidates, and yield generators that train them; each is to run before the next is made."""
+    seeds, shared, waiting = draw_seeds(estimator.random_state), {}, []
     options = {"seed": seeds[2], "listeners": listeners}
-    everyone = [Candidate(place, parameters) for place, parameters in enumerate(group.parameters)]
     for candidates in _equal_in(everyone, "class_weight"):
         try:
-            candidates = _plan(candidates, group.estimator, fold, seeds=seeds, shared=shared)
+            candidates = _plan(candidates, estimator, fold, seeds=seeds, shared=shared)
         except Exception as error:
             for candidate in candidates:
-                candidate.error = error
+                candidate.plan, candidate.error = None, error
             continue
         for candidate in candidates:
-            candidate.tasks = tasks_of(group.numbers[candidate.place], candidate.model, candidate.plan)
+            candidate.tasks = tasks_of(candidate.number, candidate.model, candidate.plan, fold.given)
         if not candidates:
             continue
         if candidates[0].plan.problem.rows is fold.rows:
             waiting += candidates
         else:
             # Scaled rows are a copy, which is not to be kept any longer.
-            _train(candidates, **options)
-    _train(waiting, **options)
-    return [(None if c.error is not None else c.model, c.error) for c in everyone]
+            yield _train(candidates, stage, **options)
+    yield _train(waiting, stage, **options)
 
 
 def _plan(candidates, estimator, fold, *, seeds, shared):
@@ -255,7 +375,7 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
 
     `shared` holds the indices of the rows to visit, and the rows held out, for candidates that have the same.
     """
-    settings = copy.copy(estimator).set_params(**candidates[0].parameters)
+    settings = fold.settings(estimator, candidates[0].parameters)
     data, validation = fold.data(settings), None
     whole = data.row_indices.tobytes()
     if fold.validation is not None:
@@ -267,7 +387,7 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
     data.row_indices = shared.setdefault(whole, data.row_indices)
     made = {}
     for candidate in candidates:
-        candidate.model = copy.copy(estimator).set_params(**candidate.parameters)
+        candidate.model = fold.settings(estimator, candidate.parameters)
         try:
             candidate.plan = make_plan(candidate.model, data, seed=seeds[1], made=made)
         except Exception as error:
@@ -290,7 +410,7 @@ def _clock(candidate):
     """
     plan = candidate.plan
     if plan.optimizer.full_batch:
-        return None, candidate.place
+        return None, candidate.number
     waits = plan.settings.average or not plan.optimizer.scales_with_gradient
     waits = waits or not plan.problem.penalty.shrinks_alike
     schedule = plan.schedule(plan.rate)
@@ -300,28 +420,43 @@ def _clock(candidate):
     return *common, plan.rate, schedule.alpha
 
 
-def _train(candidates, **options):
-    """Make models of candidates, again at lower rates of those that overflow at rates of our own choice."""
-    pending, n_retreats = candidates, max((c.plan.rate_choice.n_retreats for c in candidates), default=0)
-    while pending:
-        parts = {}
-        for candidate in pending:
-            parts.setdefault(_clock(candidate), []).append(candidate)
-        for part in parts.values():
-            _train_joined(part, **options)
-        pending = [candidate for candidate in pending if n_retreats and candidate.may_retreat]
-        for candidate in pending:
-            candidate.plan.rate /= 10
-        n_retreats -= 1
-    unfinished = [candidate.course.max_iter for candidate in candidates if candidate.unfinished]
+def _train(candidates, stage, **options):
+    """Make models of candidates, again at lower rates of those that overflow at rates of our own choice.
+
+    A generator that pauses when all passes have.
+    """
     for candidate in candidates:
-        candidate.publish()
+        candidate.n_retreats = candidate.plan.rate_choice.n_retreats
+    if not stage.n_epochs:
+        stage.lengths += [candidate.new_course().max_iter for candidate in candidates]
+        yield
+    passes, unfinished = _passes(candidates, stage, **options), []
+    while passes:
+        passes = paused(passes)
+        while retreating := [candidate for candidate in candidates if candidate.may_retreat]:
+            for candidate in retreating:
+                candidate.retreat()
+            passes += paused(_passes(retreating, stage, **options))
+        for candidate in candidates:
+            if candidate.over:
+                unfinished += [candidate.course.max_iter] if candidate.unfinished else []
+                candidate.publish()
+        if passes:
+            yield
     if unfinished:
         warn_of_max_iter(max(unfinished), stacklevel=3)
 
 
-def _train_joined(candidates, *, seed, listeners):
-    """Train candidates in the same passes."""
+def _passes(candidates, stage, **options):
+    """Generators that train candidates, those together that can be."""
+    parts = {}
+    for candidate in candidates:
+        parts.setdefault(_clock(candidate), []).append(candidate)
+    return [_train_joined(part, stage, **options) for part in parts.values()]
+
+
+def _train_joined(candidates, stage, *, seed, listeners):
+    """Train candidates in the same passes; a generator that pauses at the end of a stage."""
     plans = [candidate.plan for candidate in candidates]
     settings, problem = plans[0].settings, join_problems(plans)
     schedule, rate_factors = join_schedules(plans)
@@ -329,9 +464,14 @@ def _train_joined(candidates, *, seed, listeners):
     trainer = Trainer(plans[0].optimizer, schedule, problem, rate_factors=rate_factors, seed=seed, **options)
     trainer.load(join_weights(plans))
     for candidate in candidates:
-        candidate.course = candidate.plan.course(candidate.score, keeps_last=False)
+        candidate.course = candidate.new_course()
         if candidate.tasks is not None:
             candidate.tasks.course = candidate.course
     told = [candidate.tasks for candidate in candidates if candidate.tasks is not None]
     courses = [candidate.course for candidate in candidates]
-    train(trainer, problem, courses, shuffle=settings.shuffle, listeners=[*listeners, *told])
+    listeners = [*listeners, *told]
+    for epoch in training(trainer, problem, courses, stage, shuffle=settings.shuffle, listeners=listeners):
+        for candidate in candidates:
+            if candidate.course in epoch.courses:
+                candidate.epoch = epoch
+        yield

@@ -77,8 +77,8 @@ class FoldTasks(Listener):
     """
 
     def __init__(self, search, context, n_candidates):
-        self._search, self._context, self._n_epochs = search, context, n_candidates
-        self._options = {"estimator": search}
+        self._search, self._context, self._next_id = search, context, n_candidates
+        self._options, self._numbers = {"estimator": search}, set()
         self._epoch = None
 
     @property
@@ -100,26 +100,34 @@ class FoldTasks(Listener):
     def begin(self, trainer, courses, columns):
         self._begin_epoch()
 
+    def go_on(self, trainer, courses, columns):
+        self._begin_epoch()
+
     def __call__(self, epoch):
         stops = self._epoch.call_on_fit_task_end(**self._options)
         going_on = [k for k, course in enumerate(epoch.courses) if not course.over]
-        if not stops and going_on:
+        if not stops and going_on and not epoch.pauses:
             self._begin_epoch()
         for k in going_on if stops else []:
             epoch.courses[k].stop(coef=epoch.coef, columns=epoch.columns[k], trainer=epoch.trainer)
 
-    def candidate(self, number, model, plan):
-        """The tasks of the fit of a candidate; None if its estimator has no callbacks."""
+    def candidate(self, number, model, plan, rows):
+        """The tasks of the fit of a candidate to some rows; None if its estimator has no callbacks."""
         if self._context is None or not has_callbacks(model):
             return None
-        rows = {name: value for name, value in self._options.items() if name != "estimator"}
-        self._stack.enter_context(_nested(model, self._context.subcontext("candidate", number)))
+        # Of one against the rest, a candidate has several fits, of which the first has its number.
+        task_id = self._new_id() if number in self._numbers else number
+        self._numbers.add(number)
+        self._stack.enter_context(_nested(model, self._context.subcontext("candidate", task_id)))
         return FitTasks(model, plan, rows)
 
     def _begin_epoch(self):
-        self._epoch = self._context.subcontext("epoch", self._n_epochs)
-        self._n_epochs += 1
+        self._epoch = self._context.subcontext("epoch", self._new_id())
         self._epoch.call_on_fit_task_begin(**self._options)
+
+    def _new_id(self):
+        self._next_id += 1
+        return self._next_id - 1
 
 
 def _check_inner_callbacks(search, final):

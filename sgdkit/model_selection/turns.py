@@ -81,6 +81,11 @@ class Turns:
 class Turn(Listener):
     """Lets tasks that wait run between the epochs of this one.
 
+    Parameters
+    ----------
+    stage : Stage
+        It knows the turns.
+
     Attributes
     ----------
     seconds_waited : float
@@ -88,13 +93,13 @@ class Turn(Listener):
 
     every_epoch = False
 
-    def __init__(self, turns):
-        self.turns = turns
+    def __init__(self, stage):
+        self.stage = stage
         self.seconds_waited = 0.0
 
     def __call__(self, epoch):
-        if not all(course.over for course in epoch.courses):
-            self.seconds_waited += self.turns.pass_on()
+        if self.stage.turns is not None and not all(course.over for course in epoch.courses):
+            self.seconds_waited += self.stage.turns.pass_on()
 
 
 def n_under_way(n_tasks, n_jobs):
@@ -103,7 +108,7 @@ def n_under_way(n_tasks, n_jobs):
 
 
 def run_in_turns(function, tasks, n_jobs):
-    """Call ``function(task, turns)`` for each task, at most `n_jobs` at once.
+    """Call ``function(task, turns)`` for each task, at most `n_jobs` at once, and return what it returns, as a list.
 
     The error of the first task that has one is raised here, and so is Ctrl-C. Tasks under way stop then, at the next
     call of compiled code, and no other begins.
@@ -113,11 +118,11 @@ def run_in_turns(function, tasks, n_jobs):
     def run(task):
         with turns, stopped_by(stopped):
             check_stop()
-            function(task, turns)
+            return function(task, turns)
 
     with ThreadPoolExecutor(n_under_way(len(tasks), n_jobs)) as pool:
         try:
-            list(pool.map(run, tasks))
+            return list(pool.map(run, tasks))
         except BaseException:
             stopped.set()
             raise

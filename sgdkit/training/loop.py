@@ -6,8 +6,11 @@ a model has come, and `train` runs the epochs.
 
 After each epoch there is one event, an `Epoch`. The courses see it first, and with them early stopping; then everybody
 else who listens: reports, searches whose folds take turns, callbacks.
+
+Training may pause at a `Rung`, for a search to compare models there, and to go on with some of them.
 """
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -38,6 +41,8 @@ class Epoch:
         The weights, intercepts last. None if nobody needs those of this epoch.
     seconds : float
         How long it took.
+    pauses : bool
+        Whether training pauses now.
     """
 
     trainer: object
@@ -47,6 +52,19 @@ class Epoch:
     ceiling: float | None
     coef: np.ndarray | None = None
     seconds: float = 0.0
+    pauses: bool = False
+
+
+@dataclass
+class Rung:
+    """Where training pauses: after so many epochs. It is moved on while training pauses.
+
+    Attributes
+    ----------
+    n_epochs : float
+    """
+
+    n_epochs: float = math.inf
 
 
 class Listener:
@@ -62,6 +80,9 @@ class Listener:
 
     def begin(self, trainer, courses, columns):
         """Be told that training begins; the arguments are attributes of `Epoch`."""
+
+    def go_on(self, trainer, courses, columns):
+        """Be told that training goes on after a pause."""
 
     def __call__(self, epoch):
         raise NotImplementedError(f"{type(self).__name__} must define __call__(epoch)")
@@ -81,6 +102,15 @@ def train(trainer, problem, courses, *, shuffle=True, listeners=()):
     listeners : iterable of Listener, default=()
         They are called after each epoch, in this order.
     """
+    # Without a rung there is no pause.
+    next(training(trainer, problem, courses, Rung(), shuffle=shuffle, listeners=listeners), None)
+
+
+def training(trainer, problem, courses, rung, *, shuffle=True, listeners=()):
+    """What `train` does, as a generator that yields the latest `Epoch` at each `Rung`.
+
+    Courses that are over when it is resumed leave the pass.
+    """
     trainer.set_penalty(problem.penalty)
     # Where training has just begun, the first objective tells what a hopeless one is; at a minimum, it may be nothing.
     ceiling = None if trainer.n_steps else HOPELESS * problem.targets.size
@@ -90,23 +120,30 @@ def train(trainer, problem, courses, *, shuffle=True, listeners=()):
     for listener in listeners:
         listener.begin(trainer, active, columns)
     watched = any(listener.every_epoch for listener in listeners) or any(course.score for course in courses)
+    n_epochs = 0
     try:
         while True:
             begin = time.perf_counter()
             n_most = 1 if watched else min(course.n_sure for course in active if not course.over)
+            n_most = min(n_most, rung.n_epochs - n_epochs)
             losses, penalties = trainer.epochs(problem, n_most, shuffle=shuffle)
             objectives = (losses / total_weight + penalties).reshape(len(losses), len(active), -1)
             *earlier, last = np.add.reduce(objectives, axis=2).tolist()
             for objective in earlier:
                 follow(Epoch(trainer, active, columns, objective, ceiling))
-            epoch = Epoch(
-                trainer, active, columns, last, ceiling, trainer.weights(), time.perf_counter() - begin
-            )
+            n_epochs += len(losses)
+            seconds, pauses = time.perf_counter() - begin, n_epochs >= rung.n_epochs
+            epoch = Epoch(trainer, active, columns, last, ceiling, trainer.weights(), seconds, pauses=pauses)
             for listener in (follow, *listeners):
                 listener(epoch)
-            going_on = [model for model, course in enumerate(active) if not course.over]
+            going_on = _going_on(active)
+            while going_on and n_epochs >= rung.n_epochs:
+                yield epoch
+                going_on = _going_on(active)
             if not going_on:
                 return
+            for listener in listeners if pauses else ():
+                listener.go_on(trainer, active, columns)
             if len(going_on) <= SHARE_GOING_ON * len(active):
                 trainer.keep(problem.columns(going_on))
                 problem, active = problem.take(going_on), [active[model] for model in going_on]
@@ -116,12 +153,16 @@ def train(trainer, problem, courses, *, shuffle=True, listeners=()):
         trainer.release()
 
 
+def _going_on(courses):
+    return [model for model, course in enumerate(courses) if not course.over]
+
+
 def follow(epoch):
     """Tell the courses that are not over of an epoch."""
     for course, objective, columns in zip(epoch.courses, epoch.objectives, epoch.columns, strict=True):
         if not course.over:
             course.check(objective, epoch.trainer, columns, epoch.ceiling)
-    live = [model for model, course in enumerate(epoch.courses) if not course.over]
+    live = _going_on(epoch.courses)
     scorers = [epoch.courses[model].score for model in live]
     scores = _scores(scorers, epoch.coef, [epoch.columns[model] for model in live])
     for model, score in zip(live, scores, strict=True):

@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -20,6 +22,7 @@ from sklearn.preprocessing import (
 )
 
 from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.optimizers import OPTIMIZERS
 from tests.model_selection.searches import (
     ALPHAS,
     assert_finds_the_same,
@@ -27,6 +30,7 @@ from tests.model_selection.searches import (
     make_data,
     make_model,
 )
+from tests.problems import first_of_each_kind
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -317,3 +321,82 @@ def test_targets_of_a_validation_set_are_not_transformed():
     )
     with pytest.raises(ValueError, match="leaves y_val as it is"):
         OnePassGridSearchCV(model, {"regressor__alpha": [1e-3]}).fit(X, y, X_val=X[:9], y_val=y[:9])
+
+
+# ------------------------------------------------------------------------------------- one class against the rest
+
+
+def one_vs_rest(kind, **params):
+    return OneVsRestClassifier(make_model(kind, **params))
+
+
+@pytest.mark.parametrize("optimizer", first_of_each_kind(OPTIMIZERS))
+@pytest.mark.parametrize("eta0", [0.1, "auto"])
+@pytest.mark.parametrize("kind", ["two classes", "classes", "labels"])
+def test_one_vs_rest(kind, eta0, optimizer):
+    grid = {"estimator__alpha": [1e-4, "auto", 1.0], "estimator__class_weight": [None, "balanced"]}
+    scoring = {"kind": "accuracy", "whole": lambda model, X, y: model.score(X, y)}
+    if kind != "labels":
+        scoring["loss"] = "neg_log_loss"
+    model = one_vs_rest(kind, optimizer=optimizer, eta0=eta0)
+    search = assert_finds_the_same(model, grid, *make_data(kind), scoring=scoring, refit="kind", n_jobs=2)
+    assert search.best_estimator_.estimator.alpha == search.best_params_["estimator__alpha"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"early_stopping": True, "scoring": "accuracy", "max_iter": 30, "tol": 1e-3},
+        {"max_iter": 60, "tol": 1e-2},
+        {"loss": "hinge"},
+    ],
+    ids=str,
+)
+def test_each_class_stops_for_itself(settings):
+    grid = {"estimator__alpha": [1e-5, 1e-2, 1.0], "estimator__eta0": [0.05, 0.5]}
+    assert_finds_the_same(one_vs_rest("classes", **settings), grid, *make_data("classes"))
+
+
+def test_one_vs_rest_at_the_end_of_a_pipeline():
+    X, y = make_data("classes")
+    pipeline = Pipeline([("scale", StandardScaler()), ("ovr", one_vs_rest("classes"))])
+    grid = {"ovr__estimator__alpha": [1e-5, 1e-1], "scale": [StandardScaler(), "passthrough"]}
+    grid["ovr__n_jobs"] = [None, 2]
+    options = {"scoring": ["accuracy", "roc_auc_ovr"], "refit": "accuracy"}
+    search = assert_finds_the_same(pipeline, grid, pd.DataFrame(X), y, **options)
+    assert search.n_features_in_ == X.shape[1]
+    assert_finds_the_same(pipeline, grid, X, y, scoring=lambda model, X, y: model.predict_proba(X).max())
+
+
+@pytest.mark.filterwarnings("ignore:Label not")
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_labels_that_all_rows_have(container):
+    X, y = make_data("labels")
+    y = np.column_stack([np.ones(len(y), dtype=int), y])
+    grid = {"estimator__alpha": [1e-4, 1.0]}
+    assert_finds_the_same(one_vs_rest("labels"), grid, X, container(y), refit=False)
+    search = OnePassGridSearchCV(one_vs_rest("labels"), grid, error_score="raise")
+    with pytest.raises(ValueError, match="nothing to learn"):
+        search.fit(X, np.ones((len(X), 2), dtype=int))
+
+
+def test_weights_of_one_vs_rest():
+    X, y = make_data("classes")
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    with config_context(enable_metadata_routing=True):
+        model = make_model("classes").set_fit_request(sample_weight=True)
+        options = {"fit_params": {"sample_weight": weights}, "error_score": "raise"}
+        scoring = make_scorer(accuracy_score).set_score_request(sample_weight=False)
+        grid = {"estimator__alpha": [1e-4, 1e-2]}
+        assert_finds_the_same(OneVsRestClassifier(model), grid, X, y, scoring=scoring, **options)
+
+
+def test_classes_of_one_vs_rest_that_fail():
+    X, y = make_data("classes")
+    grid = {"estimator__eta0": [0.1, 1e200]}
+    model = one_vs_rest("classes", optimizer="sgd", loss="squared_hinge")
+    with pytest.warns(Warning, match="3 fits failed"):
+        search = OnePassGridSearchCV(model, grid, cv=3).fit(X, y)
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True])
+    with pytest.raises(ValueError, match="leaves y_val as it is"):
+        OnePassGridSearchCV(one_vs_rest("classes", early_stopping=True), {}).fit(X, y, X_val=X, y_val=y)

@@ -285,9 +285,17 @@ def test_another_estimator(estimator):
         OnePassGridSearchCV(estimator, {"C": [1]}).fit(*make_data("classes"))
 
 
-def test_one_vs_rest_is_a_parameter():
-    with pytest.raises(ValueError, match=r"SGDClassifierPlus\(multi_class='ovr'\)"):
-        OnePassGridSearchCV(OneVsRestClassifier(SGDClassifierPlus()), {}).fit(*make_data("classes"))
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        OneVsRestClassifier(make_pipeline(StandardScaler(), SGDClassifierPlus())),
+        OneVsRestClassifier(SGDRegressorPlus()),
+        OneVsRestClassifier(LogisticRegression()),
+    ],
+)
+def test_one_vs_rest_is_around_the_classifier_itself(estimator):
+    with pytest.raises(ValueError, match="OneVsRestClassifier of SGDClassifierPlus itself"):
+        OnePassGridSearchCV(estimator, {}).fit(*make_data("classes"))
 
 
 def test_a_parameter_that_does_not_exist():
