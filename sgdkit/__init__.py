@@ -5,7 +5,13 @@ class with one home; one compiled loop over rows runs them all, for any number o
 """
 
 from sgdkit.estimators import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV, regularization_path
+from sgdkit.model_selection import (
+    OnePassGridSearchCV,
+    OnePassHalvingGridSearchCV,
+    OnePassHalvingRandomSearchCV,
+    OnePassRandomizedSearchCV,
+    regularization_path,
+)
 from sgdkit.saving import TRUSTED_TYPES
 from sgdkit.versions import show_versions
 
@@ -13,6 +19,8 @@ __version__: str = "0.1.0"
 __all__ = [
     "TRUSTED_TYPES",
     "OnePassGridSearchCV",
+    "OnePassHalvingGridSearchCV",
+    "OnePassHalvingRandomSearchCV",
     "OnePassRandomizedSearchCV",
     "SGDClassifierPlus",
     "SGDRegressorPlus",

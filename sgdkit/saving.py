@@ -10,7 +10,12 @@ from sgdkit.estimators import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit.estimators.fitted import Past
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
-from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV
+from sgdkit.model_selection import (
+    OnePassGridSearchCV,
+    OnePassHalvingGridSearchCV,
+    OnePassHalvingRandomSearchCV,
+    OnePassRandomizedSearchCV,
+)
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.optimizers.full_gradients import FullGradientState
 from sgdkit.penalties import Penalty
@@ -27,6 +32,7 @@ def _with_subclasses(cls):
 
 _TYPES = [
     *(SGDClassifierPlus, SGDRegressorPlus, OnePassGridSearchCV, OnePassRandomizedSearchCV),
+    *(OnePassHalvingGridSearchCV, OnePassHalvingRandomSearchCV),
     *(Past, Labels, Outputs, Penalty, Trainer, Waiting),
     *(*_with_subclasses(Scaling), *_with_subclasses(State), *_with_subclasses(FullGradientState)),
     *(*OPTIMIZERS.values(), *SCHEDULES.values()),

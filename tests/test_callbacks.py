@@ -16,7 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sgdkit import SGDClassifierPlus
-from sgdkit.model_selection import OnePassGridSearchCV, OnePassRandomizedSearchCV
+from sgdkit.model_selection import (
+    OnePassGridSearchCV,
+    OnePassHalvingGridSearchCV,
+    OnePassHalvingRandomSearchCV,
+    OnePassRandomizedSearchCV,
+)
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.training.course import Course, Diverged
 from tests.model_selection.searches import assert_same_search
@@ -27,6 +32,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 SEARCHES = [
     lambda model: OnePassGridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=3),
     lambda model: OnePassRandomizedSearchCV(model, {"alpha": [1e-4, 1e-2]}, n_iter=2, cv=3),
+    # With a single iteration.
+    lambda model: OnePassHalvingGridSearchCV(model, {"alpha": [1e-4, 1e-2]}, cv=3),
+    lambda model: OnePassHalvingRandomSearchCV(model, {"alpha": [1e-4, 1e-2]}, n_candidates=2, cv=3),
 ]
 X = make_X()
 Y = make_y(X, "classes")
@@ -268,6 +276,28 @@ def test_callbacks_of_the_estimator_see_each_candidate(n_jobs, monitor):
         assert {(*path, k) for k in range(3)} <= set(logged)
         fold = path[2] % 2
         assert logged[path] == pytest.approx(search.cv_results_[f"split{fold}_train_score"][path[3]])
+
+
+@needs_callbacks
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("optimizer", [*first_of_each_kind(STOCHASTIC), *FULL_BATCH])
+def test_callbacks_of_a_search_by_halving(optimizer, n_jobs):
+    """Of the search, and of its estimator: what has begun ends, also of candidates that leave."""
+    model = make("classes", optimizer=optimizer, max_iter=4, learning_rate="constant", eta0=0.05)
+    grid = {"alpha": [1e-4, 1e-3, 1e-2, 1e-1]}
+    options = {"cv": 2, "factor": 2, "n_jobs": n_jobs, "refit": False}
+    of_search, of_model = Recording(), Recording()
+    told = OnePassHalvingGridSearchCV(clone(model).set_callbacks(of_model), grid, **options)
+    told.set_callbacks(of_search).fit(X, Y)
+    assert_same_search(told, OnePassHalvingGridSearchCV(model, grid, **options).fit(X, Y))
+    assert told.n_resources_ == [1, 2, 4]
+    for recording in of_search, of_model:
+        assert sorted(recording.paths("begin")) == sorted(recording.paths("end"))
+    fold = [("fit", 0), ("search", 0), ("fold", 0)]
+    epochs = [path for path in of_search.paths("end") if path[:3] == fold and path[-1][0] == "epoch"]
+    assert len(epochs) == (4 + 2 * 1 + 1 * 2 if optimizer in FULL_BATCH else 4)
+    made = [path for path in of_model.paths("end") if path[-1][0] == "epoch"]
+    assert len(made) == 2 * (4 * 1 + 2 * 1 + 1 * 2)
 
 
 @needs_callbacks

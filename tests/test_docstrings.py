@@ -17,7 +17,7 @@ from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
 
 ESTIMATORS = [SGDClassifierPlus, SGDRegressorPlus]
-SEARCHES = [model_selection.OnePassGridSearchCV, model_selection.OnePassRandomizedSearchCV]
+SEARCHES = [getattr(model_selection, name) for name in model_selection.__all__ if name.endswith("SearchCV")]
 DISPLAYS = [getattr(plotting, name) for name in plotting.__all__ if name.endswith("Display")]
 FUNCTIONS = [plotting.coef_frame, model_selection.regularization_path, sgdkit.show_versions]
 CLASSES = [*ESTIMATORS, *SEARCHES, *DISPLAYS, *OPTIMIZERS.values()]

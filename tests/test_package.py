@@ -9,7 +9,7 @@ import pytest
 from sklearn.utils._param_validation import Interval
 
 import sgdkit
-from sgdkit import OnePassGridSearchCV, OnePassRandomizedSearchCV, _documented, model_selection
+from sgdkit import _documented, model_selection
 from sgdkit.optimizers import OPTIMIZERS
 from tests.problems import ESTIMATORS, IRIS
 
@@ -17,7 +17,8 @@ FOLDER = Path(sgdkit.__file__).parent / "optimizers"
 COMPILED = [name for name in OPTIMIZERS if not (FOLDER / f"{name}.py").exists()]
 PAGES = dict.fromkeys(ESTIMATORS, "sgdkit")
 PAGES |= dict.fromkeys(OPTIMIZERS.values(), "sgdkit.optimizers")
-PAGES |= dict.fromkeys((OnePassGridSearchCV, OnePassRandomizedSearchCV), "sgdkit.model_selection")
+SEARCHES = [getattr(model_selection, name) for name in model_selection.__all__ if name.endswith("SearchCV")]
+PAGES |= dict.fromkeys(SEARCHES, "sgdkit.model_selection")
 
 
 def test_all_that_is_public_is_at_the_top():

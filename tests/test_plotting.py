@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus, plotting
-from sgdkit.model_selection import OnePassGridSearchCV
+from sgdkit.model_selection import OnePassGridSearchCV, OnePassHalvingGridSearchCV
 from sgdkit.plotting import CoefficientDisplay, SearchPathDisplay, TrainingCurveDisplay, coef_frame
 from tests.processes import run
 
@@ -186,6 +186,17 @@ def test_two_numeric_parameters_need_a_name():
     with pytest.raises(ValueError, match=r"param_name must be one of .*\['alpha', 'eta0'\]; got None"):
         SearchPathDisplay.from_estimator(found)
     assert SearchPathDisplay.from_estimator(found, param_name="alpha").names == ["eta0=0.1", "eta0=0.3"]
+
+
+def test_iterations_of_halving_are_lines():
+    options = {"cv": 3, "factor": 2, "min_resources": 1}
+    found = OnePassHalvingGridSearchCV(classifier().set_params(max_iter=4), {"alpha": ALPHAS}, **options).fit(
+        X, Y
+    )
+    display = SearchPathDisplay.from_estimator(found)
+    assert display.names == [f"iter={number}" for number in range(found.n_iterations_)]
+    assert [len(line.get_xdata()) for line in display.lines_] == found.n_candidates_
+    assert display.best_value == found.best_params_["alpha"]
 
 
 # ---------------------------------------------------------------------------------------------------- coefficients

@@ -222,6 +222,7 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     See Also
     --------
     OnePassRandomizedSearchCV : The same for candidates that are drawn from distributions.
+    OnePassHalvingGridSearchCV : Trains only the best ones to the end.
     sklearn.model_selection.GridSearchCV : The same with a fit for each candidate and fold.
 
     Notes
@@ -352,6 +353,7 @@ class OnePassRandomizedSearchCV(_OnePassSearch, RandomizedSearchCV):
     See Also
     --------
     OnePassGridSearchCV : The same for the candidates of a grid.
+    OnePassHalvingRandomSearchCV : Trains only the best ones to the end.
     sklearn.model_selection.RandomizedSearchCV : The same with a fit for each candidate and fold.
 
     Examples

@@ -126,7 +126,12 @@ class SearchPathDisplay:
             known = [key.removeprefix("mean_test_") for key in results if key.startswith("mean_test_")]
             raise ValueError(f"metric must be one of {known}, got {metric!r}.")
         param_name = _numeric_parameter(results["params"], param_name)
-        lines = _lines(results["params"], param_name)
+        params, ranks = results["params"], results[f"rank_test_{metric}"]
+        if "iter" in results:
+            # By halving: each iteration is a line of its own, and the best one is of the last.
+            params = [{**each, "iter": number} for each, number in zip(params, results["iter"], strict=True)]
+            ranks = np.where(results["iter"] == results["iter"].max(), ranks, np.inf)
+        lines = _lines(params, param_name)
         scores: dict[str, Any] = {}
         for kind in ("test", "train"):
             folds = [
@@ -138,12 +143,12 @@ class SearchPathDisplay:
         return cls(
             param_name=param_name,
             param_ranges=[
-                np.array([results["params"][candidate][param_name] for candidate in line], dtype=float)
+                np.array([params[candidate][param_name] for candidate in line], dtype=float)
                 for line in lines.values()
             ],
             test_scores=scores["test"],
             train_scores=scores["train"],
-            best_value=results["params"][np.argmin(results[f"rank_test_{metric}"])][param_name],
+            best_value=params[np.argmin(ranks)][param_name],
             names=list(lines),
             score_name=score_name or metric.replace("_", " ").capitalize(),
         ).plot(ax=ax, **options)
