@@ -73,6 +73,14 @@ cdef cloned log_loss(
         derivative[c] = (right * e + (-t[c] - right)) / (one + e)
 
 
+def of_probabilities(loss, scores, targets):
+    """``p (1 - p)``, where the size of a derivative is a probability p, or 1 - p."""
+    derivative = np.empty_like(scores)
+    loss.total(scores, targets, None, derivative)
+    size = np.abs(derivative)
+    return size * (1 - size)
+
+
 cdef class LogLoss(Loss):
     """Logistic loss of one column: `log(1 + exp(-t s))`."""
 
@@ -82,6 +90,10 @@ cdef class LogLoss(Loss):
 
     def __cinit__(self):
         self.f32, self.f64 = log_loss, log_loss
+
+    def second_derivatives(self, scores, targets, distance):
+        """``p (1 - p)`` with the probability p of the class."""
+        return of_probabilities(self, scores, targets)
 
 
 cdef void hinge(
@@ -494,6 +506,10 @@ cdef class Softmax(Loss):
 
     def __cinit__(self):
         self.f32, self.f64 = softmax, softmax
+
+    def second_derivatives(self, scores, targets, distance):
+        """``p (1 - p)`` with the probability p of each class."""
+        return of_probabilities(self, scores, targets)
 
 
 cdef inline void crammer_singer_of(

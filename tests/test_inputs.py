@@ -325,11 +325,11 @@ def test_dense_rows_are_copied_once_at_the_most(layout, optimizer, many_rows):
 @pytest.mark.parametrize("layout", ["fortran", "int64"])
 @pytest.mark.parametrize("optimizer", ["gd", "lbfgs", "adagrad"])
 def test_rows_beside_a_validation_set_are_copied_once(optimizer, layout, many_rows):
-    X = many_rows[:50_000]
+    X = many_rows[:60_000]
     y, X = X[:, 0] > 3, COPIED[layout](X)
     before = X.copy()
     model = SGDClassifierPlus(optimizer=optimizer, early_stopping=True, max_iter=1, tol=None, random_state=0)
-    # The rows, a tenth of them as they were, and a few numbers a row.
+    # The rows, a tenth of them as they were, a sample of 5,000, and a few numbers a row.
     assert peak_of(model, X, y) < 1.4 * X.size * np.dtype(np.float64).itemsize
     assert_array_equal(X, before)
     same = clone(model).fit(np.ascontiguousarray(X, dtype=np.float64), y)

@@ -190,6 +190,42 @@ def test_total_is_the_weighted_sum(name, loss, dtype):
     assert_allclose(gradient, weights[:, np.newaxis] * derivatives, rtol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+@ALL_DTYPES
+@ALL_CASES
+def test_along_a_direction_of_scores(name, loss, dtype, weighted):
+    """As if the scores had been moved first; of more rows than are evaluated at a time."""
+    t = targets_for(name, loss, 300)
+    scores, direction = scores_for(t, dtype=dtype), scores_for(t, seed=2, dtype=dtype)
+    lengths, targets = np.linspace(-1, 2, t.shape[1]), Targets(t, np.arange(t.shape[1]))
+    weights = np.random.default_rng(3).uniform(0, 2, 300) if weighted else None
+    ahead, gradient, expected = np.empty((3, *scores.shape), dtype)
+    totals, slopes = loss.along(scores, direction, lengths, targets, weights, ahead, gradient)
+    assert_array_equal(ahead, scores + lengths.astype(dtype) * direction)
+    assert_array_equal(totals, loss.total(ahead, targets, weights, expected))
+    assert_array_equal(gradient, expected)
+    assert_allclose(slopes, (gradient.astype(float) * direction).sum(axis=0), rtol=1e-9, atol=1e-9)
+
+
+@ALL_CASES
+def test_second_derivatives(name, loss):
+    if not loss.smooth:
+        pytest.skip("there are kinks")
+    t = targets_for(name, loss, 40)
+    scores, step = scores_for(t), 1e-5
+    expected = np.empty_like(scores)
+    for c in range(t.shape[1]):
+        ends = np.array(
+            [scores - step * (np.arange(t.shape[1]) == c), scores + step * (np.arange(t.shape[1]) == c)]
+        )
+        before, after = (evaluate(loss, end, t)[1] for end in ends)
+        expected[:, c] = ((after - before) / (2 * step))[:, c]
+    targets = Targets(t, np.arange(t.shape[1]))
+    assert_allclose(
+        loss.second_derivatives(scores, targets, np.full(t.shape[1], step)), expected, rtol=1e-4, atol=1e-4
+    )
+
+
 @ALL_DTYPES
 @ALL_CASES
 def test_weights_may_differ_between_columns(name, loss, dtype):

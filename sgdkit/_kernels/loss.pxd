@@ -1,5 +1,7 @@
 from cython cimport floating
 
+from sgdkit._kernels.targets cimport Targets
+
 
 # The numbers of a loss that its formula may depend on.
 ctypedef struct Setting:
@@ -27,6 +29,11 @@ cdef class Loss:
     cdef formula_f64 f64
     cdef Setting setting
     cdef const double[::1] _parameters
+    cdef Py_ssize_t rows_at_a_time(self, Py_ssize_t n_columns) noexcept nogil
+    cdef void add_up_rows(
+        self, Targets targets, Py_ssize_t first, Py_ssize_t n, const floating* scores,
+        const double[:, ::1] row_weights, floating* derivatives, floating* room, double* sums,
+    ) noexcept nogil
 
 
 cdef inline void evaluate(

@@ -45,6 +45,22 @@ cdef inline void add_up_weighted(
                 derivatives[i * m + c] *= <floating> weight
 
 
+cdef inline void add_up_products(
+    const floating* a, const floating* b, Py_ssize_t n, Py_ssize_t m, double* sums,
+) noexcept nogil:
+    """Add the products of `n` rows to the sums of their columns."""
+    cdef double sum = 0
+    cdef Py_ssize_t i, c
+    if m == 1:
+        for i in range(n):
+            sum += <double> a[i] * b[i]
+        sums[0] += sum
+        return
+    for i in range(n):
+        for c in range(m):
+            sums[c] += <double> a[i * m + c] * b[i * m + c]
+
+
 cdef class Loss:
     """A loss of scores and targets.
 
@@ -129,6 +145,24 @@ cdef class Loss:
         """
         return distance ** (self.degree - 1)
 
+    cdef Py_ssize_t rows_at_a_time(self, Py_ssize_t n_columns) noexcept nogil:
+        # Columns of several rows are as good as columns of one row, unless columns differ.
+        return 1 if self.setting.stride else max(1, BLOCK // max(n_columns, 1))
+
+    cdef void add_up_rows(
+        self, Targets targets, Py_ssize_t first, Py_ssize_t n, const floating* scores,
+        const double[:, ::1] row_weights, floating* derivatives, floating* room, double* sums,
+    ) noexcept nogil:
+        """Add the losses of `n` rows to the sums of their columns, and write their derivatives."""
+        cdef Py_ssize_t m = targets.n_columns
+        cdef floating* values = room + n * m
+        get_block(targets, first, n, room)
+        evaluate(self, scores, room, n * m, derivatives, values)
+        if row_weights is None:
+            add_up(values, n, m, sums)
+        else:
+            add_up_weighted(values, &row_weights[first, 0], row_weights.shape[1] == m, n, m, derivatives, sums)
+
     def total(self, const floating[:, ::1] scores, Targets targets, sample_weight=None, gradient=None):
         """The weighted sum over rows of the loss of each column.
 
@@ -145,25 +179,81 @@ cdef class Loss:
         total : ndarray of float64 of shape (n_columns,)
             A coupled loss leaves its sum in the first column of each model.
         """
-        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], first = 0
-        # Columns of several rows are as good as columns of one row, unless columns differ.
-        cdef Py_ssize_t block = 1 if self.setting.stride else max(1, BLOCK // max(m, 1)), n
+        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], size = self.rows_at_a_time(m), first = 0
         dtype = np.float32 if floating is float else np.float64
-        cdef floating[::1] t = np.empty(block * m, dtype), v = np.empty(block * m, dtype)
-        cdef floating[:, ::1] g = np.empty((block, m), dtype) if gradient is None else gradient
-        cdef bint weighted = sample_weight is not None, keep = gradient is not None
-        cdef const double[:, ::1] weights = sample_weight.reshape(n_rows, -1 if n_rows else 1) if weighted else None
-        cdef double[::1] sums = np.zeros(m)
-        cdef floating* derivatives
+        cdef floating[::1] room = np.empty(2 * size * m, dtype)
+        cdef floating[:, ::1] derivatives = np.empty((size, m), dtype) if gradient is None else gradient
+        cdef bint keep = gradient is not None
+        cdef const double[:, ::1] weights = by_rows(sample_weight, n_rows)
+        sums = np.zeros(m)
+        cdef double[::1] out = sums
         with nogil:
             while first < n_rows:
-                n = min(block, n_rows - first)
-                derivatives = &g[first if keep else 0, 0]
-                get_block(targets, first, n, &t[0])
-                evaluate(self, &scores[first, 0], &t[0], n * m, derivatives, &v[0])
-                if weighted:
-                    add_up_weighted(&v[0], &weights[first, 0], weights.shape[1] == m, n, m, derivatives, &sums[0])
-                else:
-                    add_up(&v[0], n, m, &sums[0])
-                first += n
-        return np.asarray(sums)
+                self.add_up_rows(
+                    targets, first, min(size, n_rows - first), &scores[first, 0], weights,
+                    &derivatives[first if keep else 0, 0], &room[0], &out[0],
+                )
+                first += size
+        return sums
+
+    def along(
+        self, const floating[:, ::1] scores, const floating[:, ::1] direction, const double[::1] lengths,
+        Targets targets, sample_weight, floating[:, ::1] ahead, floating[:, ::1] gradient,
+    ):
+        """Go along a direction of the scores, and return the sums of losses there, and how they rise.
+
+        Parameters
+        ----------
+        scores, direction : ndarray of shape (n_rows, n_columns)
+        lengths : ndarray of float64 of shape (n_columns,)
+        targets : Targets
+        sample_weight : ndarray of float64 of shape (n_rows,) or (n_rows, n_columns), or None
+        ahead, gradient : ndarray of shape (n_rows, n_columns)
+            ``scores + lengths * direction``, and the weighted derivative of each row's loss there, are written to them.
+
+        Returns
+        -------
+        totals, slopes : ndarray of float64 of shape (n_columns,)
+            The sums, see `total`; and their derivatives with respect to the lengths.
+        """
+        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], size = self.rows_at_a_time(m), first = 0, n, i, c
+        dtype = np.float32 if floating is float else np.float64
+        cdef floating[::1] room = np.empty(2 * size * m, dtype), length = np.asarray(lengths, dtype)
+        cdef const double[:, ::1] weights = by_rows(sample_weight, n_rows)
+        totals, slopes = np.zeros((2, m))
+        cdef double[::1] total = totals, slope = slopes
+        with nogil:
+            while first < n_rows:
+                n = min(size, n_rows - first)
+                for i in range(first, first + n):
+                    for c in range(m):
+                        ahead[i, c] = scores[i, c] + length[c] * direction[i, c]
+                self.add_up_rows(
+                    targets, first, n, &ahead[first, 0], weights, &gradient[first, 0], &room[0], &total[0],
+                )
+                add_up_products(&gradient[first, 0], &direction[first, 0], n, m, &slope[0])
+                first += size
+        return totals, slopes
+
+    def second_derivatives(self, scores, targets, distance):
+        """The second derivative of each row's loss with respect to the score of each column; about, over a distance.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_rows, n_columns)
+        targets : Targets
+        distance : ndarray of shape (n_columns,)
+
+        Returns
+        -------
+        second_derivatives : ndarray of shape (n_rows, n_columns)
+        """
+        before, after = np.empty((2, *scores.shape), scores.dtype)
+        self.total(scores - distance, targets, None, before)
+        self.total(scores + distance, targets, None, after)
+        return (after - before) / (2 * distance)
+
+
+def by_rows(row_weights, n_rows):
+    """Weights of rows, of one column or of each, as an array of two dimensions; None stays None."""
+    return None if row_weights is None else row_weights.reshape(n_rows, -1 if n_rows else 1)

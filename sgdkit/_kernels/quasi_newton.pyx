@@ -2,7 +2,8 @@
 # cython: freethreading_compatible=True
 """L-BFGS: the direction that pairs of moves and of changes of the gradient tell, and how far to go along it.
 
-Vectors are those of a model: all its weights, one after the other. Models are independent.
+Arrays have the shape of the weights, (n_features + 1, n_columns). Models are independent; the columns of each stand
+next to each other, and are one vector.
 
 References
 ----------
@@ -15,8 +16,7 @@ import numpy as np
 
 from cython cimport floating
 from libc.float cimport DBL_EPSILON, FLT_EPSILON
-from libc.math cimport fabs, fmax, fmin, isfinite
-from libc.stdint cimport int64_t
+from libc.math cimport INFINITY, fabs, fmax, fmin, isfinite
 
 from sgdkit._kernels.compiler cimport cloned
 
@@ -65,92 +65,185 @@ cdef cloned add_scaled(floating factor, const floating* a, floating* b, Py_ssize
         b[i] += factor * a[i]
 
 
+cdef void of_models(
+    const floating* a, const floating* b, Py_ssize_t n, Py_ssize_t n_columns, double[::1] products, double* columns,
+) noexcept nogil:
+    """Write the product of each model's vectors; there is room to work in for the columns."""
+    cdef Py_ssize_t n_models = products.shape[0], n_outputs = n_columns // n_models, m, c
+    if n_models == 1:
+        products[0] = dot(a, b, n * n_columns)
+        return
+    accumulate_products(a, b, n, n_columns, columns)
+    for m in range(n_models):
+        products[m] = 0
+        for c in range(m * n_outputs, (m + 1) * n_outputs):
+            products[m] += columns[c]
+
+
+cdef cloned accumulate_products(
+    const floating* a, const floating* b, Py_ssize_t n, Py_ssize_t n_columns, double* columns,
+) noexcept nogil:
+    """Column by column."""
+    cdef Py_ssize_t i, c
+    for c in range(n_columns):
+        columns[c] = 0
+    for i in range(n):
+        for c in range(n_columns):
+            columns[c] += <double> a[i * n_columns + c] * b[i * n_columns + c]
+
+
+cdef void add_scaled_models(
+    const double[::1] factors, const floating* a, floating* b, Py_ssize_t n, Py_ssize_t n_columns, floating* columns,
+) noexcept nogil:
+    """``b += factor * a`` with the factor of each model; there is room to work in for the columns."""
+    cdef Py_ssize_t n_outputs = n_columns // factors.shape[0], c
+    if n_outputs == n_columns:
+        add_scaled(<floating> factors[0], a, b, n * n_columns)
+        return
+    for c in range(n_columns):
+        columns[c] = <floating> factors[c // n_outputs]
+    add_scaled_columns(columns, a, b, n, n_columns)
+
+
+cdef cloned add_scaled_columns(
+    const floating* factors, const floating* a, floating* b, Py_ssize_t n, Py_ssize_t n_columns,
+) noexcept nogil:
+    cdef Py_ssize_t i, c
+    for i in range(n):
+        for c in range(n_columns):
+            b[i * n_columns + c] += factors[c] * a[i * n_columns + c]
+
+
 def descend(
     const floating[:, :, ::1] moves, const floating[:, :, ::1] changes, const double[:, ::1] products,
-    const int64_t[::1] counts, const floating[:, ::1] gradient, floating[:, ::1] direction, solve,
+    Py_ssize_t n_pairs, const floating[:, ::1] gradient, solve,
 ):
-    """Write the direction of each model's next step; return the slopes of the objectives along them.
+    """Return the direction of each model's next step, and the slopes of the objectives along them.
 
     Parameters
     ----------
-    moves, changes : ndarray of shape (n_models, memory, n)
+    moves, changes : ndarray of shape (memory, n_features + 1, n_columns)
         Pairs of changes of the weights and of the gradient, in a ring.
-    products : ndarray of float64 of shape (n_models, memory)
-        Of the two.
-    counts : ndarray of int64 of shape (n_models,)
-        How many pairs there have been.
-    gradient, direction : ndarray of shape (n_models, n)
+    products : ndarray of float64 of shape (memory, n_models)
+        Of the two; 0 where a model has no such pair, which then is one of zeros.
+    n_pairs : int
+        How many there have been.
+    gradient : ndarray of shape (n_features + 1, n_columns)
     solve : callable
-        Divides an array of shape (n_models, n) by the curvature to begin with, which the latest pair gives a size.
+        Divides two arrays of the shape of the gradient, one after the other in one array, by the curvature to begin
+        with, which the latest pair gives a size.
 
     Returns
     -------
+    direction : ndarray of shape (n_features + 1, n_columns)
     slopes : ndarray of float64 of shape (n_models,)
     """
-    cdef Py_ssize_t n_models = gradient.shape[0], n = gradient.shape[1], memory = moves.shape[1], m, k, i, place
-    cdef double[:, ::1] shares = np.empty((n_models, memory))
+    cdef Py_ssize_t memory = moves.shape[0], n = gradient.shape[0], n_columns = gradient.shape[1]
+    cdef Py_ssize_t n_models = products.shape[1], n_outputs = n_columns // n_models, n_known = min(n_pairs, memory)
+    cdef Py_ssize_t m, k, i, c, place
+    dtype = np.float32 if floating is float else np.float64
+    both = np.empty((2, n, n_columns), dtype)
+    cdef floating[:, :, ::1] parts = both, solved
+    cdef double[:, ::1] shares = np.zeros((memory, n_models))
+    cdef double[::1] values = np.empty(n_models), factors = np.empty(n_models), columns = np.empty(n_columns)
+    cdef floating[::1] room = np.empty(n_columns, dtype)
+    cdef Py_ssize_t[::1] latest = np.zeros(n_models, np.intp)
     slopes = np.empty(n_models)
     cdef double[::1] slope = slopes
-    cdef floating[:, ::1] solved
+    cdef floating* direction
     with nogil:
         for m in range(n_models):
-            # Of a model that remembers nothing, the zeros have no part in what follows.
-            for i in range(n):
-                direction[m, i] = changes[m, (counts[m] - 1) % memory, i] if counts[m] > 0 else 0
-    solved = solve(np.asarray(direction))
+            for k in range(n_known):
+                latest[m] = (n_pairs - 1 - k) % memory
+                if products[latest[m], m] > 0:
+                    break
+        for i in range(n):
+            for c in range(n_columns):
+                m = c // n_outputs
+                # Of a model that remembers nothing, the zeros have no part in what follows.
+                parts[0, i, c] = changes[latest[m], i, c] if products[latest[m], m] > 0 else 0
+                parts[1, i, c] = gradient[i, c]
+        for k in range(n_known):
+            place = (n_pairs - 1 - k) % memory
+            of_models(&moves[place, 0, 0], &parts[1, 0, 0], n, n_columns, values, &columns[0])
+            for m in range(n_models):
+                shares[place, m] = values[m] / products[place, m] if products[place, m] > 0 else 0
+                factors[m] = -shares[place, m]
+            add_scaled_models(factors, &changes[place, 0, 0], &parts[1, 0, 0], n, n_columns, &room[0])
+    solved = solve(both)
     with nogil:
+        of_models(&parts[0, 0, 0], &solved[0, 0, 0], n, n_columns, values, &columns[0])
         for m in range(n_models):
-            slope[m] = -1
-            if counts[m] > 0:
-                place = (counts[m] - 1) % memory
-                slope[m] = -products[m, place] / dot(&changes[m, place, 0], &solved[m, 0], n)
-            for i in range(n):
-                direction[m, i] = gradient[m, i]
-            for k in range(min(counts[m], memory)):
-                place = (counts[m] - 1 - k) % memory
-                shares[m, place] = dot(&moves[m, place, 0], &direction[m, 0], n) / products[m, place]
-                add_scaled(<floating> -shares[m, place], &changes[m, place, 0], &direction[m, 0], n)
-    solved = solve(np.asarray(direction))
-    with nogil:
-        for m in range(n_models):
-            for i in range(n):
-                direction[m, i] = <floating> slope[m] * solved[m, i]
-            for k in range(min(counts[m], memory) - 1, -1, -1):
-                place = (counts[m] - 1 - k) % memory
-                add_scaled(
-                    <floating> (
-                        -shares[m, place] - dot(&changes[m, place, 0], &direction[m, 0], n) / products[m, place]
-                    ),
-                    &moves[m, place, 0], &direction[m, 0], n,
-                )
-            slope[m] = dot(&gradient[m, 0], &direction[m, 0], n)
-    return slopes
+            factors[m] = -products[latest[m], m] / values[m] if products[latest[m], m] > 0 else -1
+        direction = &parts[0, 0, 0]
+        for i in range(n):
+            for c in range(n_columns):
+                parts[0, i, c] = <floating> factors[c // n_outputs] * solved[1, i, c]
+        for k in range(n_known - 1, -1, -1):
+            place = (n_pairs - 1 - k) % memory
+            of_models(&changes[place, 0, 0], direction, n, n_columns, values, &columns[0])
+            for m in range(n_models):
+                factors[m] = 0
+                if products[place, m] > 0:
+                    factors[m] = -shares[place, m] - values[m] / products[place, m]
+            add_scaled_models(factors, &moves[place, 0, 0], direction, n, n_columns, &room[0])
+        of_models(&gradient[0, 0], direction, n, n_columns, slope, &columns[0])
+    return both[0], slopes
 
 
 def remember(
-    floating[:, :, ::1] moves, floating[:, :, ::1] changes, double[:, ::1] products, int64_t[::1] counts,
-    const floating[:, ::1] start, const floating[:, ::1] end, const floating[:, ::1] gradient,
-    const floating[:, ::1] end_gradient,
+    floating[:, ::1] moves, floating[:, ::1] changes, double[::1] products, const floating[:, ::1] start,
+    const floating[:, ::1] end, const floating[:, ::1] gradient, const floating[:, ::1] end_gradient,
 ):
-    """Add the pair of each model's last step, where the gradient has changed along it by more than rounding error.
+    """Write the pair of each model's last step; zeros where its gradient has not changed by more than rounding error.
 
-    The first four are changed in place; see `descend`. The others have the shape (n_models, n).
+    The first three are parts of what `descend` takes. The others have the shape (n_features + 1, n_columns).
     """
-    cdef Py_ssize_t n = start.shape[1], memory = moves.shape[1], m, i
-    cdef double product, square
-    cdef floating* move
-    cdef floating* change
+    cdef Py_ssize_t n = start.shape[0], n_columns = start.shape[1], n_models = products.shape[0], m, i, c
+    cdef Py_ssize_t n_outputs = n_columns // n_models
+    cdef double[::1] squares = np.empty(n_models), columns = np.empty(n_columns)
     cdef double epsilon = FLT_EPSILON if floating is float else DBL_EPSILON
     with nogil:
-        for m in range(start.shape[0]):
-            move, change = &moves[m, counts[m] % memory, 0], &changes[m, counts[m] % memory, 0]
+        for i in range(n):
+            for c in range(n_columns):
+                moves[i, c] = end[i, c] - start[i, c]
+                changes[i, c] = end_gradient[i, c] - gradient[i, c]
+        of_models(&moves[0, 0], &changes[0, 0], n, n_columns, products, &columns[0])
+        of_models(&changes[0, 0], &changes[0, 0], n, n_columns, squares, &columns[0])
+        for m in range(n_models):
+            if isfinite(squares[m]) and products[m] > epsilon * squares[m] and products[m] > 0:
+                continue
+            products[m] = 0
             for i in range(n):
-                move[i] = end[m, i] - start[m, i]
-                change[i] = end_gradient[m, i] - gradient[m, i]
-            product, square = dot(move, change, n), dot(change, change, n)
-            if isfinite(square) and product > epsilon * square and product > 0:
-                products[m, counts[m] % memory] = product
-                counts[m] += 1
+                for c in range(m * n_outputs, (m + 1) * n_outputs):
+                    moves[i, c] = changes[i, c] = 0
+
+
+def parabola(const floating[:, ::1] weights, const floating[:, ::1] direction, const double[:, :] curvature):
+    """How the penalty of each column, ``curvature * weight^2 / 2``, changes along a direction.
+
+    Parameters
+    ----------
+    weights, direction : ndarray of shape (n_features + 1, n_columns)
+    curvature : ndarray of float64 of shape (n_features, n_columns)
+        The intercepts, which come last, have none.
+
+    Returns
+    -------
+    slopes, curvatures : ndarray of float64 of shape (n_columns,)
+        In units of the direction.
+    """
+    cdef Py_ssize_t n_columns = weights.shape[1], i, c
+    slopes, curvatures = np.zeros((2, n_columns))
+    cdef double[::1] slope = slopes, square = curvatures
+    cdef double bend
+    with nogil:
+        for i in range(curvature.shape[0]):
+            for c in range(n_columns):
+                bend = curvature[i, c] * direction[i, c]
+                slope[c] += bend * weights[i, c]
+                square[c] += bend * direction[i, c]
+    return slopes, curvatures
 
 
 def sums_of_products(const floating[:, ::1] A, const floating[:, ::1] B):
@@ -179,8 +272,11 @@ cdef class Lengths:
     ----------
     slopes : ndarray of float64 of shape (n_models,)
         At the beginning of the step. A model for which it is not below 0 stays where it is.
-    objectives : ndarray of float64 of shape (n_models,)
-        At the beginning.
+    losses, penalties : ndarray of float64 of shape (n_columns,)
+        The sums of losses over rows, and the penalties, at the beginning.
+    penalty_slopes, penalty_curvatures : ndarray of float64 of shape (n_columns,)
+        See `parabola`.
+    n_rows : int
     first : ndarray of bool of shape (n_models,)
         Whether nothing is known of the length that the direction has; then slopes are made smaller.
     single : bool
@@ -188,45 +284,81 @@ cdef class Lengths:
 
     Attributes
     ----------
-    lengths : ndarray of float64 of shape (n_models,)
+    lengths : ndarray of float64 of shape (n_columns,)
         In units of the direction; to be tried next, and in the end to be taken.
+    penalties : ndarray of float64 of shape (n_columns,)
+        Those of the last try.
     """
 
-    cdef readonly object lengths
-    cdef const double[::1] slopes, objectives
-    cdef object low, low_slope, high, high_slope, trying
-    cdef double[::1] share_left
+    cdef readonly object lengths, penalties
+    cdef const double[::1] slopes, begin_penalties, penalty_slopes, penalty_curvatures
+    cdef double[::1] objectives, t, low, low_slope, high, high_slope, share_left
+    cdef unsigned char[::1] trying
     cdef double noise
+    cdef Py_ssize_t n_rows, n_outputs
     cdef int n_tries
 
-    def __init__(self, slopes, objectives, first, single):
-        self.slopes, self.objectives = slopes, objectives
-        self.trying = (slopes < 0).astype(np.uint8)
-        self.lengths = np.where(slopes < 0, 1.0, 0.0)
-        self.low, self.low_slope = np.zeros_like(slopes), np.array(slopes)
-        self.high, self.high_slope = np.full_like(slopes, np.inf), np.full_like(slopes, np.inf)
-        self.share_left = np.where(first, 0.1, TOO_SHORT)
+    def __init__(
+        self, slopes, const double[::1] losses, penalties, penalty_slopes, penalty_curvatures, n_rows, first, single,
+    ):
+        cdef Py_ssize_t n_models = slopes.shape[0], m, c
+        cdef const unsigned char[::1] fresh = first.view(np.uint8)
+        self.slopes, self.begin_penalties = slopes, penalties
+        self.penalty_slopes, self.penalty_curvatures = penalty_slopes, penalty_curvatures
+        self.n_rows, self.n_outputs = n_rows, losses.shape[0] // n_models
         self.noise = NOISE * (FLT_EPSILON if single else DBL_EPSILON)
+        self.lengths, self.penalties = np.empty((2, losses.shape[0]))
+        self.trying = np.empty(n_models, np.uint8)
+        room = np.empty((7, n_models))
+        self.t, self.low, self.low_slope, self.high, self.high_slope, self.share_left, self.objectives = room
+        for m in range(n_models):
+            self.trying[m] = self.slopes[m] < 0
+            self.t[m] = self.trying[m]
+            self.low[m], self.low_slope[m] = 0, self.slopes[m]
+            self.high[m] = self.high_slope[m] = INFINITY
+            self.share_left[m] = 0.1 if fresh[m] else TOO_SHORT
+            self.objectives[m] = 0
+            for c in range(m * self.n_outputs, (m + 1) * self.n_outputs):
+                self.objectives[m] += losses[c] / n_rows + self.begin_penalties[c]
+        self._publish()
 
-    def adjust(self, const double[::1] slopes, const double[::1] objectives):
-        """Take in slopes and objectives at the lengths; change these, and return whether one is to be tried again."""
-        cdef double[::1] t = self.lengths, low = self.low, high = self.high
+    cdef void _publish(self):
+        cdef double[::1] lengths = self.lengths
+        cdef Py_ssize_t c
+        for c in range(lengths.shape[0]):
+            lengths[c] = self.t[c // self.n_outputs]
+
+    def adjust(self, const double[::1] losses, const double[::1] slopes):
+        """Take in what the lengths lead to; change these, and return whether one is to be tried again.
+
+        Parameters
+        ----------
+        losses, slopes : ndarray of float64 of shape (n_columns,)
+            The sums of losses over rows at the lengths, and their derivatives with respect to the lengths.
+        """
+        cdef double[::1] t = self.t, low = self.low, high = self.high, penalties = self.penalties
         cdef double[::1] low_slope = self.low_slope, high_slope = self.high_slope
-        cdef unsigned char[::1] trying = self.trying
-        cdef double begin, slope, limit, ahead
-        cdef Py_ssize_t m
+        cdef double begin, slope, objective, limit, ahead
+        cdef Py_ssize_t m, c
         cdef bint rises, again = False
         self.n_tries += 1
         with nogil:
             for m in range(t.shape[0]):
-                if not trying[m]:
+                slope = objective = 0
+                for c in range(m * self.n_outputs, (m + 1) * self.n_outputs):
+                    penalties[c] = self.begin_penalties[c] + t[m] * (
+                        self.penalty_slopes[c] + t[m] * self.penalty_curvatures[c] / 2
+                    )
+                    objective += losses[c] / self.n_rows + penalties[c]
+                    slope += slopes[c] / self.n_rows + self.penalty_slopes[c] + t[m] * self.penalty_curvatures[c]
+                if not self.trying[m]:
                     continue
-                begin, slope = self.slopes[m], slopes[m]
+                begin = self.slopes[m]
                 limit = self.objectives[m] + self.noise * fabs(self.objectives[m])
                 rises = not isfinite(slope) or slope > fmin(TOO_LONG, self.share_left[m]) * -begin
-                rises = rises or not objectives[m] <= limit
+                rises = rises or not objective <= limit
                 if not rises and slope >= self.share_left[m] * begin:
-                    trying[m] = 0
+                    self.trying[m] = 0
                     continue
                 if rises:
                     high[m], high_slope[m] = t[m], slope
@@ -235,13 +367,15 @@ cdef class Lengths:
                     ahead = t[m] - slope * (t[m] - low[m]) / (slope - low_slope[m])
                     low[m], low_slope[m] = t[m], slope
                 if self.n_tries >= MOST_TRIES or low[m] >= (1 - 4 * DBL_EPSILON) * high[m]:
-                    trying[m] = self.n_tries <= MOST_TRIES and t[m] != low[m]
+                    self.trying[m] = self.n_tries <= MOST_TRIES and t[m] != low[m]
                     t[m] = low[m]
                 elif isfinite(high[m]):
                     t[m] = between(low[m], low_slope[m], high[m], high_slope[m], self.n_tries)
                 else:
                     t[m] = fmin(fmax(ahead, 1.5 * t[m]), GROW * t[m]) if ahead > t[m] else GROW * t[m]
-                again |= trying[m]
+                again |= self.trying[m]
+        if again:
+            self._publish()
         return again
 
 

@@ -51,7 +51,7 @@ N_GROUPS = 5
 # when there are no steps left, training has not come to its end.
 SETTLED, STILL_FALLING = 0.003, 0.1
 # So many steps at the least; so many make a stage, and there is another stage while the best model needs it.
-FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 20, 12
+FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 16, 15
 
 
 def alpha_of(multiple, n_rows, total_weight):

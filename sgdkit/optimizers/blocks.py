@@ -20,6 +20,8 @@ from sgdkit._kernels.scores import score_rows
 FEWEST_VALUES, VALUES_A_FEATURE = 1 << 20, 8
 # Rows whose products are summed at a time.
 STRETCH = 1 << 13
+# The curvature of losses is looked at over a distance that is so large a part of the scores.
+DISTANCE = 0.1
 
 
 class Block:
@@ -50,6 +52,11 @@ class Block:
         """The sum of losses of each column; their derivatives are written to the array that is given."""
         return loss.total(scores, self.targets, self.row_weights, derivative)
 
+    def along(self, loss, lengths, *arrays):
+        """Go along a direction of the scores: `Loss.along`, but for the targets and weights of rows."""
+        scores, direction, ahead, derivative = arrays
+        return loss.along(scores, direction, lengths, self.targets, self.row_weights, ahead, derivative)
+
     def gradient(self, derivative):
         """The sum of the gradients of losses with respect to the weights, given the derivatives."""
         gradient = np.empty((self.X.shape[1] + 1, derivative.shape[1]), derivative.dtype)
@@ -76,16 +83,53 @@ class Block:
 
     def squares(self, weighted=True):
         """The sum of the squares of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
-        X, weights = self.X, self.row_weights if weighted else None
+        return self._squares(self.row_weights if weighted else None)
+
+    def _squares(self, row_weights):
+        X = self.X
+        if row_weights is not None:
+            row_weights = row_weights.reshape(len(row_weights), -1)
         if issparse(X):
-            weights = np.ones(X.shape[0]) if weights is None else weights
+            row_weights = np.ones((X.shape[0], 1)) if row_weights is None else row_weights
             X = Rows(X).merged()
-            return transposed(X, np.square(X.data, dtype=np.float64)) @ weights.reshape(X.shape[0], -1)
-        if weights is not None and weights.ndim == 2:
-            return np.square(X).T @ weights
-        if weights is None:
+            return transposed(X, np.square(X.data, dtype=np.float64)) @ row_weights
+        if row_weights is None:
             return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
-        return np.einsum("i,ij,ij->j", weights, X, X)[:, np.newaxis]
+        if row_weights.shape[1] == 1:
+            return np.einsum("ik,ij,ij->jk", row_weights, X, X)
+        return np.square(X).T @ row_weights
+
+    def second_derivatives(self, loss, scores):
+        """Those of the loss of each row, as much as it weighs, with respect to its scores; of shape (n_rows, n_models).
+
+        Columns that share a loss are taken together: theirs is the mean.
+        """
+        if loss.log_link:
+            size = np.ones(scores.shape[1])
+        elif self.targets.signs:
+            size = 1 + np.average(np.abs(scores), axis=0, weights=self.row_weights)
+        else:
+            # In units of the targets.
+            size = np.average(np.abs(scores - self.targets.table()), axis=0, weights=self.row_weights)
+        distance = (DISTANCE * np.where(size > 0, size, 1)).astype(scores.dtype)
+        second = loss.second_derivatives(scores, self.targets, distance)
+        if loss.coupled:
+            second = second.reshape(len(second), -1, loss.n_outputs).mean(axis=2)
+        if self.row_weights is None:
+            return second
+        row_weights = self.row_weights.reshape(len(second), -1)
+        if row_weights.shape[1] > 1 and loss.coupled:
+            row_weights = row_weights[:, :: loss.n_outputs]
+        return second * row_weights
+
+    def curvature(self, loss, scores):
+        """The sum of the second derivatives of losses with respect to each weight: (n_features + 1, n_models)."""
+        second = self.second_derivatives(loss, scores)
+        return np.append(self._squares(second), second.sum(axis=0, keepdims=True, dtype=np.float64), axis=0)
+
+    def curvature_at(self, loss, weights):
+        """The same, at some weights."""
+        return self.curvature(loss, self.scores(weights))
 
     def products(self):
         """``A'A``, ``A'y`` and the squares of y, with rows A whose last feature is 1; in float64."""

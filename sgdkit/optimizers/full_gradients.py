@@ -5,17 +5,16 @@ import numpy as np
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.quasi_newton import sums_of_products
 from sgdkit.losses import SquaredError
-from sgdkit.optimizers.blocks import Block, blocks_of, with_ones
+from sgdkit.optimizers.blocks import Block, blocks_of
+from sgdkit.optimizers.curvature import Axes, GramAxes, eigh, positive
 
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
-# The curvature of the loss is looked at on so many rows, over a distance that is so large a part of the scores.
-CURVED_ROWS, DISTANCE = 1000, 0.1
-# Axes are those of so many rows a feature, and for features of which the square is no more than so many times the rows.
-ROWS_A_FEATURE, MOST_SQUARES = 10, 4
-# Of the mean square of all axes, what is added to that of each: rows at the border of classes, which curve the loss in
-# the end, have other axes than all of them.
-OF_ALL_AXES = 0.1
+# The mean curvature of losses is that of so many rows.
+CURVED_ROWS = 1000
+# Axes are those of rows with so many values, and of so many rows a feature at the least; for features of which the
+# square is no more than so many times the rows.
+AXES_VALUES, ROWS_A_FEATURE, MOST_SQUARES = 1 << 17, 10, 4
 
 
 class FullGradientState:
@@ -163,9 +162,13 @@ class AllRows:
         total = self.blocks.summed(lambda block, *parts: block.losses(self.loss, *parts), scores, derivative)
         return total, derivative
 
-    def slopes(self, derivative, along):
-        """How the sums of losses rise with the scores, at a distance of `along`, given their derivatives."""
-        return self.blocks.summed(lambda _, *parts: sums_of_products(*parts), derivative, along)
+    def along(self, scores, direction, lengths, ahead, derivative):
+        """Go along a direction of the scores: see `Loss.along`."""
+
+        def go(block, *arrays):
+            return block.along(self.loss, lengths, *arrays)
+
+        return self.blocks.summed(go, scores, direction, ahead, derivative)
 
     def gradient(self, derivative):
         """The gradient of the mean loss over rows with respect to the weights, given the derivative of each loss."""
@@ -182,78 +185,44 @@ class AllRows:
         if not np.isfinite(gradient).all():
             self.problem.rows.check()
 
-    def metric(self, curvature, penalty, axes=None):
-        """About the curvature of the objective in each weight alone, or along each axis; of the shape of the weights.
+    def metric(self, curvature, penalty):
+        """About the curvature of the objective in each weight alone, of the shape of the weights.
 
-        It is the mean square of the feature, or of the axis, times the mean second derivative of the losses, and what
-        the penalty adds.
+        It is the mean square of the feature, times the mean second derivative of the losses, and what the penalty adds.
         """
-        if axes is None:
-            squares = self.mean_squares()
-            squares = np.append(squares, np.ones((1, squares.shape[1])), axis=0)
-            metric = np.asarray(squares * curvature, self.dtype)
-            metric[:-1] += penalty.curvature
-        else:
-            vectors, squares = axes
-            shares = np.square(vectors[:-1], dtype=np.float64).T
-            added = shares @ np.broadcast_to(penalty.curvature, (shares.shape[1], len(curvature)))
-            metric = np.asarray(squares * curvature + added, self.dtype)
-        if np.isinf(metric).any():
-            raise ValueError(
-                "The squares of features overflow. Scale them, for instance with sklearn.preprocessing.StandardScaler "
-                "or MaxAbsScaler."
-            )
-        metric[~(metric > 0)] = 1
-        return metric
+        squares = self.mean_squares()
+        squares = np.append(squares, np.ones((1, squares.shape[1])), axis=0)
+        metric = np.asarray(squares * curvature, self.dtype)
+        metric[:-1] += penalty.curvature
+        return positive(metric)
 
     def axes(self):
-        """Directions in which the weights, intercepts included, hardly affect one another, and their mean squares.
-
-        They are the principal axes of some of the rows: an orthogonal matrix of shape (n_features + 1, n_features + 1),
-        and an array of shape (n_features + 1, 1). None where they would take longer than they save.
-        """
+        """The `Axes` of the rows; None where they would take longer than they save."""
         if not few_features(self.problem):
             return None
-        chosen = self.blocks.take(
-            spread(self.n_rows, max(ROWS_A_FEATURE * self.problem.rows.n_features, CURVED_ROWS))
+        n_features = self.problem.rows.n_features
+        n_rows = max(AXES_VALUES // n_features, ROWS_A_FEATURE * n_features)
+        return Axes(self, spread(self.n_rows, n_rows))
+
+    def curvature_of_features(self, scores):
+        """The mean curvature of the losses in each feature, and the intercept, of shape (n_features + 1, n_models)."""
+        return (
+            self.blocks.summed(lambda block, scores: block.curvature(self.loss, scores), scores) / self.n_rows
         )
-        X, row_weights = with_ones(chosen.X), chosen.row_weights
-        X[:, -1] = self.fit_intercept
-        if row_weights is not None:
-            X *= np.sqrt(row_weights.reshape(len(X), -1).mean(axis=1, keepdims=True))
-        gram = (X.T @ X).astype(np.float64) / len(X)
-        squares, axes = eigh(gram)
-        # Features that are always 0 are none.
-        squares += OF_ALL_AXES * squares.sum() / max(np.count_nonzero(np.diag(gram)), 1)
-        return axes.astype(X.dtype), squares[:, np.newaxis]
 
     def mean_squares(self):
         """The mean square of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
         return self.blocks.total(Block.squares) / self.n_rows
 
     def curvature(self, scores):
-        """The mean second derivative of the losses in each column, about some scores."""
+        """The mean second derivative of the losses at some scores; the same for all columns of a model."""
         places = spread(self.n_rows, CURVED_ROWS)
         chosen = self.blocks.take(places)
-        near = self._near(chosen, places, scores)
-        if self.loss.log_link:
-            size = np.ones(near.shape[1])
-        elif chosen.targets.signs:
-            size = 1 + np.abs(near).mean(axis=0)
-        else:
-            # In units of the targets.
-            size = np.abs(near - chosen.targets.table()).mean(axis=0)
-        distance = (DISTANCE * np.where(size > 0, size, 1)).astype(near.dtype)
-        # Columns that share a loss are alike, and moved one at a time.
-        distance[np.arange(len(distance)) % self.n_outputs > 0] = 0
-        ends = np.empty((2, *near.shape), near.dtype)
-        for sign, end in zip((-1, 1), ends, strict=True):
-            chosen.losses(self.loss, near + sign * distance, end)
-        slopes = (ends[1] - ends[0]).sum(axis=0, dtype=np.float64)[:: self.n_outputs]
-        curvature = slopes / (2 * distance[:: self.n_outputs] * len(places))
+        second = chosen.second_derivatives(self.loss, self.near(chosen, places, scores))
+        curvature = second.mean(axis=0, dtype=np.float64)
         return np.where(curvature > 0, curvature, 1).repeat(self.n_outputs)
 
-    def _near(self, chosen, places, scores):
+    def near(self, chosen, places, scores):
         """The scores of chosen rows."""
         return np.ascontiguousarray(scores[places])
 
@@ -297,8 +266,10 @@ class GramRows(AllRows):
         difference = scores - self.y
         return np.square(difference, dtype=np.float64).sum(axis=0) / 2 + self.constant, difference
 
-    def slopes(self, derivative, along):
-        return sums_of_products(derivative, along)
+    def along(self, scores, direction, lengths, ahead, derivative):
+        ahead[...] = scores + lengths.astype(scores.dtype) * direction
+        totals, derivative[...] = self.differentiate(ahead)
+        return totals, sums_of_products(derivative, direction)
 
     def gradient(self, derivative):
         return self._mean(self.R.T @ derivative)
@@ -308,15 +279,13 @@ class GramRows(AllRows):
         return np.diag(self.gram)[:-1, np.newaxis] / self.n_rows
 
     def axes(self):
-        gram, squares, vectors = self.gram, np.square(self.roots), self.vectors
-        if not self.fit_intercept:
-            gram = gram.copy()
-            gram[-1] = gram[:, -1] = 0
-            squares, vectors = eigh(gram)
-        return vectors.astype(self.dtype), squares[:, np.newaxis] / self.n_rows
+        return GramAxes(self)
 
     def curvature(self, scores):
         return np.ones(scores.shape[1])
+
+    def curvature_of_features(self, scores):
+        return np.diag(self.gram)[:, np.newaxis] / self.n_rows
 
 
 class RowsElsewhere(AllRows):
@@ -326,7 +295,7 @@ class RowsElsewhere(AllRows):
     """
 
     def of(self, weights):
-        return weights
+        return weights.copy()
 
     def combine(self, A, B, a, b):
         return combine(A, B, a, b, np.zeros_like(a))
@@ -337,14 +306,19 @@ class RowsElsewhere(AllRows):
     def differentiate(self, scores):
         return self.blocks.total(Block.slopes_at, self.loss, scores)
 
-    def slopes(self, derivative, along):
-        return sums_of_products(derivative, along)
+    def along(self, scores, direction, lengths, ahead, derivative):
+        ahead[...] = scores + lengths.astype(scores.dtype) * direction
+        totals, derivative[...] = self.differentiate(ahead)
+        return totals, sums_of_products(derivative, direction)
 
     def gradient(self, derivative):
         return self._mean(derivative.copy())
 
-    def _near(self, chosen, places, scores):
+    def near(self, chosen, places, scores):
         return chosen.scores(scores)
+
+    def curvature_of_features(self, scores):
+        return self.blocks.total(Block.curvature_at, self.loss, scores) / self.n_rows
 
 
 def all_rows(problem, fit_intercept):
@@ -364,14 +338,6 @@ def takes_gram(problem):
 def few_features(problem):
     """Whether a matrix of the products of features takes no longer than a few gradients."""
     return problem.rows.n_features**2 <= MOST_SQUARES * problem.n_rows * problem.density**2
-
-
-def eigh(matrix):
-    """The eigenvalues and eigenvectors of a matrix of squares; those of no matrix at all where it has overflowed."""
-    if not np.isfinite(matrix).all():
-        return np.ones(len(matrix)), np.eye(len(matrix))
-    values, vectors = np.linalg.eigh(matrix)
-    return values.clip(0), vectors
 
 
 def spread(n_rows, n_chosen):

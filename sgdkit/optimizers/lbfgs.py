@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from sgdkit._kernels.quasi_newton import Lengths, descend, remember
+from sgdkit._kernels.quasi_newton import Lengths, descend, parabola, remember
 from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
+from sgdkit.optimizers.curvature import Features
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
 # The largest unit of a penalty over the smallest one, up to which features have axes.
@@ -21,14 +22,20 @@ class LBFGSState(FullGradientState):
 
     Attributes
     ----------
-    moves, changes : ndarray of shape (n_models, memory, n), or None
-        The last changes of the weights of each model, and of its gradient; None before the first step.
-    products : ndarray of float64 of shape (n_models, memory)
+    moves, changes : ndarray of shape (memory, n_features + 1, n_columns)
+        The last changes of the weights, and of the gradient.
+    products : ndarray of float64 of shape (memory, n_models)
         Of the two.
-    counts : ndarray of int64 of shape (n_models,)
-        How many pairs each model has had.
+    n_pairs : int, or None
+        How many of these pairs there have been; None where nothing is remembered.
+    n_steps : int
+        Since training began.
+    curved_at : ndarray of the shape of the weights, or None
+        Those at which the metric was found last; None before.
     """
 
+    n_pairs = curved_at = None
+    n_steps = 0
     # Where training takes place in the space that the rows span, `W` are coordinates there.
     _span = None
 
@@ -39,7 +46,8 @@ class LBFGSState(FullGradientState):
     def load(self, weights):
         self._span = None
         super().load(weights)
-        self.moves = self.changes = self.products = self.counts = self.expected_falls = None
+        self.n_pairs = self.expected_falls = self.curved_at = None
+        self.n_steps = 0
 
     def weights(self):
         weights = super().weights()
@@ -51,22 +59,25 @@ class LBFGSState(FullGradientState):
             self.W = span.weights(self.W)
             self.total = None if self.total is None else span.weights(self.total)
             # Only those in the span are remembered.
-            self.moves = None
+            self.n_pairs, self.curved_at, self.n_steps = None, None, 0
         super().release()
 
     def take(self, columns):
         other = super().take(columns)
-        other._span = self._span
-        if self.moves is not None:
-            models = columns[:: self.n_columns // len(self.counts)] // (self.n_columns // len(self.counts))
-            for name in ("moves", "changes", "products", "counts"):
-                setattr(other, name, getattr(self, name)[models])
+        other._span, other.n_steps = self._span, self.n_steps
+        other.curved_at = None if self.curved_at is None else self.curved_at[:, columns]
+        if self.n_pairs is not None:
+            n_outputs = self.n_columns // self.products.shape[1]
+            other.moves = np.ascontiguousarray(self.moves[:, :, columns])
+            other.changes = np.ascontiguousarray(self.changes[:, :, columns])
+            other.products = np.ascontiguousarray(self.products[:, columns[::n_outputs] // n_outputs])
+            other.n_pairs = self.n_pairs
         return other
 
     def set_columns(self, penalty, rate_factors):
-        if self.moves is not None and not penalty.same_as(self._penalty):
+        if self.n_pairs is not None and not penalty.same_as(self._penalty):
             # What is remembered of the gradient has the old penalty's in it.
-            self.moves = None
+            self.n_pairs = None
         super().set_columns(penalty, rate_factors)
 
     def epoch(self, problem, rate):
@@ -75,16 +86,23 @@ class LBFGSState(FullGradientState):
             if self._cached is None or self._cached.problem is not problem:
                 self._cached = self._place(problem)
             at = self._cached
-            if self.moves is None:
+            if self.n_pairs is None:
                 self._forget(at.n_models)
             if at.slopes is None:
                 self._aim(at)
-            start, gradient = at.by_model(self.W), at.gradient
-            self.W, self.rate = at.step(self.W, self.counts == 0)
-            remember(
-                *(self.moves, self.changes, self.products, self.counts),
-                *(start, at.by_model(self.W), gradient, at.gradient),
-            )
+            start, gradient = self.W, at.gradient
+            self.n_steps += 1
+            self.W, self.rate = at.step(start, ~self.products.any(axis=0))
+            if self.n_steps % REFRESH == 0:
+                at.look_again(self.W)
+            if not self.n_steps & (self.n_steps - 1):
+                self.curved_at = self.W
+                at.curve(at.scores)
+            at.turn(self.W)
+            place = self.n_pairs % len(self.moves)
+            pair = self.moves[place], self.changes[place], self.products[place]
+            remember(*pair, start, self.W, gradient, at.gradient)
+            self.n_pairs += 1
             self._aim(at)
         self._count(at.rows)
         return at.losses
@@ -103,26 +121,22 @@ class LBFGSState(FullGradientState):
 
     def _forget(self, n_models):
         """Begin with nothing to remember."""
-        shape = n_models, self.optimizer.memory, self.W.size // n_models
-        self.moves, self.changes = np.empty((2, *shape), self.W.dtype)
-        self.products, self.counts = np.empty(shape[:2]), np.zeros(n_models, np.int64)
+        self.moves, self.changes = np.empty((2, self.optimizer.memory, *self.W.shape), self.W.dtype)
+        self.products, self.n_pairs = np.zeros((len(self.moves), n_models)), 0
 
     def _aim(self, at):
         """Choose the direction of the next step; where rounding errors have made it none of descent, begin anew."""
-        at.direction = np.empty_like(at.gradient)
-        remembered = self.moves, self.changes, self.products, self.counts
-        at.slopes = descend(*remembered, at.gradient, at.direction, at.solve)
-        lost = ~(at.slopes < 0) & (self.counts > 0)
+        pairs = self.moves, self.changes, self.products
+        at.direction, at.slopes = descend(*pairs, self.n_pairs, at.gradient, at.solve)
+        lost = ~(at.slopes < 0) & self.products.any(axis=0)
         if lost.any():
-            self.counts[lost] = 0
-            at.slopes = descend(*remembered, at.gradient, at.direction, at.solve)
+            self.products[:, lost] = 0
+            at.direction, at.slopes = descend(*pairs, self.n_pairs, at.gradient, at.solve)
         self.expected_falls = -at.slopes / 2
 
 
 class Position:
     """Where a state stands on the rows of a problem, and where it goes next.
-
-    Vectors are those of models, all weights of one after the other; see `by_model`.
 
     Attributes
     ----------
@@ -131,10 +145,11 @@ class Position:
         Those of the problem, or their coordinates.
     scores : ndarray of shape (n_rows, n_columns)
     losses, penalties : ndarray of float64 of shape (n_columns,)
-    axes : ndarray of shape (n_features + 1, n_features + 1), or None
-        Those that the metric is one of; see `AllRows.axes`.
-    metric : ndarray of shape (n_models, n), or that of the weights where there are axes
-    gradient, direction : ndarray of shape (n_models, n)
+    directions : Features
+        Along which the metric is, or its subclass `Axes`.
+    metric : ndarray that broadcasts against the weights
+        It is found anew after 1, 2, 4, 8, ... steps, since losses are not curved alike everywhere.
+    gradient, direction : ndarray of the shape of the weights
     slopes : ndarray of float64 of shape (n_models,), or None
         Along the direction; None before it is chosen.
     """
@@ -142,84 +157,56 @@ class Position:
     def __init__(self, problem, rows, state):
         self.problem, self.rows, self.penalty = problem, rows, state._penalty
         self.n_models = state.n_columns // rows.n_outputs
-        self.n_steps, self.direction, self.slopes = 0, None, None
+        self.direction = self.slopes = self.spare = None
         self.scores = rows.of(state.W)
         units = self.penalty.units
         # Where the penalty differs much between features, it ties weights to other axes than the rows do.
         axes = rows.axes() if units is None or units.max() <= MOST_UNEVEN * units.min() else None
-        self.metric = rows.metric(state._curvature(rows, self.scores), self.penalty, axes)
-        if axes is None:
-            self.axes, self.metric = None, self.by_model(self.metric)
-        else:
-            self.axes = axes[0]
-        self.losses, derivative = rows.differentiate(self.scores)
+        self.directions = Features(rows) if axes is None else axes
+        self.curve(self.scores if state.curved_at is None else rows.of(state.curved_at))
+        shape = len(state.W) - 1, state.n_columns
+        self.ridge = np.broadcast_to(np.asarray(self.penalty.curvature, np.float64), shape)
+        self.losses, self.derivative = rows.differentiate(self.scores)
         self.penalties = state._penalties(state.W)
-        self.gradient = self.by_model(self._gradient(derivative, state.W))
+        self.turn(state.W)
         rows.check(self.gradient)
 
-    def by_model(self, array):
-        """An array of the shape of the weights, (n_features + 1, n_columns), as one of shape (n_models, n)."""
-        if self.n_models == 1:
-            return array.reshape(1, -1)
-        models = array.reshape(len(array), self.n_models, -1).transpose(1, 0, 2)
-        return np.ascontiguousarray(models).reshape(self.n_models, -1)
+    def curve(self, scores):
+        """Find the metric at some scores."""
+        self.metric = self.directions.metric(scores, self.penalty)
 
-    def by_column(self, vectors):
-        """The inverse of `by_model`."""
-        columns = vectors.reshape(self.n_models, -1, self.rows.n_outputs).transpose(1, 0, 2)
-        return np.ascontiguousarray(columns).reshape(-1, self.n_models * self.rows.n_outputs)
+    def turn(self, weights):
+        """Find the gradient at the weights, given the derivatives of losses there."""
+        self.gradient = self.rows.gradient(self.derivative)
+        self.gradient[:-1] += self.penalty.curvature * weights[:-1]
+
+    def look_again(self, weights):
+        """Take the weights' own scores instead of those that were summed up from step to step."""
+        self.scores, self.penalties = self.rows.of(weights), self.penalty.value(weights[:-1])
+        self.losses, self.derivative = self.rows.differentiate(self.scores)
 
     def solve(self, vectors):
-        """Divide vectors by the metric, which may be one of axes."""
-        if self.axes is None:
-            return vectors / self.metric
-        along = self.axes.T @ self.by_column(vectors)
-        return self.by_model(self.axes @ (along / self.metric))
-
-    def of_models(self, values):
-        """The sums over the columns of each model."""
-        return values if self.rows.n_outputs == 1 else values.reshape(self.n_models, -1).sum(axis=1)
-
-    def _gradient(self, derivative, weights):
-        gradient = self.rows.gradient(derivative)
-        gradient[:-1] += self.penalty.curvature * weights[:-1]
-        return gradient
+        """Divide arrays of the shape of the weights, of shape (n, n_features + 1, n_columns), by the metric."""
+        return self.directions.divide(vectors, self.metric)
 
     def step(self, weights, first):
         """Go along the direction, and return the new weights and how far each column has gone.
 
         `first` tells the models that do not know yet how far to go.
         """
-        rows, scores, n_rows = self.rows, self.scores, self.rows.n_rows
-        direction = self.by_column(self.direction)
-        along = rows.of(direction)
-        # The penalty is a parabola of the length.
-        bend = self.penalty.curvature * direction[:-1]
-        linear = self.of_models((bend * weights[:-1]).sum(axis=0, dtype=np.float64))
-        square = self.of_models((bend * direction[:-1]).sum(axis=0, dtype=np.float64))
-        penalties = self.of_models(self.penalties)
-        objectives = self.of_models(self.losses) / n_rows + penalties
-        search = Lengths(self.slopes, objectives, first, weights.dtype == np.float32)
-        ones = np.ones(scores.shape[1], scores.dtype)
+        rows = self.rows
+        along = rows.of(self.direction)
+        penalty_changes = parabola(weights, self.direction, self.ridge)
+        begin = self.slopes, self.losses, self.penalties
+        search = Lengths(*begin, *penalty_changes, rows.n_rows, first, weights.dtype == np.float32)
+        ahead = np.empty_like(self.scores) if self.spare is None else self.spare
         trying = True
         while trying:
-            length = search.lengths
-            of_columns = length.astype(scores.dtype).repeat(rows.n_outputs)
-            self.scores = rows.combine(scores, along, ones, of_columns)
-            self.losses, derivative = rows.differentiate(self.scores)
-            slopes = self.of_models(rows.slopes(derivative, along)) / n_rows + linear + length * square
-            objectives = (
-                self.of_models(self.losses) / n_rows + penalties + length * (linear + length * square / 2)
-            )
-            trying = search.adjust(slopes, objectives)
-        weights = weights + of_columns * direction
-        self.n_steps += 1
-        if self.n_steps % REFRESH == 0:
-            self.scores = rows.of(weights)
-            self.losses, derivative = rows.differentiate(self.scores)
-        self.penalties = self.penalty.value(weights[:-1])
-        self.gradient = self.by_model(self._gradient(derivative, weights))
-        return weights, of_columns
+            self.losses, slopes = rows.along(self.scores, along, search.lengths, ahead, self.derivative)
+            trying = search.adjust(self.losses, slopes)
+        self.scores, self.spare, self.penalties = ahead, self.scores, search.penalties
+        lengths = search.lengths.astype(weights.dtype)
+        return weights + lengths * self.direction, lengths
 
 
 class LBFGS(Optimizer):
@@ -230,8 +217,10 @@ class LBFGS(Optimizer):
 
         H_k = (I - s y' / y's) H_(k-1) (I - y s' / y's) + s s' / y's
 
-    It begins with the diagonal metric ``1 / (c mean(x_j^2) + alpha)`` of each feature j, with the loss's mean second
-    derivative c, times ``s'y`` over ``y'y`` in this metric. So features may be as rare, and as different, as words are.
+    It begins with the curvature of the objective in each weight alone, the diagonal of the Hessian, times ``s'y`` over
+    ``y'y`` in this metric. So features may be as rare, and as different, as words are. Where features are few, it is the
+    diagonal along the principal axes of the rows. After 1, 2, 4, 8, ... steps it is found anew, since in the end only rows
+    near the border of classes curve a loss.
 
     Scores are linear in t, so a search for the length t of a step takes no product with the rows. It ends where the
     slope of the objective has fallen enough, and not risen too far above 0 [2]_. Slopes are known to more digits than

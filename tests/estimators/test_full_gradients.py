@@ -114,7 +114,7 @@ def test_ill_conditioned_tables_end_with_a_finite_model(table, estimator, loss, 
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)
     assert np.isfinite(model.coef_).all()
-    assert model.loss_curve_[-1] <= model.loss_curve_[0]
+    assert model.loss_curve_[-1] <= model.loss_curve_[0] * (1 + 1e-13)
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "squared_hinge"])

@@ -9,12 +9,15 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.preprocessing import scale
 
 from sgdkit import SGDClassifierPlus
-from sgdkit._kernels.quasi_newton import Lengths, descend, remember
+from sgdkit._kernels.quasi_newton import Lengths, descend, parabola, remember
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.optimizers import LBFGS
+from sgdkit.optimizers.blocks import Block
+from sgdkit.optimizers.curvature import Axes, Features
 from sgdkit.optimizers.full_gradients import AllRows, GramRows, all_rows
 from sgdkit.penalties import PENALTIES, Penalty
 from sgdkit.training.problem import Problem
@@ -23,43 +26,76 @@ from tests.optimizers.setups import ALL_DTYPES, LOSSES, N_COLUMNS, N_ROWS, TOLER
 from tests.optimizers.test_gd import make_problem, smooth_losses
 
 
+def remembering(memory, shape, n_models, dtype=np.float64):
+    """What `descend` is given of pairs, before there are any."""
+    return *np.empty((2, memory, *shape), dtype), np.zeros((memory, n_models))
+
+
+def remember_step(pairs, n_pairs, *step):
+    place = n_pairs % len(pairs[0])
+    remember(*(part[place] for part in pairs), *step)
+
+
 @pytest.mark.parametrize("n_steps", [0, 1, 3, 9])
 @pytest.mark.parametrize("memory", [1, 4])
+@pytest.mark.parametrize("n_outputs", [1, 2])
 @ALL_DTYPES
-def test_directions_are_those_of_the_inverse_hessian(dtype, memory, n_steps):
+def test_directions_are_those_of_the_inverse_hessian(dtype, n_outputs, memory, n_steps):
     """Of several models, each of which is alone."""
     rng = np.random.default_rng(0)
-    n_models, n = 3, 13
+    n_models, shape = 3, (13, 3 * n_outputs)
+
+    def by_model(array):
+        return array.reshape(13, n_models, n_outputs).swapaxes(0, 1).reshape(n_models, -1).astype(float)
+
+    n = 13 * n_outputs
     hessians = [np.cov(rng.standard_normal((n, 3 * n))) for _ in range(n_models)]
-    metric = np.stack([np.diag(hessian) for hessian in hessians]).astype(dtype)
-    twins = [reference.LBFGS(m.astype(float), memory) for m in metric]
-    moves, changes = np.empty((2, n_models, memory, n), dtype)
-    remembered = moves, changes, np.empty((n_models, memory)), np.zeros(n_models, np.int64)
-    for _ in range(n_steps):
-        start, end = rng.standard_normal((2, n_models, n)).astype(dtype)
-        gradients = [np.stack([h @ w for h, w in zip(hessians, at, strict=True)]) for at in (start, end)]
-        remember(*remembered, start, end, *(g.astype(dtype) for g in gradients))
-        for model, twin in enumerate(twins):
-            twin.pairs.append((end[model] - start[model], gradients[1][model] - gradients[0][model]))
-    gradient = rng.standard_normal((n_models, n)).astype(dtype)
-    direction = np.empty_like(gradient)
-    slopes = descend(*remembered, gradient, direction, lambda vectors: vectors / metric)
-    expected = [twin.direction(g.astype(float)) for twin, g in zip(twins, gradient, strict=True)]
+    diagonals = np.stack([np.diag(hessian) for hessian in hessians])
+    metric = diagonals.reshape(n_models, 13, n_outputs).swapaxes(0, 1).reshape(shape).astype(dtype)
+    twins = [reference.LBFGS(m, memory) for m in by_model(metric)]
+    pairs = remembering(memory, shape, n_models, dtype)
+    for step in range(n_steps):
+        ends = rng.standard_normal((2, *shape)).astype(dtype)
+        gradients = np.empty_like(ends)
+        for end, gradient in zip(ends, gradients, strict=True):
+            products = np.stack([h @ w for h, w in zip(hessians, by_model(end), strict=True)])
+            gradient[...] = products.reshape(n_models, 13, n_outputs).swapaxes(0, 1).reshape(shape)
+        remember_step(pairs, step, *ends, *gradients)
+        for twin, *pair in zip(
+            twins, by_model(ends[1] - ends[0]), by_model(gradients[1] - gradients[0]), strict=True
+        ):
+            twin.pairs.append(pair)
+    gradient = rng.standard_normal(shape).astype(dtype)
+    direction, slopes = descend(*pairs, n_steps, gradient, lambda vectors: vectors / metric)
+    expected = [twin.direction(g) for twin, g in zip(twins, by_model(gradient), strict=True)]
     tolerance = {np.float64: 1e-8, np.float32: 1e-2}[dtype]
-    assert_allclose(direction, expected, rtol=tolerance, atol=tolerance)
-    assert_allclose(slopes, (direction.astype(float) * gradient).sum(axis=1), rtol=1e-5)
+    assert_allclose(by_model(direction), expected, rtol=tolerance, atol=tolerance)
+    assert_allclose(slopes, (by_model(direction) * by_model(gradient)).sum(axis=1), rtol=1e-5)
     assert (slopes < 0).all()
 
 
 def test_a_pair_without_curvature_is_not_remembered():
-    moves, changes = np.empty((2, 1, 3, 2))
-    remembered = moves, changes, np.empty((1, 3)), np.zeros(1, np.int64)
-    start, end = np.zeros((1, 2)), np.ones((1, 2))
-    for gradient in ([[-1.0, 0.0]], [[0.0, 0.0]], [[np.nan, 1.0]], [[np.inf, 1.0]]):
-        remember(*remembered, start, end, np.zeros((1, 2)), np.array(gradient))
-    assert remembered[3][0] == 0
-    remember(*remembered, start, end, np.zeros((1, 2)), np.array([[1.0, 0.0]]))
-    assert remembered[3][0] == 1
+    pairs = remembering(5, (1, 2), 2)
+    start, end, before = np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2))
+    # The second model has a pair in each step; the first in the last one alone.
+    for number, change in enumerate([-1.0, 0.0, np.nan, np.inf, 1.0]):
+        remember_step(pairs, number, start, end, before, np.array([[change, 1.0]]))
+    assert_allclose(pairs[2], np.column_stack([np.arange(5) == 4, np.ones(5)]))
+    direction, _ = descend(*pairs, 5, np.ones((1, 2)), lambda vectors: vectors)
+    assert_allclose(direction, -1)
+    direction, _ = descend(*pairs, 4, np.ones((1, 2)), lambda vectors: vectors / 3)
+    assert_allclose(direction, [[-1 / 3, -1]])
+
+
+@ALL_DTYPES
+def test_penalties_along_a_direction_are_parabolas(dtype):
+    rng = np.random.default_rng(0)
+    weights, direction = rng.standard_normal((2, 5, 3)).astype(dtype)
+    penalty = Penalty(0.0, rng.uniform(1, 2, 3), rng.uniform(1, 2, 4))
+    slopes, curvatures = parabola(weights, direction, np.broadcast_to(penalty.curvature, (4, 3)))
+    for t in (0.5, 2.0):
+        value = penalty.value(weights[:-1]) + t * slopes + t**2 * curvatures / 2
+        assert_allclose(value, penalty.value((weights + dtype(t) * direction)[:-1]), rtol=1e-5)
 
 
 CURVES = {
@@ -78,13 +114,20 @@ CURVES = {
 @pytest.mark.parametrize("curve", CURVES)
 def test_lengths_come_near_to_the_minimum(curve, at, first):
     value, slope = CURVES[curve]
+    # Of the objective, a parabola is the first column's penalty; the rest is halved between two columns of two rows.
+    rise, bend = 0.2, 0.1
+    penalty_slopes, penalty_curvatures = np.array([rise, 0.0]), np.array([bend, 0.0])
     with np.errstate(over="ignore"):
-        lengths = Lengths(np.array([slope(0.0, at)]), np.array([value(0.0, at)]), np.array([first]), False)
+        begin = np.array([slope(0.0, at)]), np.full(2, value(0.0, at)), np.zeros(2)
+        lengths = Lengths(*begin, penalty_slopes, penalty_curvatures, 2, np.array([first]), False)
         again, n_tries = True, 0
         while again:
-            (t,) = lengths.lengths
-            again = lengths.adjust(np.array([slope(t, at)]), np.array([value(t, at)]))
+            t = lengths.lengths[0]
+            losses = np.full(2, value(t, at) - t * (rise + t * bend / 2))
+            again = lengths.adjust(losses, np.full(2, slope(t, at) - rise - t * bend))
             n_tries += 1
+    assert_allclose(lengths.lengths, t)
+    assert_allclose(lengths.penalties, [t * (rise + t * bend / 2), 0])
     share = slope(t, at) / slope(0.0, at)
     assert -0.8 <= share <= (0.1 if first else 0.9)
     assert value(t, at) < value(0.0, at)
@@ -92,12 +135,13 @@ def test_lengths_come_near_to_the_minimum(curve, at, first):
 
 
 def test_lengths_stay_where_there_is_no_descent_and_shrink_where_all_overflows():
-    lengths = Lengths(np.array([0.0, np.nan, -1.0]), np.ones(3), np.ones(3, bool), False)
+    slopes, nothing = np.array([0.0, np.nan, -1.0]), np.zeros(3)
+    lengths = Lengths(slopes, np.ones(3), nothing, nothing, nothing, 1, np.ones(3, bool), False)
     again = True
     while again:
-        going = lengths.lengths
+        going = lengths.lengths.copy()
         assert_allclose(going[:2], 0)
-        again = lengths.adjust(np.where(going > 0, np.nan, -1.0), np.where(going > 0, np.inf, 1.0))
+        again = lengths.adjust(np.where(going > 0, np.inf, 1.0), np.where(going > 0, np.nan, -1.0))
     assert_allclose(lengths.lengths, 0)
 
 
@@ -180,9 +224,9 @@ def test_another_penalty_forgets_what_the_old_one_has_told():
     problem, state = make_problem(setup), setup.state()
     state.epoch(problem, None)
     state.set_columns(setup.penalty, np.ones(N_COLUMNS))
-    assert state.moves is not None
+    assert state.n_pairs == 1
     state.set_columns(Penalty(0.0, 0.5), np.ones(N_COLUMNS))
-    assert state.moves is None
+    assert state.n_pairs is None
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
@@ -216,6 +260,53 @@ def test_correlated_features_need_few_steps(monkeypatch):
     n_steps = [clone(model).fit(rows, y).n_iter_ for rows in (X, mixed)]
     monkeypatch.setattr(AllRows, "axes", lambda rows: None)
     assert 2 * n_steps[0] <= 2 * n_steps[1] < clone(model).fit(mixed, y).n_iter_
+
+
+@pytest.mark.parametrize("kind", [Axes, Features])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("loss", ["log_loss", "softmax", "poisson"])
+def test_the_metric_is_how_the_objective_is_curved(loss, weighted, kind):
+    """The diagonal of the Hessian along the directions, column by column; of a coupled loss, its mean."""
+    setup = make_smooth(loss)
+    problem = make_problem(setup)
+    if not weighted:
+        problem = replace(problem, row_weights=None)
+    rows, penalty = AllRows(problem, True), Penalty(0.0, 0.1)
+    W = np.random.default_rng(0).standard_normal((setup.dense.shape[1] + 1, setup.n_columns)) / 4
+    axes = Axes(rows, np.arange(N_ROWS)) if kind is Axes else Features(rows)
+    directions = axes.vectors.T if kind is Axes else np.eye(len(W))
+    step, expected = 1e-4, np.empty_like(W)
+    for k, direction in enumerate(directions):
+        for c in range(setup.n_columns):
+            move = np.zeros_like(W)
+            move[:, c] = step * direction
+            ends = [rows.total(rows.of(W + sign * move)).sum() for sign in (-1, 0, 1)]
+            expected[k, c] = np.diff(ends, 2)[0] / step**2 / N_ROWS + 0.1 * np.square(direction[:-1]).sum()
+    if problem.loss.coupled:
+        expected = expected.mean(axis=1, keepdims=True)
+    assert_allclose(axes.metric(rows.of(W), penalty), expected, rtol=0.02)
+
+
+def skewed_table(rng):
+    X = rng.lognormal(size=(3000, 8))
+    X = scale(X + 3 * X[:, :1])
+    return X, (X @ rng.normal(0, 10, (8, 4)) + rng.gumbel(size=(3000, 4))).argmax(axis=1)
+
+
+def text(rng):
+    topics, tilts = rng.integers(0, 4, 600), rng.lognormal(size=(4, 1500))
+    counts = rng.poisson(np.minimum(10 / np.arange(1, 1501), 1.5) * tilts[topics])
+    return sparse.csr_array(np.sqrt(counts / (counts.sum(axis=1, keepdims=True) + 1))), topics
+
+
+@pytest.mark.parametrize("make_rows", [skewed_table, text])
+def test_rows_at_borders_of_classes_curve_the_loss_in_the_end(monkeypatch, make_rows):
+    """Where the metric knows it, training takes fewer steps than where all rows count alike."""
+    X, y = make_rows(np.random.default_rng(0))
+    model = SGDClassifierPlus(optimizer="lbfgs", alpha=1e-5, tol=1e-6, max_iter=500, random_state=0)
+    n_iter = clone(model).fit(X, y).n_iter_
+    monkeypatch.setattr(Block, "second_derivatives", lambda block, loss, scores: np.ones((len(scores), 1)))
+    assert n_iter < 0.8 * clone(model).fit(X, y).n_iter_
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

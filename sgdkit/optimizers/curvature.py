@@ -1,0 +1,137 @@
+"""How much an objective is curved along some directions: those of features, or axes along which rows vary.
+
+Weights along one direction are to affect those along another as little as can be. Then the inverse of the curvatures is
+about that of the Hessian.
+"""
+
+import numpy as np
+
+from sgdkit.optimizers.blocks import with_ones
+
+# Of the mean curvature along all directions, the least along one: rows that are not looked at may curve it.
+LEAST_SHARE = 1e-3
+# Rows that are turned to axes at a time.
+STRETCH = 1 << 9
+
+
+class Features:
+    """The features themselves, and the intercept.
+
+    Parameters
+    ----------
+    rows : AllRows
+    """
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    def _of_losses(self, scores):
+        return self._rows.curvature_of_features(scores)
+
+    def _of_penalty(self, ridge):
+        return ridge
+
+    def metric(self, scores, penalty):
+        """About the curvature of the objective along each direction, given the scores of all rows.
+
+        It is the mean over rows of the second derivative of the loss, times the square of the row's coordinate, and
+        what the penalty adds. Columns that share a loss have their mean. It broadcasts against the weights.
+        """
+        of_losses = self._of_losses(scores)
+        of_losses = np.maximum(of_losses, LEAST_SHARE * of_losses.mean(axis=0))
+        if of_losses.shape[1] > 1:
+            of_losses = of_losses.repeat(scores.shape[1] // of_losses.shape[1], axis=1)
+        bends = np.atleast_2d(penalty.curvature)
+        ridge = np.zeros((len(of_losses), bends.shape[1]))
+        ridge[:-1] = bends
+        return positive(np.asarray(of_losses + self._of_penalty(ridge), scores.dtype))
+
+    def divide(self, vectors, metric):
+        """Divide arrays of the shape of the weights, one after the other in `vectors`, by a metric."""
+        return vectors / metric
+
+
+class Axes(Features):
+    """The principal axes of some rows, intercepts included.
+
+    Parameters
+    ----------
+    rows : AllRows
+    places : ndarray of intp
+        Of the rows that are looked at.
+
+    Attributes
+    ----------
+    vectors : ndarray of shape (n_features + 1, n_features + 1)
+        Orthogonal; an axis is a column.
+    """
+
+    def __init__(self, rows, places):
+        super().__init__(rows)
+        chosen = rows.blocks.take(places)
+        X = with_ones(chosen.X)
+        if rows.blocks.here:
+            # Scores of these rows will be among those of all.
+            chosen.X = None
+        X[:, -1] = rows.fit_intercept
+        weighted = X
+        if chosen.row_weights is not None:
+            weighted = X * np.sqrt(chosen.row_weights.reshape(len(X), -1).mean(axis=1, keepdims=True))
+        _, vectors = eigh((weighted.T @ weighted).astype(np.float64) / len(X))
+        self.vectors = vectors.astype(X.dtype)
+        # In the room of the rows.
+        for begin in range(0, len(X), STRETCH):
+            part = X[begin : begin + STRETCH]
+            np.square(part @ self.vectors, out=part)
+        self._places, self._chosen, self._squares = places, chosen, X
+
+    def _of_losses(self, scores):
+        near = self._rows.near(self._chosen, self._places, scores)
+        second = self._chosen.second_derivatives(self._rows.loss, near)
+        return self._squares.T @ second / len(second)
+
+    def _of_penalty(self, ridge):
+        return np.square(self.vectors[:-1], dtype=np.float64).T @ ridge[:-1]
+
+    def divide(self, vectors, metric):
+        return self.vectors @ (self.vectors.T @ vectors / metric)
+
+
+class GramAxes(Axes):
+    """Those of all rows, in which squared errors are curved alike everywhere.
+
+    Parameters
+    ----------
+    rows : GramRows
+    """
+
+    def __init__(self, rows):
+        gram, squares, vectors = rows.gram, np.square(rows.roots), rows.vectors
+        if not rows.fit_intercept:
+            gram = gram.copy()
+            gram[-1] = gram[:, -1] = 0
+            squares, vectors = eigh(gram)
+        self.vectors = vectors.astype(rows.dtype)
+        self._curvature = squares[:, np.newaxis] / rows.n_rows
+
+    def _of_losses(self, scores):
+        return self._curvature
+
+
+def positive(metric):
+    """A metric without what cannot be divided by."""
+    if np.isinf(metric).any():
+        raise ValueError(
+            "The squares of features overflow. Scale them, for instance with sklearn.preprocessing.StandardScaler "
+            "or MaxAbsScaler."
+        )
+    metric[~(metric > 0)] = 1
+    return metric
+
+
+def eigh(matrix):
+    """The eigenvalues and eigenvectors of a matrix of squares; those of no matrix at all where it has overflowed."""
+    if not np.isfinite(matrix).all():
+        return np.ones(len(matrix)), np.eye(len(matrix))
+    values, vectors = np.linalg.eigh(matrix)
+    return values.clip(0), vectors
