@@ -9,11 +9,11 @@ weights by others; so l1 is multiplied by the derivative that the loss has at a 
 l2 by that over the spread, which is 1 for squared errors.
 
 For dense rows, few enough to be trained by full gradients, it is a choice. Models of all candidates for c are fitted to
-a part of the rows, as columns of the same passes, and predict the others.
-Taken is the c nearest to 1 whose loss there is within two standard errors of the smallest; a model whose training has
-not come to its end is no candidate, since stopping early is a penalty too. Of many rows a sample takes part, and
-because few rows favour larger and larger c in noise, and smaller ones in text of many classes, it may only choose
-between 1 and 3.
+a part of the rows, as columns of the same passes, and predict the others. Taken is the c nearest to 1 whose loss there
+is within two standard errors of the smallest; a model whose training has not come to its end is no candidate, since
+stopping early is a penalty too. Of many rows a sample takes part, and because few rows favour larger and larger c in
+noise, and smaller ones in text of many classes, it may only choose between 1 and 3. Full gradients begin with the mean
+of the weights of the models with this c.
 
 Invariants:
 - The unit of the targets changes no prediction (but with Huber's and the insensitive losses, whose epsilon is in it).
@@ -101,7 +101,7 @@ def in_units_of_targets(penalty, spread, pull):
 def choose_strength(
     problem, initial, *, penalty, l1_ratio, spread, pull, units, row_weight, fit_intercept, seed
 ):
-    """Return c, one of the candidates.
+    """Return c, one of the candidates, and weights near those of the model with this c; None where there are none.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ def choose_strength(
     """
     by_full_gradients = gains_from_full_gradients(problem)
     if penalty is None or problem.loss.homogeneous or problem.targets.constant:
-        return 1.0
+        return 1.0, None
     if not by_full_gradients and not problem.single_batch:
-        return 1.0
+        return 1.0, None
     indices = problem.indices
     generator = np.random.Generator(np.random.PCG64(seed))
     candidates = CANDIDATES
@@ -135,7 +135,7 @@ def choose_strength(
         indices = indices[np.sort(generator.choice(len(indices), MOST_ROWS, replace=False))]
     place = (_place_by_content if problem.single_batch else _place_at_random)(problem, indices, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
-        return 1.0
+        return 1.0, None
     # Rows elsewhere are brought here.
     sample = problem
     if problem.rows.mapped or len(indices) < problem.rows.n_rows:
@@ -145,7 +145,7 @@ def choose_strength(
         sample, initial = _in_span(sample, initial)
     outs = place % N_PARTS == np.arange(N_PARTS if len(indices) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
-    sums, masses, unfinished = [], [], np.zeros(len(candidates), dtype=bool)
+    sums, masses, fitted, unfinished = [], [], [], np.zeros(len(candidates), dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
     for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
         kept, out = sample.weights_or_ones * ~parts, sample.weights_or_ones * parts
@@ -157,11 +157,14 @@ def choose_strength(
         strengths = in_units_of_targets(strengths, *of_targets).of_units(units)
         models = _models(sample, kept, len(candidates))
         stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
-        losses, falling = _held_out(sample, out, groups, stages)
+        losses, falling, weights = _held_out(sample, out, groups, stages)
+        fitted.append(weights.reshape(len(initial), len(parts), len(candidates), -1).mean(axis=1))
         unfinished |= falling.any(axis=0)
         sums.append(losses.reshape(-1, len(candidates)))
         masses.append((groups @ out.T).ravel())
-    return float(candidates[_nearest(np.concatenate(sums), np.concatenate(masses), unfinished)])
+    chosen = _nearest(np.concatenate(sums), np.concatenate(masses), unfinished)
+    weights = None if sample.rows.n_features < problem.rows.n_features else np.mean(fitted, axis=0)[:, chosen]
+    return float(candidates[chosen]), weights
 
 
 def _in_span(problem, initial):
@@ -243,7 +246,7 @@ def _stage(trainer, models, objectives):
 def _held_out(problem, out, groups, stages):
     """The losses of the rows held out in each group, part and candidate, once no part's best needs more steps.
 
-    Also returns which candidates of each part do.
+    Also returns which candidates of each part do, and the weights.
     """
     held_out = [np.flatnonzero(group & out.any(axis=0)) for group in groups]
     for weights, falling in stages:
@@ -252,7 +255,7 @@ def _held_out(problem, out, groups, stages):
         best = np.argmin(losses.sum(axis=0), axis=1)
         if not falling[np.arange(len(best)), best].any():
             break
-    return losses, falling
+    return losses, falling, weights
 
 
 def _losses(problem, indices, shares, weights):

@@ -69,6 +69,8 @@ class Plan:
     coef : ndarray of shape (n_features, n_columns), or None
         The weights of the raw features to begin with; None stands for 0.
     intercept : ndarray of shape (n_columns,), or float
+    guess : ndarray of shape (n_features + 1, n_columns), or None
+        Weights on the scale of training that full gradients begin with in the place of these, if "auto" chose them.
     rate : float or None
         The first rate; None leaves it to backtracking.
     rate_unit : float or None
@@ -99,6 +101,7 @@ class Plan:
     multiple: float | None = None
     coef: np.ndarray | None = None
     intercept: np.ndarray | float = 0.0
+    guess: np.ndarray | None = None
     rate: float | None = None
     rate_unit: float | None = None
     rate_factors: np.ndarray | None = None
@@ -175,6 +178,8 @@ class Plan:
 
     def first_weights(self):
         """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns)."""
+        if self.guess is not None and self.optimizer.full_batch:
+            return self.guess
         shape = self.problem.rows.n_features + 1, self.problem.targets.n_columns
         weights = np.zeros(shape, dtype=self.problem.rows.dtype)
         if self.coef is not None:
@@ -184,7 +189,7 @@ class Plan:
 
     def anew(self):
         """The plan that begins with no weights of the user's, nor of an earlier fit."""
-        fresh = replace(self, past=None)
+        fresh = replace(self, past=None, guess=None)
         fresh.coef, fresh.intercept = _first(fresh)
         return fresh
 
@@ -345,7 +350,9 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     first = _once(made, ("first", number), lambda: _first(result, coef_init, intercept_init))
     result.coef, result.intercept = first
     key = "alpha", number, settings.alpha, settings.l1_ratio
-    result.alpha, result.penalty, result.multiple = _once(made, key, lambda: _strength(result, seed))
+    result.alpha, result.penalty, result.multiple, guess = _once(made, key, lambda: _strength(result, seed))
+    if settings.optimizer == "auto" and past is None and coef_init is None and intercept_init is None:
+        result.guess = guess
     result.problem.penalty = result.penalty.of_units(result.units)
     if past is not None and not whole:
         weights = result.first_weights()
@@ -410,15 +417,15 @@ def _first(plan, coef_init=None, intercept_init=None):
 
 
 def _strength(plan, seed):
-    """The strength of the penalty, the penalty itself, and the latest c of ``c / n`` that was chosen, or None."""
-    settings = plan.settings
+    """The strength of the penalty, the penalty itself, the latest c of ``c / n`` that was chosen, and a `guess`."""
+    settings, guess = plan.settings, None
     multiple = None if plan.past is None else plan.past.multiple
     norms = PENALTIES[settings.penalty]
     if settings.alpha != "auto":
         alpha = float(settings.alpha)
-        return alpha, norms(alpha, settings.l1_ratio), multiple
+        return alpha, norms(alpha, settings.l1_ratio), multiple, guess
     if plan.whole:
-        multiple = choose_strength(
+        multiple, guess = choose_strength(
             plan.problem,
             plan.anew().first_weights(),
             penalty=settings.penalty,
@@ -434,8 +441,8 @@ def _strength(plan, seed):
     penalty = norms(alpha, settings.l1_ratio)
     scaled = in_units_of_targets(penalty, plan.spread, plan.pull)
     if np.all(scaled.l1 == penalty.l1) and np.all(scaled.l2 == penalty.l2):
-        return alpha, penalty, multiple
-    return scaled.l1 + scaled.l2, scaled, multiple
+        return alpha, penalty, multiple, guess
+    return scaled.l1 + scaled.l2, scaled, multiple, guess
 
 
 def set_rates(plans, *, seed):

@@ -218,9 +218,9 @@ class LBFGS(Optimizer):
         H_k = (I - s y' / y's) H_(k-1) (I - y s' / y's) + s s' / y's
 
     It begins with the curvature of the objective in each weight alone, the diagonal of the Hessian, times ``s'y`` over
-    ``y'y`` in this metric. So features may be as rare, and as different, as words are. Where features are few, it is the
-    diagonal along the principal axes of the rows. After 1, 2, 4, 8, ... steps it is found anew, since in the end only rows
-    near the border of classes curve a loss.
+    ``y'y`` in this metric. So features may be as rare, and as different, as words are. Where features are few, it is
+    the diagonal along the principal axes of the rows. After 1, 2, 4, 8, ... steps it is found anew, since in the end
+    only rows near the border of classes curve a loss.
 
     Scores are linear in t, so a search for the length t of a step takes no product with the rows. It ends where the
     slope of the objective has fallen enough, and not risen too far above 0 [2]_. Slopes are known to more digits than
