@@ -15,6 +15,8 @@ from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_row
 
 # The largest unit of a penalty over the smallest one, up to which features have axes.
 MOST_UNEVEN = 10.0
+# The metric is found anew after one step, and each time after so many times as many.
+LATER = 4
 
 
 class LBFGSState(FullGradientState):
@@ -28,14 +30,14 @@ class LBFGSState(FullGradientState):
         Of the two.
     n_pairs : int, or None
         How many of these pairs there have been; None where nothing is remembered.
-    n_steps : int
-        Since training began.
     curved_at : ndarray of the shape of the weights, or None
-        Those at which the metric was found last; None before.
+        Those at which the metric was found last; None before the first step.
+    n_steps, next_look : int
+        Steps since training began, and after how many the metric is to be found anew.
     """
 
     n_pairs = curved_at = None
-    n_steps = 0
+    n_steps, next_look = 0, 1
     # Where training takes place in the space that the rows span, `W` are coordinates there.
     _span = None
 
@@ -47,7 +49,7 @@ class LBFGSState(FullGradientState):
         self._span = None
         super().load(weights)
         self.n_pairs = self.expected_falls = self.curved_at = None
-        self.n_steps = 0
+        self.n_steps, self.next_look = 0, 1
 
     def weights(self):
         weights = super().weights()
@@ -59,12 +61,13 @@ class LBFGSState(FullGradientState):
             self.W = span.weights(self.W)
             self.total = None if self.total is None else span.weights(self.total)
             # Only those in the span are remembered.
-            self.n_pairs, self.curved_at, self.n_steps = None, None, 0
+            self.n_pairs = self.curved_at = None
+            self.n_steps, self.next_look = 0, 1
         super().release()
 
     def take(self, columns):
         other = super().take(columns)
-        other._span, other.n_steps = self._span, self.n_steps
+        other._span, other.n_steps, other.next_look = self._span, self.n_steps, self.next_look
         other.curved_at = None if self.curved_at is None else self.curved_at[:, columns]
         if self.n_pairs is not None:
             n_outputs = self.n_columns // self.products.shape[1]
@@ -95,8 +98,8 @@ class LBFGSState(FullGradientState):
             self.W, self.rate = at.step(start, ~self.products.any(axis=0))
             if self.n_steps % REFRESH == 0:
                 at.look_again(self.W)
-            if not self.n_steps & (self.n_steps - 1):
-                self.curved_at = self.W
+            if self.n_steps == self.next_look:
+                self.next_look, self.curved_at = LATER * self.next_look, self.W
                 at.curve(at.scores)
             at.turn(self.W)
             place = self.n_pairs % len(self.moves)
@@ -148,7 +151,7 @@ class Position:
     directions : Features
         Along which the metric is, or its subclass `Axes`.
     metric : ndarray that broadcasts against the weights
-        It is found anew after 1, 2, 4, 8, ... steps, since losses are not curved alike everywhere.
+        It is found anew after 1, 4, 16, ... steps, since losses are not curved alike everywhere.
     gradient, direction : ndarray of the shape of the weights
     slopes : ndarray of float64 of shape (n_models,), or None
         Along the direction; None before it is chosen.
@@ -219,8 +222,8 @@ class LBFGS(Optimizer):
 
     It begins with the curvature of the objective in each weight alone, the diagonal of the Hessian, times ``s'y`` over
     ``y'y`` in this metric. So features may be as rare, and as different, as words are. Where features are few, it is
-    the diagonal along the principal axes of the rows. After 1, 2, 4, 8, ... steps it is found anew, since in the end
-    only rows near the border of classes curve a loss.
+    the diagonal along the principal axes of the rows. After 1, 4, 16, ... steps it is found anew, since in the end only
+    rows near the border of classes curve a loss.
 
     Scores are linear in t, so a search for the length t of a step takes no product with the rows. It ends where the
     slope of the objective has fallen enough, and not risen too far above 0 [2]_. Slopes are known to more digits than
