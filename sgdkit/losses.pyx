@@ -91,7 +91,7 @@ cdef class LogLoss(Loss):
     def __cinit__(self):
         self.f32, self.f64 = log_loss, log_loss
 
-    def second_derivatives(self, scores, targets, distance):
+    def second_derivatives(self, scores, targets, sample_weight=None):
         """``p (1 - p)`` with the probability p of the class."""
         return of_probabilities(self, scores, targets)
 
@@ -507,7 +507,7 @@ cdef class Softmax(Loss):
     def __cinit__(self):
         self.f32, self.f64 = softmax, softmax
 
-    def second_derivatives(self, scores, targets, distance):
+    def second_derivatives(self, scores, targets, sample_weight=None):
         """``p (1 - p)`` with the probability p of each class."""
         return of_probabilities(self, scores, targets)
 

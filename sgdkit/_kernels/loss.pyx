@@ -10,6 +10,8 @@ from sgdkit._kernels.targets cimport Targets, get_block
 
 # Columns whose losses are evaluated in one call.
 cdef Py_ssize_t BLOCK = 256
+# Of scores, over what part of their size derivatives are compared.
+cdef double DISTANCE = 0.1
 
 
 cdef inline void add_up(const floating* values, Py_ssize_t n, Py_ssize_t m, double* sums) noexcept nogil:
@@ -235,19 +237,28 @@ cdef class Loss:
                 first += size
         return totals, slopes
 
-    def second_derivatives(self, scores, targets, distance):
+    def second_derivatives(self, scores, targets, sample_weight=None):
         """The second derivative of each row's loss with respect to the score of each column; about, over a distance.
 
         Parameters
         ----------
         scores : ndarray of shape (n_rows, n_columns)
         targets : Targets
-        distance : ndarray of shape (n_columns,)
+        sample_weight : ndarray of float64 of shape (n_rows,) or (n_rows, n_columns), default=None
+            By how much rows count for the size of scores, of which the distance is a part.
 
         Returns
         -------
         second_derivatives : ndarray of shape (n_rows, n_columns)
         """
+        if self.log_link:
+            size = np.ones(scores.shape[1])
+        elif targets.signs:
+            size = 1 + np.average(np.abs(scores), axis=0, weights=sample_weight)
+        else:
+            # In units of the targets.
+            size = np.average(np.abs(scores - targets.table()), axis=0, weights=sample_weight)
+        distance = (DISTANCE * np.where(size > 0, size, 1)).astype(scores.dtype)
         before, after = np.empty((2, *scores.shape), scores.dtype)
         self.total(scores - distance, targets, None, before)
         self.total(scores + distance, targets, None, after)

@@ -20,8 +20,6 @@ from sgdkit._kernels.scores import score_rows
 FEWEST_VALUES, VALUES_A_FEATURE = 1 << 20, 8
 # Rows whose products are summed at a time.
 STRETCH = 1 << 13
-# The curvature of losses is looked at over a distance that is so large a part of the scores.
-DISTANCE = 0.1
 
 
 class Block:
@@ -104,17 +102,10 @@ class Block:
 
         Columns that share a loss are taken together: theirs is the mean.
         """
-        if loss.log_link:
-            size = np.ones(scores.shape[1])
-        elif self.targets.signs:
-            size = 1 + np.average(np.abs(scores), axis=0, weights=self.row_weights)
-        else:
-            # In units of the targets.
-            size = np.average(np.abs(scores - self.targets.table()), axis=0, weights=self.row_weights)
-        distance = (DISTANCE * np.where(size > 0, size, 1)).astype(scores.dtype)
-        second = loss.second_derivatives(scores, self.targets, distance)
+        second = loss.second_derivatives(scores, self.targets, self.row_weights)
         if loss.coupled:
-            second = second.reshape(len(second), -1, loss.n_outputs).mean(axis=2)
+            n = loss.n_outputs
+            second = second.reshape(len(second), -1, n) @ np.full(n, 1 / n, second.dtype)
         if self.row_weights is None:
             return second
         row_weights = self.row_weights.reshape(len(second), -1)
