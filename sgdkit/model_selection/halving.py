@@ -18,6 +18,7 @@ from sgdkit.model_selection.search import _OnePassSearch
 class _OnePassHalving(_OnePassSearch, BaseSearchCV):
     """What the two searches by halving share; see `OnePassHalvingGridSearchCV`."""
 
+    cv_results_: dict[str, Any]
     n_resources_: list[int]
     n_candidates_: list[int]
     n_remaining_candidates_: int
@@ -42,7 +43,16 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
         "aggressive_elimination": ["boolean"],
     }
 
-    def __init__(self, estimator, *, factor, min_resources, aggressive_elimination, working_memory, **common):
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        factor: float,
+        min_resources: int | Literal["exhaust", "smallest"],
+        aggressive_elimination: bool,
+        working_memory: float | None,
+        **common: Any,
+    ) -> None:
         super().__init__(estimator, **common)
         self.factor = factor
         self.min_resources = min_resources
