@@ -351,7 +351,8 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     result.coef, result.intercept = first
     key = "alpha", number, settings.alpha, settings.l1_ratio
     result.alpha, result.penalty, result.multiple, guess = _once(made, key, lambda: _strength(result, seed))
-    if settings.optimizer == "auto" and past is None and coef_init is None and intercept_init is None:
+    begins = past is None and coef_init is None and intercept_init is None
+    if settings.optimizer == "auto" and not settings.early_stopping and begins:
         result.guess = guess
     result.problem.penalty = result.penalty.of_units(result.units)
     if past is not None and not whole:

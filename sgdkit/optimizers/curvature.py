@@ -28,6 +28,11 @@ class Features:
     def _of_losses(self, scores):
         return self._rows.curvature_of_features(scores)
 
+    def _mean_squares(self):
+        """Of the rows' coordinates, as an array of one column."""
+        squares = self._rows.mean_squares().mean(axis=1, keepdims=True)
+        return np.append(squares, [[1.0]], axis=0)
+
     def _of_penalty(self, ridge):
         return ridge
 
@@ -38,6 +43,10 @@ class Features:
         what the penalty adds. Columns that share a loss have their mean. It broadcasts against the weights.
         """
         of_losses = self._of_losses(scores)
+        flat = ~(of_losses.mean(axis=0) > 0)
+        if flat.any():
+            # No row curves the loss here, where all are far from their targets.
+            of_losses[:, flat] = self._mean_squares()
         of_losses = np.maximum(of_losses, LEAST_SHARE * of_losses.mean(axis=0))
         if of_losses.shape[1] > 1:
             of_losses = of_losses.repeat(scores.shape[1] // of_losses.shape[1], axis=1)
@@ -89,6 +98,9 @@ class Axes(Features):
         near = self._rows.near(self._chosen, self._places, scores)
         second = self._chosen.second_derivatives(self._rows.loss, near)
         return self._squares.T @ second / len(second)
+
+    def _mean_squares(self):
+        return self._squares.mean(axis=0)[:, np.newaxis]
 
     def _of_penalty(self, ridge):
         return np.square(self.vectors[:-1], dtype=np.float64).T @ ridge[:-1]

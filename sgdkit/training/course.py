@@ -56,9 +56,11 @@ class Patience:
         return self.tol is not None and self.n_idle >= self.n_iter_no_change
 
     def would_idle(self, fall):
-        """Whether a fall by so much would be no progress."""
+        """Whether a fall by so much would be no progress; one that nobody knows is infinite, and would be."""
+        if self.tol is None or np.isinf(fall):
+            return False
         scale = abs(self.best) if self.relative else 1.0
-        return self.tol is not None and (fall <= self.tol * scale or self.best < self.negligible)
+        return fall <= self.tol * scale or self.best < self.negligible
 
     @property
     def left(self):

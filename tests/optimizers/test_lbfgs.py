@@ -287,6 +287,18 @@ def test_the_metric_is_how_the_objective_is_curved(loss, weighted, kind):
     assert_allclose(axes.metric(rows.of(W), penalty), expected, rtol=0.02)
 
 
+@pytest.mark.parametrize("kind", [Axes, Features])
+def test_where_no_row_curves_the_loss_all_are_alike(kind):
+    """As in the linear part of Huber's loss, far from all targets."""
+    setup = make_smooth("huber")
+    setup.t = setup.t + 1e3
+    rows, W = AllRows(make_problem(setup), True), np.zeros((setup.dense.shape[1] + 1, setup.n_columns))
+    axes = Axes(rows, np.arange(N_ROWS)) if kind is Axes else Features(rows)
+    X = np.column_stack([setup.dense, np.ones(N_ROWS)]) @ (axes.vectors if kind is Axes else np.eye(len(W)))
+    squares = (np.ones(N_ROWS) if kind is Axes else setup.weights) @ X**2 / N_ROWS
+    assert_allclose(axes.metric(rows.of(W), Penalty(0.0, 0.0))[:-1, 0], squares[:-1], rtol=1e-6)
+
+
 def skewed_table(rng):
     X = rng.lognormal(size=(3000, 8))
     X = scale(X + 3 * X[:, :1])

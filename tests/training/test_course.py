@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from sgdkit.training.course import Patience
@@ -81,3 +82,12 @@ def test_a_score_of_minus_infinity_is_not_the_best():
 
 def test_from_negligible_values_no_fall_is_progress():
     assert n_seen(Patience(0.1, 2, relative=True, negligible=1e-3), [0.5**n for n in range(40)]) == 11 + 2
+
+
+def test_a_fall_that_nobody_knows_is_waited_for():
+    """Else training would be over in the middle of epochs that are sure to come, whose weights nobody keeps."""
+    patience = Patience(0.1, 5, relative=True, negligible=1e-3)
+    for value in (0.0, 1.0):
+        patience.see(value)
+    assert patience.would_idle(1.0)
+    assert not patience.would_idle(np.inf)
