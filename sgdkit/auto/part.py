@@ -95,7 +95,7 @@ class Part(Standard):
 
         Those that no row touches are scaled by it when one does.
         """
-        others = mask_of_seen(self.whole).copy()
+        others = self.whole.is_seen.copy()
         others[self.features] = False
         others = np.flatnonzero(others).astype(np.int32)
         tables = [(self.known, NO_FEATURES)] + [(self.whole.known, others)] * bool(len(others))
@@ -121,7 +121,7 @@ class Part(Standard):
             if value is not None and not value.flags.writeable:
                 # It is mapped to the memory of a file.
                 setattr(whole, name, value.copy())
-        mask_of_seen(whole)[self.new] = True
+        whole.is_seen[self.new] = True
         put_rows(whole.known, features, self.known)
         if len(everywhere(whole)):
             whole.full[features], whole.mean[features] = self.full, self.mean
@@ -141,10 +141,3 @@ def everywhere(whole):
     if whole._everywhere is None:
         whole._everywhere = np.flatnonzero(whole.full).astype(np.int32)
     return whole._everywhere
-
-
-def mask_of_seen(whole):
-    """Which of the features of a scaling were seen."""
-    if whole._seen is None:
-        whole._seen = whole.known[:, 0] > 0
-    return whole._seen

@@ -192,6 +192,13 @@ class Standard(Scaling):
     def scale(self):
         return self.known[:, SCALE]
 
+    @property
+    def is_seen(self):
+        """Which of the features rows have had."""
+        if self._seen is None:
+            self._seen = self.known[:, 0] > 0
+        return self._seen
+
     def __getstate__(self):
         """All there is, but of features that no row has had, which hashing leaves many of: they are all alike."""
         seen, n_features = np.flatnonzero(self.moments[:, 0] > 0), len(self.moments)
@@ -236,16 +243,20 @@ class Standard(Scaling):
         if earlier is None:
             self.known, self.n_rows, self.total = _nothing_known(rows.n_features), 0, 0.0
             # About a value of its own, a feature that varies little is summed without loss.
-            self.known[:, ORIGIN] = rows.first(indices)
+            origin = rows.first(indices)
+            # Memory of features that no row has is not written to.
+            present = np.flatnonzero(origin)
+            self.known[present, ORIGIN] = origin[present]
         else:
             self.known, self.n_rows, self.total = (
                 self._copy_known(earlier.known),
                 earlier.n_rows,
                 earlier.total,
             )
+            origin = self.origin
         self.n_rows += n_rows
         self.total += select(weights, indices).sum() if len(weights) else n_rows
-        add_moments(rows, self.origin.astype(rows.dtype), indices, weights, self.moments)
+        add_moments(rows, origin.astype(rows.dtype), indices, weights, self.moments)
 
     def _copy_known(self, known):
         copied = _nothing_known(len(known))
@@ -254,37 +265,54 @@ class Standard(Scaling):
 
     def _choose(self, *, anew=True):
         """Choose the shift and the scale of each feature; and, if `anew`, what features have in common."""
-        hits, mass, first, second, _, _ = self.moments.T
-        origin = self.origin
+        # Of features that no row has had, which hashing leaves many of, there is nothing to choose.
+        seen = np.flatnonzero(self.is_seen)
+        known = self.known if len(seen) == len(self.known) else self.known[seen]
+        hits, mass, first, second, _, products = known[:, :N_MOMENTS].T
+        origin = known[:, ORIGIN]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean, square = first / mass, second / mass
             variance = square - mean * mean
             mean_square = square + 2 * origin * mean + origin * origin
-        self.full = (hits == self.n_rows) & self.shifts
-        shift = np.where(self.full, origin + mean, 0.0)
-        scale = np.sqrt(np.where(self.full, variance, mean_square).clip(0))
-        # What has overflowed is infinite; what was never seen has no scale, and nor has what does not vary.
-        scale = np.where(hits > 0, np.nan_to_num(scale, nan=np.inf, posinf=np.inf), 0.0)
+        full = (hits == self.n_rows) & self.shifts
+        shift = np.where(full, origin + mean, 0.0)
+        scale = np.sqrt(np.where(full, variance, mean_square).clip(0))
+        # What has overflowed is infinite; what does not vary has no scale.
+        scale = np.nan_to_num(scale, nan=np.inf, posinf=np.inf)
         noise = NOISE * np.finfo(self.dtype).eps * np.abs(shift)
-        varies = (mass > self.total * np.finfo(np.float64).eps) & ~(self.full & (first == 0) & (second == 0))
-        self._check(scale, noise, varies)
+        varies = (mass > self.total * np.finfo(np.float64).eps) & ~(full & (first == 0) & (second == 0))
+        self._check(scale, noise, varies, seen)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
         if anew:
             self.unit = 1.0
-            self._choose_in_common((self.known, NO_FEATURES))
+            self._choose_in_common((known, NO_FEATURES))
         near = np.zeros_like(among)
         lowest, highest = self.range_of_shared
         near[among] = (lowest <= scale[among]) & (scale[among] <= highest)
         if self.level is not None:
-            scale[among] = self.level * self._telling(among)
+            telling = np.sqrt(products[among] / mass[among]) / (1 + np.log(self.total / mass[among]))
+            scale[among] = self.level * telling
         if anew and near.any():
             square = mass[near].sum() * self.shared**2
             if (near | nothing).all() and abs(np.log(square / self.total)) <= 2 * np.log(LENGTH):
                 self.unit = self.shared
         scale[near] = self.shared
         scale[nothing] = self.unit
-        self.near, self.mean, self.known[:, SCALE] = near, shift, scale
+        self.full, self.near, self.mean = (self._of_all(seen, values) for values in (full, near, shift))
+        self.known[:, SCALE] = self._of_all(seen, scale, self.unit)
+
+    def _of_all(self, seen, values, other=0):
+        """What is so of the features that were seen, for all; there is another value for those that were not."""
+        if len(seen) == len(self.known):
+            return values
+        result = (
+            np.zeros(len(self.known), values.dtype)
+            if not other
+            else np.full(len(self.known), other, values.dtype)
+        )
+        result[seen] = values
+        return result
 
     def _choose_in_common(self, *tables):
         """Choose whether sparse features share a scale, or keep rows of one length, or have a scale each.
@@ -316,37 +344,31 @@ class Standard(Scaling):
         """The lowest and the highest scale of those that are shared; none is in it where none are."""
         return (1.0, 0.0) if self.center is None else tuple(np.exp(self.center) * np.array([1 / NEAR, NEAR]))
 
-    def _telling(self, among):
-        """The scales of some features in rows of one length, but for what all have in common."""
-        _, mass, _, _, _, products = self.moments[among].T
-        return np.sqrt(products / mass) / (1 + np.log(self.total / mass))
-
     def seen(self, features, shift, factor):
         """How many values of some features there were, and the sums of their squares, shifted and scaled anew."""
         mass, first, second = self.moments[features, 1:4].T * (self.n_rows / self.total)
         shift = shift - self.origin[features].astype(np.float64)
         return mass, (second - 2 * shift * first + shift * shift * mass) * factor**2
 
-    def _check(self, scale, noise, varies):
+    def _check(self, scale, noise, varies, seen):
         """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
-        self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide")
-        self._raise_if(
-            varies & (np.maximum(scale, noise) < SMALLEST), "too small: their squares underflow. Multiply"
-        )
+        self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
+        small = varies & (np.maximum(scale, noise) < SMALLEST)
+        self._raise_if(small, "too small: their squares underflow. Multiply", seen)
         lost = np.flatnonzero(varies & (scale <= noise))
         if len(lost):
             warnings.warn(
-                f"Feature {lost[0]} varies by no more than rounding error in {np.dtype(self.dtype)}, so nothing is "
-                f"learnt from it ({len(lost)} of {len(scale)} features are so). Subtract their means, or pass more "
-                "digits.",
+                f"Feature {seen[lost[0]]} varies by no more than rounding error in {np.dtype(self.dtype)}, so nothing "
+                f"is learnt from it ({len(lost)} of {len(self.known)} features are so). Subtract their means, or pass "
+                "more digits.",
                 UserWarning,
                 stacklevel=2,
             )
 
     @staticmethod
-    def _raise_if(faulty, what):
+    def _raise_if(faulty, what, features):
         if faulty.any():
-            j = int(np.flatnonzero(faulty)[0])
+            j = int(features[np.flatnonzero(faulty)[0]])
             raise ValueError(f"The values of feature {j} are {what} them by a constant.")
 
     def _stay_near(self, earlier):
@@ -362,13 +384,15 @@ class Standard(Scaling):
         self.mean = np.where(stays, earlier.mean, self.mean)
 
     def _set(self, dtype, *, needed=False):
+        seen = np.flatnonzero(self.is_seen)
+        scale, mean = self.scale[seen], self.mean[seen]
         with np.errstate(over="ignore"):
-            factor = (self.unit / self.scale).astype(dtype)
-        self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply")
-        needed = (
-            needed or self._differs(factor) or (np.abs(self.mean) > (0.0 if self.exact else self.scale)).any()
-        )
-        self.shift, self.factor = (self.mean.astype(dtype), factor) if needed else (None, None)
+            factor = (self.unit / scale).astype(dtype)
+        self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
+        needed = needed or self._differs(factor) or (np.abs(mean) > (0.0 if self.exact else scale)).any()
+        self.shift = self.factor = None
+        if needed:
+            self.shift, self.factor = self.mean.astype(dtype), self._of_all(seen, factor, 1)
 
     def _differs(self, factor):
         """Whether features have to be brought to another scale."""
