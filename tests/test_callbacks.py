@@ -281,13 +281,13 @@ def test_callbacks_of_the_estimator_see_each_candidate(n_jobs, monitor):
 @needs_callbacks
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("optimizer", [*first_of_each_kind(STOCHASTIC), *FULL_BATCH])
-def test_callbacks_of_a_search_by_halving(optimizer, n_jobs):
-    """Of the search, and of its estimator: what has begun ends, also of candidates that leave."""
+def test_callbacks_of_a_search_by_halving(optimizer, n_jobs, monitor):
+    """Of the search, and of its estimator: what has begun ends, also of candidates that leave, as models."""
     model = make("classes", optimizer=optimizer, max_iter=4, learning_rate="constant", eta0=0.05)
     grid = {"alpha": [1e-4, 1e-3, 1e-2, 1e-1]}
-    options = {"cv": 2, "factor": 2, "n_jobs": n_jobs, "refit": False}
+    options = {"cv": 2, "factor": 2, "n_jobs": n_jobs, "refit": False, "return_train_score": True}
     of_search, of_model = Recording(), Recording()
-    told = OnePassHalvingGridSearchCV(clone(model).set_callbacks(of_model), grid, **options)
+    told = OnePassHalvingGridSearchCV(clone(model).set_callbacks(of_model, monitor), grid, **options)
     told.set_callbacks(of_search).fit(X, Y)
     assert_same_search(told, OnePassHalvingGridSearchCV(model, grid, **options).fit(X, Y))
     assert told.n_resources_ == [1, 2, 4]
@@ -298,6 +298,11 @@ def test_callbacks_of_a_search_by_halving(optimizer, n_jobs):
     assert len(epochs) == (4 + 2 * 1 + 1 * 2 if optimizer in FULL_BATCH else 4)
     made = [path for path in of_model.paths("end") if path[-1][0] == "epoch"]
     assert len(made) == 2 * (4 * 1 + 2 * 1 + 1 * 2)
+    logged = {row["task_id_path"]: row["score"] for row in monitor.get_logs().data}
+    for k in range(2):
+        latest = {params["alpha"]: place for place, params in enumerate(told.cv_results_["params"])}
+        scores = told.cv_results_[f"split{k}_train_score"][[latest[alpha] for alpha in grid["alpha"]]]
+        assert_allclose([logged[0, 0, k, number] for number in range(4)], scores)
 
 
 @needs_callbacks

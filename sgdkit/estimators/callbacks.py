@@ -95,9 +95,12 @@ class FitTasks(Listener):
         if not self.course.over:
             self._begin_epoch(trainer, columns[_place(self.course, courses)])
 
-    def end(self):
-        """The model has been fitted, or has left its search."""
-        self._fit.call_on_fit_task_end(**self._options, reconstruction_attributes={})
+    def end(self, epoch=None):
+        """The model has been fitted, or leaves its search after an epoch."""
+        state = {}
+        if epoch is not None:
+            state = partial(self._state, epoch.trainer, epoch.columns[_place(self.course, epoch.courses)])
+        self._fit.call_on_fit_task_end(**self._options, reconstruction_attributes=state)
 
     def _begin_epoch(self, trainer, columns):
         self._epoch = self._fit.subcontext(task_name="epoch")

@@ -247,11 +247,11 @@ class Candidate:
         """Leave the pass before training has come to its end."""
         if self.plan is not None:
             self.course.over = self.told = True
-            self._let_go()
+            self._let_go(self.epoch)
 
-    def _let_go(self):
+    def _let_go(self, epoch=None):
         if self.tasks is not None and self.error is None:
-            self.tasks.end()
+            self.tasks.end(epoch)
         self.plan = self.score = self.course = self.epoch = self.tasks = None
 
     def so_far(self):
@@ -307,10 +307,10 @@ def fitting(group, fold, stage, *, listeners=(), tasks_of=lambda number, model, 
     for _ in in_step(_trainings(everyone, group.estimator, fold, stage, listeners, tasks_of)):
         yield _news(everyone)
         for candidate in everyone:
-            # It has the weights of the whole pass.
-            candidate.epoch = None
             if candidate.number in stage.out:
                 candidate.leave()
+            # It has the weights of the whole pass.
+            candidate.epoch = None
     return _news(everyone)
 
 
