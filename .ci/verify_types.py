@@ -9,7 +9,10 @@ import json
 import subprocess
 import sys
 
-MODULES = ["sgdkit", "sgdkit.model_selection", "sgdkit.optimizers"]
+MODULES = [
+    "sgdkit",
+    *(f"sgdkit.{name}" for name in ("dask", "disk", "model_selection", "onnx", "optimizers", "plotting")),
+]
 
 
 def owners():

@@ -1,13 +1,16 @@
 """`open`: rows in a folder, as arrays that any fit takes."""
 
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from sgdkit._kernels.rows import csr
+from sgdkit._typing import Array
 from sgdkit.disk.folder import map_array, read_manifest
 from sgdkit.disk.maps import RowsArray
 
 
-def open(folder, *, verify=False):
+def open(folder: str | PathLike[str], *, verify: bool = False) -> tuple[Any, Array, Array | None]:
     """Open the rows in a folder, which stay on disk.
 
     They are what `fit`, `partial_fit`, searches and scorers take, and what each of these reads of them, the system

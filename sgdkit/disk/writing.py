@@ -1,17 +1,27 @@
 """`write`: rows to a folder, once, for many epochs to read."""
 
+from collections.abc import Iterable, Sequence
 from contextlib import closing
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sgdkit._typing import RandomState
 from sgdkit.disk.folder import ArrayFile, new_folder
 from sgdkit.disk.parts import checked, gathered
 from sgdkit.disk.shuffling import ROOM, shuffled
 
 
-def write(chunks, folder, *, shuffle=True, random_state=None):
+def write(
+    chunks: Iterable[Sequence[Any]],
+    folder: str | PathLike[str],
+    *,
+    shuffle: bool = True,
+    random_state: RandomState = None,
+) -> None:
     """Write rows to a folder, in random order.
 
     However many rows there are, a few hundred megabytes of memory are used, and one chunk. The rows are on the disk

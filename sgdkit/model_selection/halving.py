@@ -48,7 +48,7 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
         estimator: Any,
         *,
         factor: float,
-        min_resources: int | Literal["exhaust", "smallest"],
+        min_resources: int | str,
         aggressive_elimination: bool,
         working_memory: float | None,
         **common: Any,

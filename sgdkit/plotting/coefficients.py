@@ -9,6 +9,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support, check
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import _check_feature_names_in, check_array
 
+from sgdkit._typing import Array
 from sgdkit.plotting._panels import final_model, panels
 
 COLOURS = {True: "#1b6ca8", False: "#c8442f"}
@@ -117,6 +118,10 @@ class CoefficientDisplay:
     3
     """
 
+    axes_: Array
+    figure_: Any
+    bars_: list[Any]
+
     def __init__(self, *, coefficients: Any):
         self.coefficients = coefficients
 
@@ -160,8 +165,8 @@ class CoefficientDisplay:
         ax: Any = None,
         *,
         n_features: int = 10,
-        classes: Sequence | None = None,
-        bar_kw: dict | None = None,
+        classes: Sequence[Any] | None = None,
+        bar_kw: dict[str, Any] | None = None,
     ) -> "CoefficientDisplay":
         """Draw a panel for each class, with the features whose coefficients are largest in absolute value.
 

@@ -67,6 +67,13 @@ class SearchPathDisplay:
     'alpha'
     """
 
+    ax_: Any
+    figure_: Any
+    lines_: list[Any]
+    bands_: list[Any]
+    train_lines_: list[Any]
+    best_line_: Any
+
     def __init__(
         self,
         *,
@@ -153,7 +160,7 @@ class SearchPathDisplay:
             score_name=score_name or metric.replace("_", " ").capitalize(),
         ).plot(ax=ax, **options)
 
-    def plot(self, ax: Any = None, *, line_kw: dict | None = None) -> "SearchPathDisplay":
+    def plot(self, ax: Any = None, *, line_kw: dict[str, Any] | None = None) -> "SearchPathDisplay":
         """Draw the lines, the bands, and the mark of the best candidate.
 
         Parameters

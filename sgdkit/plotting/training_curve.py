@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from sgdkit._typing import Array
 from sgdkit.plotting._panels import final_model, panels
 
 
@@ -60,6 +61,11 @@ class TrainingCurveDisplay:
     >>> [line.get_label() for line in display.lines_]
     ['sgd', 'adagrad']
     """
+
+    axes_: Array
+    figure_: Any
+    lines_: list[Any]
+    validation_lines_: list[Any]
 
     def __init__(
         self,
@@ -140,7 +146,7 @@ class TrainingCurveDisplay:
         ).plot(ax=ax, **options)
 
     def plot(
-        self, ax: Any = None, *, minimum: float | None = None, line_kw: dict | None = None
+        self, ax: Any = None, *, minimum: float | None = None, line_kw: dict[str, Any] | None = None
     ) -> "TrainingCurveDisplay":
         """Draw the curves; a dot marks the epoch whose weights a model has.
 
