@@ -126,9 +126,10 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
             # Only then a function as scoring has said that it has several.
             self._check_metric(self.refit)
             scores = [score[self.refit] for score in scores]
-        means = np.reshape(scores, (len(numbers), -1)).mean(axis=1)
-        # The first ones of equals; those without a score come last.
-        order = np.argsort(-means, kind="stable")[: ceil(len(numbers) / self.factor)]
+        scores = np.reshape(scores, (len(numbers), -1))
+        # The first ones of equals; those without a score on some folds come last.
+        n_missing = np.isnan(scores).sum(axis=1)
+        order = np.lexsort((-scores.mean(axis=1), n_missing))[: ceil(len(numbers) / self.factor)]
         return [numbers[place] for place in sorted(order)]
 
     @staticmethod

@@ -281,6 +281,21 @@ def test_candidates_that_fail_do_not_go_on(n_jobs):
         halving(model, {"alpha": [-1.0, -2.0]}, X, y, **options)
 
 
+def test_those_with_a_score_on_more_folds_go_on():
+    X, y = make_data("classes")
+    n_missing = {1e-4: 3, 1e-3: 1, 1e-2: 2, 1e-1: 1}
+    asked = dict.fromkeys(n_missing, 0)
+
+    def score(model, X, y):
+        asked[model.alpha] += 1
+        return np.nan if asked[model.alpha] <= n_missing[model.alpha] else 1.0
+
+    model = make_model("classes", optimizer="adam", max_iter=4, tol=None)
+    with pytest.warns(UserWarning, match="non-finite"):
+        found = halving(model, {"alpha": list(n_missing)}, X, y, scoring=score, factor=2, min_resources=2)
+    assert [params["alpha"] for params in found.cv_results_["params"][4:]] == [1e-3, 1e-1]
+
+
 def test_bad_parameters():
     X, y = make_data("classes")
     model = make_model("classes", max_iter=4)
