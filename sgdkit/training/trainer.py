@@ -5,28 +5,16 @@ Invariants:
 - Columns in different blocks never meet, so their results do not depend on the number of threads.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from copy import copy
-from functools import partial
 
 import numpy as np
 from scipy.sparse import issparse
 
-from sgdkit._kernels.epoch import Pass
 from sgdkit.disk.maps import check_unchanged
-from sgdkit.training.order import BLOCK, cut, in_order, in_runs, shuffled
-from sgdkit.training.problem import of_columns
+from sgdkit.training.passes import Passes
 from sgdkit.training.room import Room
 from sgdkit.training.stop import check_stop
 from sgdkit.training.waiting import Waiting
-
-# Seconds of compiled work, roughly, between two looks at the keyboard; and rows, whose rates take room.
-CHUNK_SECONDS = 0.2
-SECONDS_A_VALUE = 1e-8
-CHUNK_ROWS = 1 << 14
-# Rows of a block that are read ahead, with all between them, are no more than so many times as many.
-FARTHEST = 4
 
 
 class Trainer:
@@ -268,15 +256,15 @@ class Trainer:
         """
         n_epochs = 1
         if not self.optimizer.full_batch:
-            n_epochs = min(n_most, min(self._chunk_rows(problem), CHUNK_ROWS) // max(problem.n_rows, 1))
-        if n_epochs < 2 or len(self.states) > 1:
+            n_epochs = min(n_most, self._passes_over(problem).n_together(self.schedule))
+        if n_epochs < 2:
             return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
-        orders = self._orders(problem, n_epochs, shuffle)
+        passes = self._passes_over(problem)
+        orders = passes.orders(n_epochs, self.generator if shuffle else None)
         rates = self._rates(n_epochs * problem.steps_an_epoch)
-        (only_pass,) = self._passes_of(problem)
         problem.rows.check()
         check_stop()
-        return only_pass.visit_epochs(orders, rates)
+        return passes.visit_epochs(orders, rates)
 
     def epoch(self, problem, *, shuffle=True):
         """Pass once over the rows, and return each column's weighted sum of losses.
@@ -294,63 +282,25 @@ class Trainer:
         if problem.row_indices is not None or problem.batch_size > 1 or len(self.states) > 1:
             # Before threads share them. Otherwise this pass looks at the rows on its way.
             problem.rows.check()
-        passes = self._passes_of(problem)
-        # A pool for one block would only cost time.
-        with ThreadPoolExecutor(len(self.states)) if len(self.states) > 1 else nullcontext() as pool:
-            sums = sum(self._visit(problem, chunk, passes, pool) for chunk in self._chunks(problem, shuffle))
+        passes = self._passes_over(problem)
+        pieces = passes.pieces(self.generator if shuffle else None, self.schedule)
+        with passes.threads() as pool:
+            sums = sum(self._visit(passes, piece, pool) for piece in pieces)
         check_unchanged(problem.rows.stored)
         problem.rows.checked = True
         for state in self.states:
             state.flush()
         return sums
 
-    def _orders(self, problem, n_epochs, shuffle):
-        """The rows to visit in some epochs of few rows, of shape (n_epochs, n_rows)."""
-        n_rows, dtype = problem.n_rows, _dtype(problem)
-        if shuffle and not problem.single_batch:
-            orders = shuffled(n_rows, n_epochs, self.generator, dtype)
-        else:
-            orders = np.tile(np.arange(n_rows, dtype=dtype), (n_epochs, 1))
-        return _that_count(problem, orders)
+    def _passes_over(self, problem):
+        """The `Passes` over the rows of a problem, kept from epoch to epoch."""
+        if self._passes is None or self._passes.problem is not problem:
+            self._passes = Passes(problem, self.columns, self.states)
+        return self._passes
 
-    def _order(self, problem, shuffle):
-        """Yield the rows to visit in an epoch, piece by piece; in a single batch the order is no matter."""
-        n_rows, dtype = problem.n_rows, _dtype(problem)
-        if not shuffle or problem.single_batch:
-            pieces = in_order(n_rows, dtype)
-        elif problem.run_length == 1:
-            pieces = shuffled(n_rows, 1, self.generator, dtype)
-        else:
-            pieces = in_runs(n_rows, self.generator, partial(_fetch, problem), dtype)
-        return (_that_count(problem, piece) for piece in pieces)
-
-    def _passes_of(self, problem):
-        """A `Pass` for each block of columns, kept from epoch to epoch."""
-        if self._passes is None or self._passes[0] is not problem:
-            blocks = zip(self.columns, self.states, strict=True)
-            self._passes = problem, [self._pass(problem, *block) for block in blocks]
-        return self._passes[1]
-
-    @staticmethod
-    def _pass(problem, block, state):
-        targets = problem.targets.with_columns(problem.targets.column[block])
-        weights = {
-            "row_weights": problem.row_weights,
-            "class_weights": of_columns(problem.class_weights, block),
-            "column_weights": of_columns(problem.column_weights, block),
-        }
-        loss, batch_size = problem.loss.take(block), problem.batch_size
-        return Pass(problem.rows, targets, loss, state, batch_size=batch_size, **weights)
-
-    def _chunk_rows(self, problem):
-        """How many rows take a fraction of a second, and rates that take little room."""
-        seconds_a_row = (problem.rows.mean_nonzeros + 20) * max(map(len, self.columns)) * SECONDS_A_VALUE
-        return min(int(CHUNK_SECONDS / seconds_a_row), CHUNK_ROWS // np.size(self.schedule.eta0))
-
-    def _chunks(self, problem, shuffle):
-        """The order of an epoch, cut between mini-batches into pieces of a fraction of a second."""
-        size = problem.batch_size * max(1, self._chunk_rows(problem) // problem.batch_size)
-        return cut(self._order(problem, shuffle), size)
+    def _visit(self, passes, piece, pool):
+        check_stop()
+        return passes.visit(piece, self._rates(-(-len(piece) // passes.problem.batch_size)), pool)
 
     def _rates(self, n_steps):
         """The rates of the steps to come, which are counted as taken."""
@@ -359,32 +309,3 @@ class Trainer:
         rates = self.schedule.rates(np.arange(first, first + n_steps, dtype=np.float64))
         self.travelled += float(rates.sum())
         return rates
-
-    def _visit(self, problem, chunk, passes, pool):
-        check_stop()
-        rates = self._rates(-(-len(chunk) // problem.batch_size))
-        if len(passes) == 1:
-            return passes[0].visit(chunk, rates)
-        return np.concatenate(list(pool.map(lambda block: block.visit(chunk, rates), passes)))
-
-
-def _dtype(problem):
-    """That of the numbers of rows: 32 bits where these do."""
-    return np.int32 if problem.rows.n_rows < 2**31 - BLOCK else np.int64
-
-
-def _that_count(problem, places):
-    """The rows at some places among those that count."""
-    return (
-        places
-        if problem.row_indices is None
-        else problem.row_indices[places].astype(places.dtype, copy=False)
-    )
-
-
-def _fetch(problem, begin, end):
-    """Have rows read ahead that are neighbours among those that count, if they are about neighbours among all."""
-    if problem.row_indices is not None:
-        begin, end = problem.row_indices[begin], problem.row_indices[end - 1] + 1
-    if 0 < end - begin <= FARTHEST * BLOCK:
-        problem.rows.fetch(begin, end)
