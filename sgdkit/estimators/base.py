@@ -9,25 +9,20 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sgdkit._kernels.rows import Rows
-from sgdkit._kernels.scores import score_rows
 from sgdkit._typing import Array, MatrixLike
 from sgdkit.auto.epochs import falls_to_an_end
-from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.callbacks import CallbackSupportMixin, FitTasks, call_arguments, has_callbacks
+from sgdkit.estimators.coefficients import LazyCoefMixin
 from sgdkit.estimators.data import (
     ALL_ZERO,
-    check_conversion,
     check_rows,
     check_validation,
     check_weights,
@@ -35,27 +30,23 @@ from sgdkit.estimators.data import (
     is_copy,
     targets_kind,
 )
-from sgdkit.estimators.fitted import Past, coefficients, leave_past, publish, publish_course
+from sgdkit.estimators.fitted import Past, leave_past, publish, publish_course
 from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
-from sgdkit.estimators.touched import MANY_FEATURES, on_touched, touched
+from sgdkit.estimators.touched import MANY_FEATURES, touched, train_touched
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.optimizers.base import Parametrized
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import SCHEDULES
 from sgdkit.training.course import Diverged, History
 from sgdkit.training.loop import Report, train
-from sgdkit.training.room import Room
 
 _GENERATORS = local()
-COEFFICIENTS = "coef_", "intercept_"
 
 
-class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
+class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
     """What the classifier and the regressor share: everything but the targets and the predictions."""
 
-    coef_: Array
-    intercept_: Array
     optimizer_: Optimizer
     alpha_: float
     eta0_: float
@@ -124,24 +115,6 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
                 "Pass an object of sgdkit.optimizers, such as optimizer=Adam()."
             )
         return super().set_params(**params)
-
-    # What later fits need; see `fitted.py`.
-    _past = None
-
-    def __getattr__(self, name):
-        """The coefficients, which after a chunk that touched few features are made when they are asked for."""
-        past = self.__dict__.get("_past")
-        if name not in COEFFICIENTS or past is None or not past.takes_parts:
-            # For its error, which may have a reason.
-            return object.__getattribute__(self, name)
-        for one, value in zip(COEFFICIENTS, coefficients(past.kind, past.all_weights()), strict=True):
-            self.__dict__.setdefault(one, value)
-        return self.__dict__[name]
-
-    def __getstate__(self):
-        """What there is, coefficients included: neither a file nor a copy depends on who asks for them."""
-        getattr(self, "coef_", None)
-        return super().__getstate__()
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -268,11 +241,6 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
             self._forget_coefficients()
         return self
 
-    def _forget_coefficients(self):
-        """Let the coefficients be made when they are asked for."""
-        for name in COEFFICIENTS:
-            self.__dict__.pop(name, None)
-
     def _chunk_course(self, plan, **options):
         history = History(loss_curve=list(getattr(self, "loss_curve_", ())))
         return plan.course(None, history=history, tol=None, max_iter=1, **options)
@@ -290,55 +258,14 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
         if features is None or self._edited():
             return False
         plan = make_plan(self, part, past.of_features(features, past.trainer.room), seed=None, whole=False)
-        if not past.is_whole_of(plan):
+        course = train_touched(plan, past, partial(self._chunk_course, plan, keeps_last=None))
+        if course is None:
             return False
-        trainer = plan.resumed_trainer
-        generator = trainer.generator.bit_generator
-        before = generator.state
-        try:
-            set_rates([plan], seed=None)
-            plan.resume(trainer)
-            trainer.pace = past.trainer.waiting.pace(plan.problem.penalty, trainer.factors)
-            if trainer.pace is None:
-                return False
-            course = self._chunk_course(plan, keeps_last=None)
-            listeners = [Report()] if self.verbose else []
-            train(trainer, plan.tempered(trainer), [course], shuffle=self.shuffle, listeners=listeners)
-            if course.error is not None and plan.rate_choice.n_retreats:
-                # All features are to try, and to begin again at a lower rate.
-                generator.state = before
-                return False
-            if course.error is not None:
-                raise course.error
-            weights = trainer.weights().copy()
-            if plan.retract(weights):
-                trainer.load(weights)
-            # An error, if they are too large.
-            plan.scaling.to_raw(weights)
-        except BaseException:
-            generator.state = before
-            raise
         self._past = past.take_in(plan, features)
         self._forget_coefficients()
-        publish_course(self, plan, course.history, trainer.first_rate)
-        self.t_ = trainer.n_steps + 1
+        publish_course(self, plan, course.history, plan.resumed_trainer.first_rate)
+        self.t_ = plan.resumed_trainer.n_steps + 1
         return True
-
-    def _edited(self):
-        """Whether the user has changed the coefficients since they were asked for."""
-        if not any(name in self.__dict__ for name in COEFFICIENTS):
-            return False
-        own = self.coef_, self.intercept_
-        known = coefficients(self._past.kind, self._past.all_weights())
-        dense = not sparse.issparse(self.coef_)
-        return not (dense and all(map(np.array_equal, own, known)))
-
-    def _settle(self):
-        """Bring all features up to date, and return whether there are weights to go on from."""
-        fitted = hasattr(self, "coef_")
-        if self._past is not None and self._past.takes_parts:
-            self._past.trainer.settle()
-        return fitted
 
     def _train(self, plan, new_course, *, seed, seed_anew, tasks=None):
         """Train as planned, and publish the model; `tasks` are those of its callbacks.
@@ -395,52 +322,6 @@ class BaseSGDPlus(CallbackSupportMixin, SparseCoefMixin, Parametrized):
             del history.loss_curve[history.best_iter :]
         self._publish(plan, trainer, history)
         leave_past(self, plan, None)
-
-    def _linear_predictor(self, X):
-        """The scores of rows, of shape (n_samples,) or (n_samples, n_columns)."""
-        check_is_fitted(self)
-        check_unchanged(X)
-        options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32], "reset": False}
-        # Scores tell whether sparse rows are finite, which so need no look of their own; unless weights are left out.
-        sparse_coef = sparse.issparse(self.__dict__.get("coef_"))
-        told = sparse.issparse(X) and not sparse_coef
-        check_conversion(X, options["dtype"])
-        rows = validate_data(self, X, ensure_all_finite=not told, **options)
-        if sparse.issparse(rows):
-            # Products would read and write wherever the indices point.
-            rows = Rows(rows, check=False).with_valid_indices()
-        if sparse_coef:
-            scores = safe_sparse_dot(rows, self.coef_.T, dense_output=True) + self.intercept_
-        else:
-            rows, coef, intercept = self._on_touched(rows)
-            scores = score_rows(rows, coef) + intercept
-        if told and not np.isfinite(scores).all():
-            validate_data(self, X, **options)
-        return scores.ravel() if scores.shape[1] == 1 else scores
-
-    def _on_touched(self, rows):
-        """Rows, their coefficients of shape (n_features, n_columns), and the intercepts.
-
-        Of coefficients that nobody has asked for, as between the chunks of a stream, those of the rows' features are
-        made alone; unless rows have come to as many values as it takes to make them all.
-        """
-        past = self._past
-        made = any(name in self.__dict__ for name in COEFFICIENTS)
-        if (
-            not made
-            and past is not None
-            and past.takes_parts
-            and sparse.issparse(rows)
-            and not len(past.everywhere)
-        ):
-            past.n_scored += rows.nnz
-            # Others may predict at the same time.
-            room = Room()
-            features, part = on_touched(rows, (), room) if past.n_scored < rows.shape[1] else (None, None)
-            if features is not None:
-                weights = np.ascontiguousarray(past.of_features(features, room).weights)
-                return part, weights[:-1], weights[-1]
-        return rows, np.atleast_2d(self.coef_).T, self.intercept_
 
 
 def check_parameters(settings, *, chunk=False):

@@ -7,6 +7,8 @@ from scipy import sparse
 
 from sgdkit._kernels.arrays import number_features
 from sgdkit._kernels.rows import Rows, csr
+from sgdkit.estimators.plan import set_rates
+from sgdkit.training.loop import Report, train
 
 # Of fewer features, all are looked at in no time.
 MANY_FEATURES = 1 << 12
@@ -58,3 +60,46 @@ def on_touched(X, also, room):
     if features is None:
         return None, None
     return features, csr(X.data, numbers[: len(X.indices)], X.indptr, len(features))
+
+
+def train_touched(plan, past, new_course):
+    """Make one epoch by a plan for the features that a chunk touches, and return its course.
+
+    It is None where all features have to take part. Then, and where training fails, nothing of the past has changed.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its past is a part of the next argument.
+    past : Past
+    new_course : callable
+        It makes the `Course`, once rates are set.
+    """
+    if not past.is_whole_of(plan):
+        return None
+    settings, trainer = plan.settings, plan.resumed_trainer
+    generator = trainer.generator.bit_generator
+    before = generator.state
+    try:
+        set_rates([plan], seed=None)
+        plan.resume(trainer)
+        trainer.pace = past.trainer.waiting.pace(plan.problem.penalty, trainer.factors)
+        if trainer.pace is None:
+            return None
+        course, listeners = new_course(), [Report()] if settings.verbose else []
+        train(trainer, plan.tempered(trainer), [course], shuffle=settings.shuffle, listeners=listeners)
+        if course.error is not None and plan.rate_choice.n_retreats:
+            # All features are to try, and to begin again at a lower rate.
+            generator.state = before
+            return None
+        if course.error is not None:
+            raise course.error
+        weights = trainer.weights().copy()
+        if plan.retract(weights):
+            trainer.load(weights)
+        # An error, if they are too large.
+        plan.scaling.to_raw(weights)
+    except BaseException:
+        generator.state = before
+        raise
+    return course

@@ -1,4 +1,4 @@
-"""Passes over the rows of a problem: which rows come next, in pieces of a fraction of a second, and in which threads."""
+"""Passes over the rows of a problem: which come next, in pieces of a fraction of a second, and in which threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
