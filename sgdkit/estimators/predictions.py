@@ -1,9 +1,9 @@
-"""The predictions of a classifier, and how scores become probabilities; `Loss.probability` names the way."""
+"""What is predicted, given scores; `Loss.probability` names the way in which they become probabilities."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, log_softmax
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.utils.extmath import softmax
 from sklearn.utils.metaestimators import available_if
@@ -116,6 +116,26 @@ class ClassifierPredictions(LinearClassifierMixin):
         """
         scores = self.decision_function(X)
         return probabilities(scores, self._probability, multi_label=self._indicator_dtype is not None)
+
+
+class RegressorPredictions(RegressorMixin):
+    """The predictions of `SGDRegressorPlus`."""
+
+    def predict(self, X: MatrixLike) -> Array:
+        """Predict targets: ``X @ coef_.T + intercept_``, or its exponential for "poisson", "gamma" and "tweedie".
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows to predict.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predictions, in the unit of the targets.
+        """
+        scores = self._linear_predictor(X)
+        return np.exp(scores) if self._log_link else scores
 
 
 def probabilities(scores, probability, *, multi_label):

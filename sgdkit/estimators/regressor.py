@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import RegressorMixin, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,11 +14,12 @@ from sgdkit._typing import Array, Auto, MatrixLike, RandomState, Scoring
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
 from sgdkit.estimators.data import check_rows, chunk_dtype
 from sgdkit.estimators.outputs import Outputs
+from sgdkit.estimators.predictions import RegressorPredictions
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import Optimizer
 
 
-class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
+class SGDRegressorPlus(RegressorPredictions, BaseSGDPlus):
     """Linear regression fitted by first-order optimizers: least squares, robust, quantile, Poisson and others.
 
     The fit minimises ``sum_i s_i loss(y_i, x_i W + b) / sum_i s_i + alpha * R(D W)`` over weights W and intercepts b,
@@ -308,19 +309,3 @@ class SGDRegressorPlus(RegressorMixin, BaseSGDPlus):
         if self.coef_.ndim == 2 and len(self.coef_) == 1:
             self.coef_ = self.coef_[0]
         return self
-
-    def predict(self, X: MatrixLike) -> Array:
-        """Predict targets: ``X @ coef_.T + intercept_``, or its exponential for "poisson", "gamma" and "tweedie".
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows to predict.
-
-        Returns
-        -------
-        y_pred : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predictions, in the unit of the targets.
-        """
-        scores = self._linear_predictor(X)
-        return np.exp(scores) if self._log_link else scores
