@@ -1,7 +1,6 @@
 """The candidates of a search on its folds: pipelines, passes, scores and results."""
 
 import time
-import traceback
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -11,21 +10,16 @@ from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.base import clone, is_classifier
-from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
-from sklearn.model_selection._validation import _score
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
 from sgdkit._kernels.rows import Rows, take_rows
-from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.callbacks import call_arguments
 from sgdkit.estimators.data import check_rows, check_weights
-from sgdkit.estimators.scoring import knowing_scores
 from sgdkit.model_selection.pipelines import (
     check_pairs,
-    completed,
     final_estimator,
     final_fit_parameters,
     final_parameters,
@@ -34,6 +28,7 @@ from sgdkit.model_selection.pipelines import (
     settings_of_preparation,
     transformed,
 )
+from sgdkit.model_selection.scoring import ModelScores
 from sgdkit.model_selection.shared_passes import (
     Fold,
     Group,
@@ -49,27 +44,10 @@ from sgdkit.training.loop import Listener
 
 # What the estimator's fit takes, and a search as well.
 FIT_PARAMETERS = {"sample_weight", "X_val", "y_val", "sample_weight_val"}
-# Numbers in the array of scores of several models on a test set.
-SCORES_AT_ONCE = 1 << 24
 # As many columns fill a vector.
 FULL = 4
 # More columns than these drive each other out of the cache, which costs more than it saves to read rows once.
 MOST_COLUMNS = 64
-
-
-def _with_scores(models, X, X_valid):
-    """Yield models, each knowing its scores for the rows X; `X_valid` are the same rows, validated."""
-    n_columns = np.size(models[0].intercept_) if models else 1
-    n_together = max(1, SCORES_AT_ONCE // max(1, X_valid.shape[0] * n_columns))
-    for begin in range(0, len(models), n_together):
-        part = models[begin : begin + n_together]
-        coef = np.concatenate([np.atleast_2d(model.coef_).T for model in part], axis=1)
-        scores = score_rows(X_valid, coef) + np.concatenate([model.intercept_ for model in part])
-        for k, model in enumerate(part):
-            yield knowing_scores(model, X, scores[:, k * n_columns : (k + 1) * n_columns])
-
-
-# --------------------------------------------------------------------------------------------------------- search
 
 
 class Evaluation:
@@ -95,13 +73,11 @@ class Evaluation:
     """
 
     def __init__(self, search, candidates, X, y, splits, scorer, routed, tasks):
-        self.search, self.X, self.y, self.splits, self.scorer = search, X, y, splits, scorer
+        self.search, self.X, self.y, self.splits = search, X, y, splits
         self.candidates, self.n_splits = candidates, len(splits)
-        self.score_params = dict(routed.scorer.score)
         self.fit_params = dict(routed.estimator.fit)
         self.n_jobs = effective_n_jobs(search.n_jobs)
-        scorers = scorer._scorers.values() if isinstance(scorer, _MultimetricScorer) else [scorer]
-        self._asks_for_all = not all(isinstance(each, (_BaseScorer, _PassthroughScorer)) for each in scorers)
+        self._scores = ModelScores(search, X, y, scorer, dict(routed.scorer.score))
         self.stage, self._results = Stage(), [[None] * len(splits) for _ in candidates]
         prepared = []
         for settings, numbers in self._by_preparation(candidates):
@@ -307,7 +283,7 @@ class Evaluation:
         share, given = (time.perf_counter() - begin) / n_candidates, folds[0].given
         if len(folds) > 1:
             given = {**given, "y": partial(_safe_indexing, self.y, self.splits[k][0])}
-        score = partial(self._score_models, sets=sets, steps=steps)
+        score = partial(self._scores.of_models, sets=sets, steps=steps)
         with told.run(given):
             yield from in_step(
                 self._run_group(k, group, folds, told, share, score)
@@ -346,47 +322,8 @@ class Evaluation:
                 result = {**next(scored), "fit_time": seconds, "fit_error": None}
             self._results[number][k] = result
 
-    def _score_models(self, models, sets, steps):
-        """Yield the scores of models, each a list of one for each fold, in the form of `_fit_and_score`."""
-        n_each = len(models[0]) if models else 1
-        alone = [model for each in models for model in each]
-        versions = [_with_scores(alone, X, X_valid) for X, X_valid, _ in sets.values()]
-        for of_sets in zip(*(zip(*[version] * n_each, strict=True) for version in versions), strict=True):
-            begin, result = time.perf_counter(), {}
-            for (name, (X, _, indices)), each in zip(sets.items(), of_sets, strict=True):
-                result[f"{name}_scores"] = self._score_one(each, X, indices, steps)
-            result["score_time"] = time.perf_counter() - begin
-            result["n_test_samples"] = len(sets["test"][2])
-            yield result
-
-    def _score_one(self, models, X, indices, steps):
-        params = _check_method_params(self.X, params=self.score_params, indices=indices)
-        y = _safe_indexing(self.y, indices)
-        if isinstance(X, Exception):
-            warnings.warn(
-                f"Scoring failed, for the rows could not be transformed: {X}", UserWarning, stacklevel=2
-            )
-            names = self.scorer._scorers if isinstance(self.scorer, _MultimetricScorer) else None
-            return self.search.error_score if names is None else dict.fromkeys(names, self.search.error_score)
-        model = models[0]
-        if steps is not None:
-            # Who knows what a function asks of the model.
-            model = completed(steps, models, targets_only=not self._asks_for_all)
-            X = _safe_indexing(self.X, indices) if self._asks_for_all else X
-        return _score(model, X, y, self.scorer, params, self.search.error_score)
-
     def _failure(self, error, seconds, k):
-        """The result of a candidate that could not be fitted."""
-        if self.search.error_score == "raise":
-            raise error
-        scores = self.search.error_score
-        if isinstance(self.scorer, _MultimetricScorer):
-            scores = dict.fromkeys(self.scorer._scorers, scores)
-        lines = "".join(traceback.format_exception(error))
-        result = {"fit_error": lines, "fit_time": seconds, "score_time": 0.0, "test_scores": scores}
-        if self.search.return_train_score:
-            result["train_scores"] = scores
-        return {**result, "n_test_samples": len(self.splits[k][1])}
+        return self._scores.of_failure(error, seconds, len(self.splits[k][1]))
 
 
 class ReportFold(Listener):
