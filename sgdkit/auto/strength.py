@@ -98,30 +98,26 @@ def in_units_of_targets(penalty, spread, pull):
     return penalty.times(pull, pull / spread)
 
 
-def choose_strength(
-    problem, initial, *, penalty, l1_ratio, spread, pull, units, row_weight, fit_intercept, seed
-):
+def choose_strength(settings, problem, initial, *, spread, pull, units, row_weight, seed):
     """Return c, one of the candidates, and weights near those of the model with this c; None where there are none.
 
     Parameters
     ----------
+    settings : BaseSGDPlus
     problem : Problem
         Of a single model.
     initial : ndarray of shape (n_features + 1, n_columns)
         The weights to begin with.
-    penalty : str
-        A key of `PENALTIES`.
-    l1_ratio : float
     spread, pull : float or ndarray of shape (n_columns,)
         The `units_of_targets`.
     units : float or ndarray of shape (n_features,)
         What the penalty multiplies the weights by.
     row_weight : float
         The mean of the rows' weights, which those of a problem are divided by; no less than 1.
-    fit_intercept : bool
     seed : int
         Of the rows that take part, and of their division.
     """
+    penalty, l1_ratio = settings.penalty, settings.l1_ratio
     by_full_gradients = gains_from_full_gradients(problem)
     if penalty is None or problem.loss.homogeneous or problem.targets.constant:
         return 1.0, None
@@ -156,7 +152,9 @@ def choose_strength(
         )
         strengths = in_units_of_targets(strengths, *of_targets).of_units(units)
         models = _models(sample, kept, len(candidates))
-        stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
+        stages = _stages(
+            models, strengths, optimizer, initial, fit_intercept=settings.fit_intercept, seed=seed
+        )
         losses, falling, weights = _held_out(sample, out, groups, stages)
         fitted.append(weights.reshape(len(initial), len(parts), len(candidates), -1).mean(axis=1))
         unfinished |= falling.any(axis=0)

@@ -427,15 +427,13 @@ def _strength(plan, seed):
         return alpha, norms(alpha, settings.l1_ratio), multiple, guess
     if plan.whole:
         multiple, guess = choose_strength(
+            settings,
             plan.problem,
             plan.anew().first_weights(),
-            penalty=settings.penalty,
-            l1_ratio=settings.l1_ratio,
             spread=plan.spread,
             pull=plan.pull,
             units=plan.units,
             row_weight=max(plan.data.total_weight / plan.data.n_rows, 1.0),
-            fit_intercept=settings.fit_intercept,
             seed=seed,
         )
     alpha = alpha_of(multiple or 1.0, *(plan.data.seen if plan.whole else plan.seen))
