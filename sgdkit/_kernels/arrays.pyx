@@ -235,7 +235,7 @@ def sums_over_features(
 
 def scales_in_common(
     const double[:, ::1] known, const double[:, ::1] before, double n_rows, double total, *,
-    double shared, double lowest, double highest, double level, double drift, double smallest,
+    shared, double level, double drift, double smallest,
 ):
     """The scales of features that have zeros, by what all features have in common.
 
@@ -245,8 +245,8 @@ def scales_in_common(
         The moments of each feature, the value that they are about, and its scale; and what they were before.
     n_rows, total : float
         The rows seen, and the sum of their weights.
-    shared, lowest, highest : float
-        The scale that features share whose own is in a range.
+    shared : tuple of float
+        The scale that features share whose own is in a range; the lowest and the highest of this range.
     level : float
         What the scales of rows of one length are multiplied by; 0 where rows are of none.
     drift : float
@@ -262,8 +262,9 @@ def scales_in_common(
         Their scales. The last one is no number where a feature has none.
     """
     cdef Py_ssize_t n = known.shape[0], n_moved = 0, k
-    cdef double scale, old
+    cdef double scale, old, common, lowest, highest
     cdef const double* its
+    common, lowest, highest = shared
     moved, scales = np.empty(n, np.int32), np.empty(n)
     cdef int32_t[::1] places = moved
     cdef double[::1] out = scales
@@ -277,7 +278,7 @@ def scales_in_common(
                 n_moved += 1
                 break
             if its[0] < n_rows and lowest <= scale <= highest:
-                scale = shared
+                scale = common
             elif its[0] < n_rows and level > 0:
                 scale = telling_scale(its, total) * level
             if scale != old and (before[k, 0] == 0 or old > drift * scale or scale > drift * old):

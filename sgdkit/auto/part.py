@@ -75,12 +75,9 @@ class Part(Standard):
 
     def _choose_few(self, earlier):
         """Choose scales where all features have zeros, and return whether they are beyond doubt."""
-        lowest, highest = self.range_of_shared
-        limits = {"lowest": lowest, "highest": highest, "drift": DRIFT, "smallest": SMALLEST}
-        level = self.level or 0.0
-        moved, scales = scales_in_common(
-            self.known, earlier.known, self.n_rows, self.total, shared=self.shared, level=level, **limits
-        )
+        known = self.known, earlier.known, self.n_rows, self.total
+        shared, level = (self.shared, *self.range_of_shared), self.level or 0.0
+        moved, scales = scales_in_common(*known, shared=shared, level=level, drift=DRIFT, smallest=SMALLEST)
         if np.isnan(scales[-1:]).any():
             return False
         self.known[moved, SCALE] = scales
