@@ -13,9 +13,9 @@ from sgdkit.model_selection import (
     regularization_path,
 )
 from sgdkit.saving import TRUSTED_TYPES
+from sgdkit.versions import __version__ as __version__
 from sgdkit.versions import show_versions
 
-__version__: str = "0.1.0"
 __all__ = [
     "TRUSTED_TYPES",
     "OnePassGridSearchCV",

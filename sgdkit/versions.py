@@ -1,4 +1,4 @@
-"""Versions and settings that a report of a fault should tell."""
+"""The version of the package, and what else a report of a fault should tell."""
 
 import os
 import platform
@@ -8,7 +8,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-import sgdkit
+# As in pyproject.toml; a tree that is not installed has no other.
+__version__: str = "0.1.0"
 
 PACKAGES = ["scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl"]
 OPTIONAL = [
@@ -42,7 +43,7 @@ def show_versions() -> None:
         "machine": platform.platform(),
         "processors": os.cpu_count(),
     }
-    packages: dict[str, Any] = {"sgdkit": sgdkit.__version__}
+    packages: dict[str, Any] = {"sgdkit": __version__}
     packages |= {name: _version(name) for name in PACKAGES}
     packages |= {name: found for name in OPTIONAL if (found := _version(name)) is not None}
     pools: dict[str, Any] = {
