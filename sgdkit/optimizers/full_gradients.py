@@ -26,8 +26,6 @@ class FullGradientState:
         The weights; the last row is the intercepts'.
     rate : ndarray of shape (n_columns,) or None
         The rates that the search for them has reached; None before the first step.
-    curvature : ndarray of float64 of shape (n_columns,) or None
-        The mean second derivative of the losses where training began; None before.
     """
 
     # Of each model, by how much its objective is expected to fall in the next step; None where that is not known.
@@ -40,7 +38,7 @@ class FullGradientState:
         self.fit_intercept = fit_intercept
         self.average_from = average_from
         self.n_rows_seen = self.n_averaged = 0
-        self.rate = self.curvature = self._cached = None
+        self.rate = self._cached = None
         self.load(np.zeros((self.n_features + 1, self.n_columns), dtype) if record is None else record)
 
     def __getstate__(self):
@@ -68,7 +66,6 @@ class FullGradientState:
         other = type(self)(self.optimizer, self.W[:, columns], shape, self.W.dtype, **options)
         other.total = None if self.total is None else self.total[:, columns]
         other.rate = None if self.rate is None else self.rate[columns]
-        other.curvature = None if self.curvature is None else self.curvature[columns]
         other._penalty = None if self._penalty is None else self._penalty.take(columns)
         other.n_rows_seen, other.n_averaged = self.n_rows_seen, self.n_averaged
         return other
@@ -107,12 +104,6 @@ class FullGradientState:
         `rate` is a number, or None to find it.
         """
         raise NotImplementedError(f"{type(self).__name__} must define epoch")
-
-    def _curvature(self, rows, scores):
-        """That of the first rows, so that training goes on in the metric that it began with."""
-        if self.curvature is None:
-            self.curvature = rows.curvature(scores)
-        return self.curvature
 
     def _count(self, rows):
         """Count a step, and average."""
@@ -234,6 +225,13 @@ class AllRows:
         return np.add.reduce(columns.reshape(-1, self.n_outputs), axis=1).repeat(self.n_outputs)
 
 
+def _along(rows, scores, direction, lengths, ahead, derivative):
+    """`AllRows.along` in one piece."""
+    ahead[...] = scores + lengths.astype(scores.dtype) * direction
+    totals, derivative[...] = rows.differentiate(ahead)
+    return totals, sums_of_products(derivative, direction)
+
+
 class GramRows(AllRows):
     """As many rows as there are features, with the same squared errors, but for a constant, as all rows of a problem.
 
@@ -266,10 +264,7 @@ class GramRows(AllRows):
         difference = scores - self.y
         return np.square(difference, dtype=np.float64).sum(axis=0) / 2 + self.constant, difference
 
-    def along(self, scores, direction, lengths, ahead, derivative):
-        ahead[...] = scores + lengths.astype(scores.dtype) * direction
-        totals, derivative[...] = self.differentiate(ahead)
-        return totals, sums_of_products(derivative, direction)
+    along = _along
 
     def gradient(self, derivative):
         return self._mean(self.R.T @ derivative)
@@ -306,10 +301,7 @@ class RowsElsewhere(AllRows):
     def differentiate(self, scores):
         return self.blocks.total(Block.slopes_at, self.loss, scores)
 
-    def along(self, scores, direction, lengths, ahead, derivative):
-        ahead[...] = scores + lengths.astype(scores.dtype) * direction
-        totals, derivative[...] = self.differentiate(ahead)
-        return totals, sums_of_products(derivative, direction)
+    along = _along
 
     def gradient(self, derivative):
         return self._mean(derivative.copy())

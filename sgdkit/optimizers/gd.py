@@ -24,9 +24,11 @@ class GDState(FullGradientState):
         Steps since the momentum was last dropped; columns of one model drop it together.
     aim : ndarray of shape (n_columns,) or None
         The rates that the last step has found to be good.
+    curvature : ndarray of float64 of shape (n_columns,) or None
+        The mean second derivative of the losses where training began; None before.
     """
 
-    aim = None
+    aim = curvature = None
 
     def load(self, weights):
         super().load(weights)
@@ -37,6 +39,7 @@ class GDState(FullGradientState):
         if self.previous is not self.W:
             other.previous = np.ascontiguousarray(self.previous[:, columns])
         other.aim = None if self.aim is None else self.aim[columns]
+        other.curvature = None if self.curvature is None else self.curvature[columns]
         other.n_accelerated = self.n_accelerated[columns]
         return other
 
@@ -108,6 +111,12 @@ class GDState(FullGradientState):
             end, end_scores, end_losses = ahead(rates)
             if not tries.adjust(V, end, gradient, at.metric, at.ridge, losses, end_losses):
                 return end, end_scores, end_losses, self._penalties(end), rates, tries.aims
+
+    def _curvature(self, rows, scores):
+        """That of the first rows, so that training goes on in the metric that it began with."""
+        if self.curvature is None:
+            self.curvature = rows.curvature(scores)
+        return self.curvature
 
     def _along(self, at, V, scores_V, direction):
         """Return a function from rates to the weights after a step from V, their scores and losses.
