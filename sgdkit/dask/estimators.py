@@ -22,9 +22,7 @@ from sgdkit.estimators.base import BaseSGDPlus, check_parameters, draw_seeds
 from sgdkit.estimators.callbacks import has_callbacks
 from sgdkit.estimators.data import ALL_ZERO, check_validation, check_weights, encode, targets_kind
 from sgdkit.estimators.labels import without_objects
-from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.predictions import _has_probabilities
-from sgdkit.estimators.scoring import validation_scorer
 from sgdkit.optimizers import as_optimizer
 
 
@@ -112,11 +110,8 @@ class OnDask(BaseSGDPlus):
         validation = here(X_val) if not is_collection(X_val) else _rows_here(client, X_val)
         validation = check_validation(settings, data, validation, here(y_val), here(sample_weight_val))
         check_room(client, data.rows.n_features, data.targets.n_columns, data.rows.dtype)
-        seeds = draw_seeds(settings.random_state)
-        plan = make_plan(settings, data, seed=seeds[1], coef_init=coef_init, intercept_init=intercept_init)
-        score = None if validation is None else validation_scorer(plan, validation)
-        set_rates([plan], seed=seeds[1])
-        settings._train(plan, partial(plan.course, score), seed=seeds[2], seed_anew=seeds[2])
+        initial = {"coef_init": coef_init, "intercept_init": intercept_init}
+        settings._fit_data(data, validation, draw_seeds(settings.random_state), **initial)
         for name in [name for name in vars(self) if name not in self.get_params(deep=False)]:
             delattr(self, name)
         parameters = settings.get_params(deep=False)

@@ -167,7 +167,7 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
             If `max_iter` epochs were not enough; not with `tol=None`, nor where they are planned.
         """
         check_parameters(self)
-        given, whole = X, call_arguments(X, y, sample_weight)
+        given, told = X, call_arguments(X, y, sample_weight)
         X, y = check_rows(self, X, y, reset=True)
         # What does not read all of them in one pass first has them looked at now.
         rows = Rows(X, check=self.early_stopping or self.warm_start)
@@ -188,13 +188,16 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
         if coef_init is not None or intercept_init is not None:
             past = None
         options = {"coef_init": coef_init, "intercept_init": intercept_init}
-        plan = make_plan(self, data, past, seed=seeds[1], **options)
+        self._fit_data(data, validation, seeds, past=past, told=told, **options)
+        return self
+
+    def _fit_data(self, data, validation, seeds, *, past=None, told=None, **initial):
+        """Plan a fit to all rows, train and publish; `told` is what callbacks hear, `initial` weights to begin with."""
+        plan = make_plan(self, data, past, seed=seeds[1], **initial)
         score = None if validation is None else validation_scorer(plan, validation)
         set_rates([plan], seed=seeds[1])
-        new_course = partial(plan.course, score)
-        tasks = FitTasks(self, plan, whole) if has_callbacks(self) else None
-        self._train(plan, new_course, seed=seeds[2], seed_anew=seeds[2], tasks=tasks)
-        return self
+        tasks = FitTasks(self, plan, told) if has_callbacks(self) else None
+        self._train(plan, partial(plan.course, score), seed=seeds[2], seed_anew=seeds[2], tasks=tasks)
 
     def drop_training_state(self) -> Self:
         """Let go of what only further training needs: most of the memory of a model, and of its file.
@@ -300,7 +303,7 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
             raise course.error
         if not course.history.converged and course.patience.tol is not None:
             # Before the model is changed, for a filter may make it an error.
-            warn_of_max_iter(course.max_iter, stacklevel=5)
+            warn_of_max_iter(course.max_iter, stacklevel=6)
         if plan.truncate(course) or plan.retract(course.history.coef) or course.score is not None:
             trainer.load(course.history.coef)
         self._publish(plan, trainer, course.history)
