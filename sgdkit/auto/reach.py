@@ -1,14 +1,14 @@
-"""How far weights reach: in a chunk, values that are far beyond those which weights were learnt from.
+"""How far weights reach: a chunk may have values far beyond those that its weights were learnt from.
 
-What rows of one order of magnitude have told of a feature may be wrong by far for values of the next. Then a single row
-has a loss, and a gradient, as many together have not: its step drives weights elsewhere, through an exponential to
-infinity, and sums of squared gradients remember it for good. So before a chunk is learnt, and after, a weight is halved
-as often as it pays: as long as the loss of the chunk falls by more than that of the rows before rises, which is taken
-for a parabola about the weight as it is.
+A weight that suits values of one order of magnitude may be far off for values of the next. Then a single row has a
+larger loss, and a larger gradient, than many others together: its step throws the weights off, through an exponential
+to infinity, and sums of squared gradients keep it for good. So before and after a chunk is learnt, such a weight is
+halved, as long as the loss of the chunk falls by more than the loss of earlier rows rises. The latter is taken for a
+parabola with its minimum at the weight as it was.
 
-That is no help where weights reach too short, and the loss is an exponential: a row far out has a gradient that is all
-others' many times over, and weights are driven beyond. So then a row gets a smaller weight, if its own step would lead
-far beyond its minimum.
+Where weights reach too short and the loss is an exponential, this does not help: the gradient of a row far out is many
+times that of all others together, and drives weights too far. Such a row gets a smaller weight, if its own step would
+lead far beyond its minimum.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from scipy import sparse
 
 from sgdkit._kernels.scores import score_rows
 
-# Values are far out that are so many times the root mean square of those before.
+# A value is far out if it is so many times the root mean square of those before.
 FAR = 6.0
 # Of fewer values, nobody knows what is far out.
 FEWEST_VALUES = 20

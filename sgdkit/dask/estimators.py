@@ -1,4 +1,4 @@
-"""The estimators of a cluster: `fit` is that of the plain ones on rows elsewhere; predictions of these are lazy."""
+"""The estimators for rows on a cluster: `fit` is that of the plain ones, and predictions are lazy."""
 
 import inspect
 from functools import partial

@@ -1,6 +1,7 @@
 """Rows on a cluster, with the face of `Rows`; and the blocks of those that count.
 
-What is of the size of the rows stays there. Targets, weights and numbers of non-zeros, a few bytes a row, are here.
+What is as large as the rows stays at the workers. Targets, weights and numbers of non-zeros, a few bytes a row, are in
+this process.
 
 Invariants:
 - Tasks are pure: whatever a worker loses, another one computes again, to the same bits. Nothing is kept at workers but
@@ -20,7 +21,7 @@ from sgdkit.auto.scaling import add_moments as add_moments_of
 from sgdkit.dask.collections import described, joined, stacked
 from sgdkit.optimizers.blocks import Block, add_up, blocks_of
 
-# Parts are merged to blocks of so many values, which take longer than to ask for them.
+# Parts are merged to blocks of so many values or more, so that work on a block outweighs the request for it.
 FEWEST_VALUES = 8_000_000
 # How often a task that fails is tried again.
 RETRIES = 3
@@ -67,7 +68,7 @@ class FarRows:
         self.blocks = self.held(self.source)
 
     def _learn(self, known):
-        """What parts have in common; an error where they do not."""
+        """Note what parts have in common, or raise where they differ."""
         for error in known:
             if isinstance(error, Exception):
                 raise error
@@ -162,7 +163,7 @@ class FarRows:
                 yield slice(begin, end), row_indices[inside] - begin
 
     def total(self, tasks):
-        """The sum of what tasks return, which is brought here; it is added up where it is."""
+        """The sum of what tasks return, added up by the workers and brought here."""
         while len(tasks) > 1:
             groups = [tasks[k : k + ADDED_AT_ONCE] for k in range(0, len(tasks), ADDED_AT_ONCE)]
             tasks = [delayed(_add_up, pure=False)(group) for group in groups]

@@ -10,9 +10,9 @@ from sgdkit._kernels.rows import Rows, csr
 from sgdkit.estimators.plan import set_rates
 from sgdkit.training.loop import Report, train
 
-# Of fewer features, all are looked at in no time.
+# With fewer features than these, it takes no time to look at all.
 MANY_FEATURES = 1 << 12
-# A chunk that touches more than one in so many features is as good as one that touches all.
+# A chunk that touches more than one in so many features is taken for one that touches all.
 FEW = 2
 
 

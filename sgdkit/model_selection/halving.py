@@ -69,7 +69,7 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
         evaluation.advance(0)
         everyone = range(len(evaluation.candidates))
         if not evaluation.stage.lengths:
-            # They say why.
+            # All have failed, and the errors say why.
             self._checked_results(evaluation, everyone)
         self._lay_out(len(everyone), max(evaluation.stage.lengths))
         remaining, numbers, results = list(everyone), [], []
@@ -99,7 +99,7 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
             )
 
     def _lay_out(self, n_candidates, n_epochs):
-        """Choose the rungs, as scikit-learn's searches do, for trainings of so many epochs."""
+        """Choose the rungs as scikit-learn's searches do, given the epochs of the longest training."""
         n_required = 1 + _n_halvings(n_candidates, self.factor)
         lowest = 1 if isinstance(self.min_resources, str) else self.min_resources
         if self.min_resources == "exhaust":
@@ -109,7 +109,7 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
                 f"min_resources={lowest} is more than the {n_epochs} epochs that training takes."
             )
         n_possible = 1 + _n_halvings(n_epochs // lowest, self.factor)
-        # The first rung is that of several iterations where there would be too few others.
+        # Where there are too few rungs, several iterations end at the first one.
         n_repeated = max(0, n_required - n_possible) if self.aggressive_elimination else 0
         n_iterations = min(n_required, n_possible + n_repeated)
         powers = [max(0, iteration - n_repeated) for iteration in range(n_iterations - 1)]
@@ -123,11 +123,11 @@ class _OnePassHalving(_OnePassSearch, BaseSearchCV):
         """Those of some candidates that go on, given their results on each fold."""
         scores = [result["test_scores"] for result in results]
         if self.multimetric_:
-            # Only then a function as scoring has said that it has several.
+            # Where `scoring` is a function, it is known only now that it returns several.
             self._check_metric(self.refit)
             scores = [score[self.refit] for score in scores]
         scores = np.reshape(scores, (len(numbers), -1))
-        # The first ones of equals; those without a score on some folds come last.
+        # Of equals, the first go on; those without a score on some folds come last.
         n_missing = np.isnan(scores).sum(axis=1)
         order = np.lexsort((-scores.mean(axis=1), n_missing))[: ceil(len(numbers) / self.factor)]
         return [numbers[place] for place in sorted(order)]
@@ -155,9 +155,9 @@ class OnePassHalvingGridSearchCV(_OnePassHalving):
 
     It has the conventions of :class:`sklearn.model_selection.HalvingGridSearchCV`, with epochs for the resource. All
     candidates begin together. After a few epochs, at a rung, they are compared by their mean score over the folds, and
-    the best of them, one in `factor`, go on from where they are; nothing is trained twice. So it goes on, from rung to
-    rung. In the last iteration, those that are left are trained to the end: they are the models, and have the scores,
-    that :class:`OnePassGridSearchCV` gives.
+    the best, one in `factor`, go on from where they are to the next rung; nothing is trained twice. In the last
+    iteration, those that are left are trained to the end: their models and scores are those that
+    :class:`OnePassGridSearchCV` gives.
 
     Parameters
     ----------
@@ -168,13 +168,13 @@ class OnePassHalvingGridSearchCV(_OnePassHalving):
     param_grid : dict or list of dicts
         Names of parameters, and the values to try; of a pipeline's last step, `<name of the step>__alpha` and so on.
     factor : float > 1, default=3
-        Of so many candidates, one goes on at a rung, and each rung is at so many times the epochs of the one before.
+        One in `factor` candidates goes on at a rung, and each rung is at `factor` times the epochs of the one before.
     min_resources : int, "exhaust" or "smallest", default="exhaust"
-        The epochs before the first rung. "exhaust" takes as many as leave room for the rungs that are needed until few
-        candidates are left, but at least 1; "smallest" is 1.
+        The epochs before the first rung. "smallest" is 1; "exhaust" is as many as leave room for all the rungs that it
+        takes until few candidates are left, and at least 1.
     aggressive_elimination : bool, default=False
-        Whether candidates leave at the first rung until a few are left for the last iteration, where training has too
-        few epochs for as many rungs.
+        Whether to repeat the first rung where training has too few epochs for all these rungs, so that few candidates
+        are left for the last iteration.
     scoring : str, callable, list, tuple, dict or None, default=None
         One score or several, as in :class:`sklearn.model_selection.GridSearchCV`; None is the estimator's own. Around a
         pipeline, named scorers see the final estimator and the transformed rows, functions the whole pipeline.
@@ -233,7 +233,7 @@ class OnePassHalvingGridSearchCV(_OnePassHalving):
     n_required_iterations_ : int
         How many are needed until fewer than `factor` candidates are left.
     n_possible_iterations_ : int
-        For how many there are epochs.
+        How many iterations there are epochs for.
     min_resources_ : int
         The epochs before the first rung.
     max_resources_ : int
@@ -329,13 +329,13 @@ class OnePassHalvingRandomSearchCV(_OnePassHalving):
     n_candidates : int, default=27
         How many candidates are drawn. 27 leave 9, 3 and 1 at three rungs.
     factor : float > 1, default=3
-        Of so many candidates, one goes on at a rung, and each rung is at so many times the epochs of the one before.
+        One in `factor` candidates goes on at a rung, and each rung is at `factor` times the epochs of the one before.
     min_resources : int, "exhaust" or "smallest", default="exhaust"
-        The epochs before the first rung. "exhaust" takes as many as leave room for the rungs that are needed until few
-        candidates are left, but at least 1; "smallest" is 1.
+        The epochs before the first rung. "smallest" is 1; "exhaust" is as many as leave room for all the rungs that it
+        takes until few candidates are left, and at least 1.
     aggressive_elimination : bool, default=False
-        Whether candidates leave at the first rung until a few are left for the last iteration, where training has too
-        few epochs for as many rungs.
+        Whether to repeat the first rung where training has too few epochs for all these rungs, so that few candidates
+        are left for the last iteration.
     scoring : str, callable, list, tuple, dict or None, default=None
         One score or several, as in :class:`sklearn.model_selection.GridSearchCV`; None is the estimator's own. Around a
         pipeline, named scorers see the final estimator and the transformed rows, functions the whole pipeline.
@@ -396,7 +396,7 @@ class OnePassHalvingRandomSearchCV(_OnePassHalving):
     n_required_iterations_ : int
         How many are needed until fewer than `factor` candidates are left.
     n_possible_iterations_ : int
-        For how many there are epochs.
+        How many iterations there are epochs for.
     min_resources_ : int
         The epochs before the first rung.
     max_resources_ : int

@@ -1,8 +1,8 @@
-"""What stands around the estimator that is searched: pipelines, transformed targets, one class against the rest.
+"""Meta-estimators around the estimator that is searched: pipelines, transformed targets, one class against the rest.
 
-They are layers, one in another, with the estimator in the middle. A layer does its work itself, of whatever class, with
-a `Recorder` in the middle; then candidates are trained on what that was given. `OneVsRestClassifier` has a recorder for
-each class (or label); it is the innermost layer, so that all of them are given the same rows.
+They are layers around the estimator in the middle. The layers of a fold are fitted with a `Recorder` in its place, and
+candidates are then trained on the rows and targets that the recorder was given. `OneVsRestClassifier` has a recorder
+for each class (or label); it is the innermost layer, so all of them are given the same rows.
 """
 
 import copy
@@ -59,7 +59,7 @@ _PLACES = {TransformedTargetRegressor: "regressor", OneVsRestClassifier: "estima
 
 
 def _inner(layer):
-    """The name of what a layer has in it, and that itself; None of what is no layer."""
+    """The name of the estimator inside a layer, and that estimator; None if this is no layer."""
     if isinstance(layer, Pipeline):
         return layer.steps[-1]
     name = next((name for cls, name in _PLACES.items() if isinstance(layer, cls)), None)
@@ -67,7 +67,7 @@ def _inner(layer):
 
 
 def _layers(estimator):
-    """Each layer with the name of what is in it, from the outside, and what is in the middle."""
+    """The layers from the outside, each with the name of what is inside; and the estimator in the middle."""
     layers = []
     while (inner := _inner(estimator)) is not None:
         layers.append((estimator, inner[0]))
@@ -80,10 +80,10 @@ def _fitted_inner(layer):
 
 
 def _recorders(fitted):
-    """Those in the middle of fitted layers."""
+    """The recorders in the middle of fitted layers."""
     while isinstance(fitted, (Pipeline, TransformedTargetRegressor)):
         fitted = _fitted_inner(fitted)
-    # A label that all rows have, or none, has a predictor of its own.
+    # For a label that all rows have, or none, there is a constant predictor instead.
     each = fitted.estimators_ if isinstance(fitted, OneVsRestClassifier) else [fitted]
     return [one for one in each if isinstance(one, Recorder)]
 
@@ -172,7 +172,7 @@ def recorded(estimator, X, y, params):
     -------
     fitted : Pipeline, TransformedTargetRegressor or OneVsRestClassifier
     given : list of (X, y, params)
-        What the final estimator is to be fitted to; several if it is, for one class against the rest after the other.
+        What the final estimator is to be fitted to, once, or once for each class of `OneVsRestClassifier`.
     """
     fitted, prefix = clone(estimator), _prefix(estimator)
     fitted.set_params(**{prefix.removesuffix("__"): Recorder(final_estimator(estimator))})
@@ -207,7 +207,7 @@ def final_fit_parameters(estimator, params):
 
 
 def check_pairs(estimator, params):
-    """Raise if a layer changes rows or targets, and leaves what belongs to them as it is."""
+    """Raise if a layer changes rows or targets, but not the weights or validation targets that belong to them."""
     for layer, _ in _layers(estimator)[0]:
         steps = layer.steps[:-1] if isinstance(layer, Pipeline) else []
         resampling = [name for name, step in steps if hasattr(step, "fit_resample")]

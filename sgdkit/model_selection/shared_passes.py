@@ -57,9 +57,9 @@ def sharing_key(candidate, number):
     parameters = {
         name: value for name, value in candidate.get_params(deep=False).items() if name not in of_columns
     }
-    # A rate that is chosen is not one that is given; an end that is planned, not one that progress decides; few epochs
-    # are not many; without an l1 norm, the penalty may take another way; and targets may be valid for one number of the
-    # loss alone.
+    # They also agree in: whether the rate is chosen or given; whether a plan ends training, or progress; whether epochs
+    # are to be few; whether the penalty lacks an l1 norm, which lets it be taken in another way; and the targets for
+    # which the loss is defined, which may depend on its number.
     has_no_l1 = candidate.penalty == "elasticnet" and candidate.l1_ratio == 0
     domain = make_loss(candidate, targets_kind(candidate).losses).minimum_target
     ends = candidate.tol in ("auto", None), asks_for_few_epochs(candidate)
@@ -183,7 +183,7 @@ class Candidate:
     model : BaseSGDPlus
         The estimator that is to become the model.
     plan : Plan, or None
-        None before it is planned, and again once it is trained no further.
+        None before it is planned, and after its training has ended.
     score : callable, or None
         That of its `Course`.
     course : Course
@@ -263,7 +263,7 @@ class Candidate:
 
 
 def _news(candidates):
-    """What has become of candidates since they were asked last, as a list of (number, model or None, error or None)."""
+    """What is new of candidates since the last call, as a list of (number, model or None, error or None)."""
     news = []
     for candidate in candidates:
         if candidate.epoch is not None:
@@ -299,9 +299,9 @@ def fitting(group, fold, stage, *, listeners=(), tasks_of=lambda number, model, 
     """What `fit_group` does, as a generator that pauses at the end of each `Stage`.
 
     `listeners` are those of `train`; `tasks_of` says what the callbacks of a candidate's model are told by, if any.
-    What it yields, and returns, are `_news` of the candidates: the models that they have come to.
+    It yields, and returns, the `_news` of the candidates: the models that they have come to.
     """
-    # What the loss asks of targets, it asks of those to train on.
+    # The loss has to be defined for the targets that are trained on.
     targets_kind(group.estimator).check(group.estimator, fold.y[fold.train])
     everyone = [Candidate(*each) for each in zip(group.numbers, group.parameters, strict=True)]
     for _ in in_step(_trainings(everyone, group.estimator, fold, stage, listeners, tasks_of)):
@@ -365,7 +365,7 @@ def _trainings(everyone, estimator, fold, stage, listeners, tasks_of):
         if candidates[0].plan.problem.rows is fold.rows:
             waiting += candidates
         else:
-            # Scaled rows are a copy, which is not to be kept any longer.
+            # These are trained on a scaled copy of the rows, which is released before the next is made.
             yield _train(candidates, stage, **options)
     yield _train(waiting, stage, **options)
 
@@ -405,8 +405,8 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
 def _clock(candidate):
     """What is the same for candidates that can be trained together.
 
-    The columns of a penalty that waits share a clock, so they need the same rates, times a factor. Full gradients have
-    nothing to share but two products, and would all try as many rates and make as many steps as the slowest.
+    Columns with a lazy penalty share a clock, so they need the same rates, up to a factor. Full gradients are computed
+    for each candidate alone: together, all would try as many rates, and make as many steps, as the slowest.
     """
     plan = candidate.plan
     if plan.optimizer.full_batch:

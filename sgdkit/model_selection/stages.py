@@ -1,4 +1,4 @@
-"""Training in stages, after which the candidates of a search meet.
+"""Training in stages: at the end of each, the candidates of a search are compared.
 
 What trains candidates is a generator: it pauses where a stage ends, and returns when there is nothing more to train. So
 all folds can be brought to the end of a stage, by any number of threads, before it is decided who goes on. No thread

@@ -1,16 +1,16 @@
-"""How much an objective is curved along some directions: those of features, or axes along which rows vary.
+"""The curvature of an objective along some directions: those of the features, or the principal axes of the rows.
 
-Weights along one direction are to affect those along another as little as can be. Then the inverse of the curvatures is
-about that of the Hessian.
+It is the diagonal of the Hessian in these directions. The less correlated they are, the nearer is its inverse to that
+of the Hessian.
 """
 
 import numpy as np
 
 from sgdkit.optimizers.blocks import with_ones
 
-# Of the mean curvature along all directions, the least along one: rows that are not looked at may curve it.
+# The least curvature along a direction, as a share of the mean: rows that are not looked at may add to it.
 LEAST_SHARE = 1e-3
-# Rows that are turned to axes at a time.
+# Rows that are projected onto the axes at a time.
 STRETCH = 1 << 9
 
 
@@ -88,7 +88,7 @@ class Axes(Features):
             weighted = X * np.sqrt(chosen.row_weights.reshape(len(X), -1).mean(axis=1, keepdims=True))
         _, vectors = eigh((weighted.T @ weighted).astype(np.float64) / len(X))
         self.vectors = vectors.astype(X.dtype)
-        # In the room of the rows.
+        # In the place of the rows, which are needed no more.
         for begin in range(0, len(X), STRETCH):
             part = X[begin : begin + STRETCH]
             np.square(part @ self.vectors, out=part)
@@ -110,7 +110,7 @@ class Axes(Features):
 
 
 class GramAxes(Axes):
-    """Those of all rows, in which squared errors are curved alike everywhere.
+    """The principal axes of all rows, for squared errors, whose curvature is the same everywhere.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class GramAxes(Axes):
 
 
 def positive(metric):
-    """A metric without what cannot be divided by."""
+    """A metric with 1 in the place of what cannot be divided by."""
     if np.isinf(metric).any():
         raise ValueError(
             "The squares of features overflow. Scale them, for instance with sklearn.preprocessing.StandardScaler "
@@ -142,7 +142,7 @@ def positive(metric):
 
 
 def eigh(matrix):
-    """The eigenvalues and eigenvectors of a matrix of squares; those of no matrix at all where it has overflowed."""
+    """The eigenvalues and eigenvectors of a positive semi-definite matrix; of the identity where it has overflowed."""
     if not np.isfinite(matrix).all():
         return np.ones(len(matrix)), np.eye(len(matrix))
     values, vectors = np.linalg.eigh(matrix)

@@ -13,9 +13,9 @@ from sgdkit.optimizers.base import Optimizer
 from sgdkit.optimizers.curvature import Features
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
-# The largest unit of a penalty over the smallest one, up to which features have axes.
+# Axes are of use where the largest unit of the penalty is no more than so many times the smallest one.
 MOST_UNEVEN = 10.0
-# The metric is found anew after one step, and each time after so many times as many.
+# The metric is found anew after 1 step, and then each time the number of steps has grown by this factor.
 LATER = 4
 
 
@@ -27,7 +27,7 @@ class LBFGSState(FullGradientState):
     moves, changes : ndarray of shape (memory, n_features + 1, n_columns)
         The last changes of the weights, and of the gradient.
     products : ndarray of float64 of shape (memory, n_models)
-        Of the two.
+        The inner products of the two.
     n_pairs : int, or None
         How many of these pairs there have been; None where nothing is remembered.
     curved_at : ndarray of the shape of the weights, or None
@@ -149,7 +149,7 @@ class Position:
     scores : ndarray of shape (n_rows, n_columns)
     losses, penalties : ndarray of float64 of shape (n_columns,)
     directions : Features
-        Along which the metric is, or its subclass `Axes`.
+        Along which the metric is diagonal; or its subclass `Axes`.
     metric : ndarray that broadcasts against the weights
         It is found anew after 1, 4, 16, ... steps, since losses are not curved alike everywhere.
     gradient, direction : ndarray of the shape of the weights

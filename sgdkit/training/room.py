@@ -1,4 +1,4 @@
-"""Memory that is used again and again: to get new pages from the system takes longer than what is done with them."""
+"""Memory that is used again and again: new pages from the system would take longer than the work done in them."""
 
 import math
 
