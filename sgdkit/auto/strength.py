@@ -184,7 +184,8 @@ def _place_at_random(problem, indices, generator):
 
 def _place_by_content(problem, indices, _):
     """A place for each row, the same for equal rows, by what they hold; class by class."""
-    X, targets = problem.rows.X, problem.targets.values[indices]
+    # Rows elsewhere have no X here.
+    X, targets = None if problem.rows.mapped else problem.rows.X, problem.targets.values[indices]
     if isinstance(X, np.ndarray) and X.all():
         # Where all rows have the same features, the bytes of the rest sort in the same order.
         parts = targets.reshape(len(targets), -1), X[indices].astype(np.float32)
