@@ -352,9 +352,9 @@ class Standard(Scaling):
 
     def _check(self, scale, noise, varies, seen):
         """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
-        self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
+        _raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
         small = varies & (np.maximum(scale, noise) < SMALLEST)
-        self._raise_if(small, "too small: their squares underflow. Multiply", seen)
+        _raise_if(small, "too small: their squares underflow. Multiply", seen)
         lost = np.flatnonzero(varies & (scale <= noise))
         if len(lost):
             warnings.warn(
@@ -364,12 +364,6 @@ class Standard(Scaling):
                 UserWarning,
                 stacklevel=2,
             )
-
-    @staticmethod
-    def _raise_if(faulty, what, features):
-        if faulty.any():
-            j = int(features[np.flatnonzero(faulty)[0]])
-            raise ValueError(f"The values of feature {j} are {what} them by a constant.")
 
     def _stay_near(self, earlier):
         """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""
@@ -388,7 +382,7 @@ class Standard(Scaling):
         scale, mean = self.scale[seen], self.mean[seen]
         with np.errstate(over="ignore"):
             factor = (self.unit / scale).astype(dtype)
-        self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
+        _raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
         needed = needed or self._differs(factor) or (np.abs(mean) > (0.0 if self.exact else scale)).any()
         self.shift = self.factor = None
         if needed:
@@ -400,29 +394,7 @@ class Standard(Scaling):
 
     def apply(self, rows, *, in_place=False):
         """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
-        if self.factor is None:
-            return rows
-        if rows.mapped:
-            # A copy takes memory, as the file does not.
-            return rows.scaled(self.shift, self.factor)
-        if not sparse.issparse(rows.X):
-            X = rows.X
-            scaled = X if in_place else np.empty_like(X)
-            n_rows = max(STRETCH // max(rows.n_features, 1), 1)
-            for begin in range(0, rows.n_rows, n_rows):
-                part = slice(begin, begin + n_rows)
-                np.subtract(X[part], self.shift, out=scaled[part])
-                scaled[part] *= self.factor
-            return Rows(scaled)
-        # Sums are scaled as their parts are, but shifted once.
-        X = rows.merged() if self.shift.any() else rows.X
-        values = np.empty_like(X.data)
-        for begin in range(0, len(values), STRETCH):
-            part = slice(begin, begin + STRETCH)
-            features = X.indices[part]
-            np.subtract(X.data[part], self.shift[features], out=values[part])
-            values[part] *= self.factor[features]
-        return Rows(csr(values, X.indices, X.indptr, X.shape[1]))
+        return rows if self.factor is None else _scaled(rows, self.shift, self.factor, in_place=in_place)
 
     def to_raw(self, weights):
         """The weights of the raw features, of shape (n_features + 1, n_columns); the intercepts come last."""
@@ -454,3 +426,34 @@ class Standard(Scaling):
 def _nothing_known(n_features):
     """What is known of features before any row; that of one is one line of cache."""
     return from_a_line(np.zeros, n_features * (SCALE + 1), np.float64).reshape(n_features, SCALE + 1)
+
+
+def _raise_if(faulty, what, features):
+    if faulty.any():
+        j = int(features[np.flatnonzero(faulty)[0]])
+        raise ValueError(f"The values of feature {j} are {what} them by a constant.")
+
+
+def _scaled(rows, shift, factor, *, in_place):
+    """Rows whose features are shifted and scaled."""
+    if rows.mapped:
+        # A copy takes memory, as the file does not.
+        return rows.scaled(shift, factor)
+    if not sparse.issparse(rows.X):
+        X = rows.X
+        scaled = X if in_place else np.empty_like(X)
+        n_rows = max(STRETCH // max(rows.n_features, 1), 1)
+        for begin in range(0, rows.n_rows, n_rows):
+            part = slice(begin, begin + n_rows)
+            np.subtract(X[part], shift, out=scaled[part])
+            scaled[part] *= factor
+        return Rows(scaled)
+    # Sums are scaled as their parts are, but shifted once.
+    X = rows.merged() if shift.any() else rows.X
+    values = np.empty_like(X.data)
+    for begin in range(0, len(values), STRETCH):
+        part = slice(begin, begin + STRETCH)
+        features = X.indices[part]
+        np.subtract(X.data[part], shift[features], out=values[part])
+        values[part] *= factor[features]
+    return Rows(csr(values, X.indices, X.indptr, X.shape[1]))
