@@ -113,16 +113,21 @@ def run_in_turns(function, tasks, n_jobs):
     The error of the first task that has one is raised here, and so is Ctrl-C. Tasks under way stop then, at the next
     call of compiled code, and no other begins.
     """
-    turns, stopped = Turns(n_jobs, len(tasks)), threading.Event()
+    turns, stopped, begun = Turns(n_jobs, len(tasks)), threading.Event(), threading.Event()
 
     def run(task):
+        # Until all threads are there: the pool would not wait for the end of one that Ctrl-C finds on its way.
+        begun.wait()
         with turns, stopped_by(stopped):
             check_stop()
             return function(task, turns)
 
     with ThreadPoolExecutor(n_under_way(len(tasks), n_jobs)) as pool:
         try:
-            return list(pool.map(run, tasks))
+            results = pool.map(run, tasks)
+            begun.set()
+            return list(results)
         except BaseException:
             stopped.set()
+            begun.set()
             raise
