@@ -93,9 +93,7 @@ class Block:
             return transposed(X, np.square(X.data, dtype=np.float64)) @ row_weights
         if row_weights is None:
             return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
-        if row_weights.shape[1] == 1:
-            return np.einsum("ik,ij,ij->jk", row_weights, X, X)
-        return np.square(X).T @ row_weights
+        return np.square(X, dtype=row_weights.dtype).T @ row_weights
 
     def second_derivatives(self, loss, scores):
         """Those of the loss of each row, as much as it weighs, with respect to its scores; of shape (n_rows, n_models).
