@@ -4,11 +4,14 @@ It is the diagonal of the Hessian in these directions. The less correlated they 
 of the Hessian.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from sgdkit.optimizers.blocks import with_ones
 
-# The least curvature along a direction, as a share of the mean: rows that are not looked at may add to it.
+# The least curvature: of a feature, as a share of what it is where all rows curve the loss alike; along an axis, of the
+# mean, since rows that are not looked at may add to it.
 LEAST_SHARE = 1e-3
 # Rows that are projected onto the axes at a time.
 STRETCH = 1 << 9
@@ -28,10 +31,15 @@ class Features:
     def _of_losses(self, scores):
         return self._rows.curvature_of_features(scores)
 
+    @cached_property
     def _mean_squares(self):
         """Of the rows' coordinates, as an array of one column."""
         squares = self._rows.mean_squares().mean(axis=1, keepdims=True)
         return np.append(squares, [[1.0]], axis=0)
+
+    def _least(self, of_losses):
+        # The intercept's is the mean second derivative.
+        return LEAST_SHARE * of_losses[-1] * self._mean_squares
 
     def _of_penalty(self, ridge):
         return ridge
@@ -46,8 +54,8 @@ class Features:
         flat = ~(of_losses.mean(axis=0) > 0)
         if flat.any():
             # No row curves the loss here, where all are far from their targets.
-            of_losses[:, flat] = self._mean_squares()
-        of_losses = np.maximum(of_losses, LEAST_SHARE * of_losses.mean(axis=0))
+            of_losses[:, flat] = self._mean_squares
+        of_losses = np.maximum(of_losses, self._least(of_losses))
         if of_losses.shape[1] > 1:
             of_losses = of_losses.repeat(scores.shape[1] // of_losses.shape[1], axis=1)
         bends = np.atleast_2d(penalty.curvature)
@@ -99,8 +107,12 @@ class Axes(Features):
         second = self._chosen.second_derivatives(self._rows.loss, near)
         return self._squares.T @ second / len(second)
 
+    @cached_property
     def _mean_squares(self):
         return self._squares.mean(axis=0)[:, np.newaxis]
+
+    def _least(self, of_losses):
+        return LEAST_SHARE * of_losses.mean(axis=0)
 
     def _of_penalty(self, ridge):
         return np.square(self.vectors[:-1], dtype=np.float64).T @ ridge[:-1]

@@ -6,12 +6,12 @@ from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.quasi_newton import sums_of_products
 from sgdkit.losses import SquaredError
 from sgdkit.optimizers.blocks import Block, blocks_of
-from sgdkit.optimizers.curvature import Axes, GramAxes, eigh, positive
+from sgdkit.optimizers.curvature import Axes, GramAxes, eigh
 
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
-# The mean curvature of losses is that of so many rows.
-CURVED_ROWS = 1000
+# How losses are curved is looked at again after one step, and then each time after so many times as many.
+LATER = 4
 # Axes are those of rows with so many values, and of so many rows a feature at the least; for features of which the
 # square is no more than so many times the rows.
 AXES_VALUES, ROWS_A_FEATURE, MOST_SQUARES = 1 << 17, 10, 4
@@ -26,10 +26,15 @@ class FullGradientState:
         The weights; the last row is the intercepts'.
     rate : ndarray of shape (n_columns,) or None
         The rates that the search for them has reached; None before the first step.
+    n_steps, next_look : int
+        Steps since training began, and after how many the metric is to be found anew.
+    curved_at : ndarray of the shape of the weights, or None
+        Those at which the metric was found last; None where there is none yet.
     """
 
     # Of each model, by how much its objective is expected to fall in the next step; None where that is not known.
     expected_falls = None
+    n_steps, next_look, curved_at = 0, 1, None
     _penalty = None
 
     def __init__(self, optimizer, record, shape, dtype, *, fit_intercept=True, average_from=0):
@@ -49,6 +54,7 @@ class FullGradientState:
         self.W = np.array(weights, order="C")
         self.total = np.zeros_like(self.W) if self.average_from else None
         self.n_averaged, self._cached = 0, None
+        self.n_steps, self.next_look, self.curved_at = 0, 1, None
 
     def rescale(self, ratio, drift):
         """Go on with features whose gradients are `ratio` times what they were, with no momentum."""
@@ -68,6 +74,8 @@ class FullGradientState:
         other.rate = None if self.rate is None else self.rate[columns]
         other._penalty = None if self._penalty is None else self._penalty.take(columns)
         other.n_rows_seen, other.n_averaged = self.n_rows_seen, self.n_averaged
+        other.n_steps, other.next_look = self.n_steps, self.next_look
+        other.curved_at = None if self.curved_at is None else self.curved_at[:, columns]
         return other
 
     def slot(self, number):
@@ -104,6 +112,20 @@ class FullGradientState:
         `rate` is a number, or None to find it.
         """
         raise NotImplementedError(f"{type(self).__name__} must define epoch")
+
+    def _scores_of_metric(self, rows, scores):
+        """The scores at which the metric was found last; those of the weights, where there is none yet."""
+        if self.curved_at is None:
+            self.curved_at = self.W
+        return scores if self.curved_at is self.W else rows.of(self.curved_at)
+
+    def _look_again(self):
+        """Count a step, and return whether the metric is to be found anew, at the weights that it has led to."""
+        self.n_steps += 1
+        if self.n_steps != self.next_look:
+            return False
+        self.next_look, self.curved_at = LATER * self.next_look, self.W
+        return True
 
     def _count(self, rows):
         """Count a step, and average."""
@@ -176,17 +198,6 @@ class AllRows:
         if not np.isfinite(gradient).all():
             self.problem.rows.check()
 
-    def metric(self, curvature, penalty):
-        """About the curvature of the objective in each weight alone, of the shape of the weights.
-
-        It is the mean square of the feature, times the mean second derivative of the losses, and what the penalty adds.
-        """
-        squares = self.mean_squares()
-        squares = np.append(squares, np.ones((1, squares.shape[1])), axis=0)
-        metric = np.asarray(squares * curvature, self.dtype)
-        metric[:-1] += penalty.curvature
-        return positive(metric)
-
     def axes(self):
         """The `Axes` of the rows; None where they would take longer than they save."""
         if not few_features(self.problem):
@@ -204,14 +215,6 @@ class AllRows:
     def mean_squares(self):
         """The mean square of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
         return self.blocks.total(Block.squares) / self.n_rows
-
-    def curvature(self, scores):
-        """The mean second derivative of the losses at some scores; the same for all columns of a model."""
-        places = spread(self.n_rows, CURVED_ROWS)
-        chosen = self.blocks.take(places)
-        second = chosen.second_derivatives(self.loss, self.near(chosen, places, scores))
-        curvature = second.mean(axis=0, dtype=np.float64)
-        return np.where(curvature > 0, curvature, 1).repeat(self.n_outputs)
 
     def near(self, chosen, places, scores):
         """The scores of chosen rows."""
@@ -275,9 +278,6 @@ class GramRows(AllRows):
 
     def axes(self):
         return GramAxes(self)
-
-    def curvature(self, scores):
-        return np.ones(scores.shape[1])
 
     def curvature_of_features(self, scores):
         return np.diag(self.gram)[:, np.newaxis] / self.n_rows

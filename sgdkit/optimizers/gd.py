@@ -7,6 +7,7 @@ import numpy as np
 from sgdkit._kernels.backtracking import Tries
 from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
+from sgdkit.optimizers.curvature import Features
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
 # A rate grows by no more than the first at a time, the second in the first few steps, in which curvature changes most.
@@ -24,11 +25,9 @@ class GDState(FullGradientState):
         Steps since the momentum was last dropped; columns of one model drop it together.
     aim : ndarray of shape (n_columns,) or None
         The rates that the last step has found to be good.
-    curvature : ndarray of float64 of shape (n_columns,) or None
-        The mean second derivative of the losses where training began; None before.
     """
 
-    aim = curvature = None
+    aim = None
 
     def load(self, weights):
         super().load(weights)
@@ -39,7 +38,6 @@ class GDState(FullGradientState):
         if self.previous is not self.W:
             other.previous = np.ascontiguousarray(self.previous[:, columns])
         other.aim = None if self.aim is None else self.aim[columns]
-        other.curvature = None if self.curvature is None else self.curvature[columns]
         other.n_accelerated = self.n_accelerated[columns]
         return other
 
@@ -71,6 +69,8 @@ class GDState(FullGradientState):
             # Both, for momentum takes their difference, and would multiply an error in it.
             at.current, at.previous = at.rows.of(self.W), at.rows.of(self.previous)
         self.n_accelerated = self.n_accelerated + 1
+        if self._look_again() and rate is None:
+            at.set_metric(at.current, self._penalty)
         self._count(at.rows)
         return at.losses
 
@@ -102,7 +102,7 @@ class GDState(FullGradientState):
             early = self.n_rows_seen < EARLY_STEPS * at.rows.n_rows
             rates = np.minimum(self.aim, self.rate * self.W.dtype.type(GROW_EARLY if early else GROW))
         if at.metric is None:
-            at.set_metric(self._curvature(at.rows, at.current), self._penalty)
+            at.set_metric(self._scores_of_metric(at.rows, at.current), self._penalty)
         gradient[:-1] += self._penalty.curvature * V[:-1]
         # The first rate is looked for upwards as well.
         tries = Tries(rates, self.rate is None, at.rows.n_rows, at.rows.n_outputs)
@@ -111,12 +111,6 @@ class GDState(FullGradientState):
             end, end_scores, end_losses = ahead(rates)
             if not tries.adjust(V, end, gradient, at.metric, at.ridge, losses, end_losses):
                 return end, end_scores, end_losses, self._penalties(end), rates, tries.aims
-
-    def _curvature(self, rows, scores):
-        """That of the first rows, so that training goes on in the metric that it began with."""
-        if self.curvature is None:
-            self.curvature = rows.curvature(scores)
-        return self.curvature
 
     def _along(self, at, V, scores_V, direction):
         """Return a function from rates to the weights after a step from V, their scores and losses.
@@ -147,6 +141,8 @@ class Scores:
 
     Attributes
     ----------
+    features : Features
+        Which know how the objective is curved.
     current, previous : ndarray of shape (n_rows, n_columns)
     losses, penalties : ndarray of shape (n_columns,) or None
         Of the last model; None before the first step.
@@ -155,15 +151,17 @@ class Scores:
     """
 
     def __init__(self, rows, state):
-        self.rows = rows
+        self.rows, self.features = rows, Features(rows)
         self.n_steps = 0
         self.current = rows.of(state.W)
         self.previous = self.current if state.previous is state.W else rows.of(state.previous)
         self.losses = self.penalties = self.metric = self.ridge = None
 
-    def set_metric(self, curvature, penalty):
-        self.metric = self.rows.metric(curvature, penalty)
-        self.ridge = np.zeros_like(self.metric)
+    def set_metric(self, scores, penalty):
+        """Find the metric at some scores."""
+        shape = self.rows.problem.rows.n_features + 1, scores.shape[1]
+        self.metric = np.broadcast_to(self.features.metric(scores, penalty), shape)
+        self.ridge = np.zeros(shape, scores.dtype)
         self.ridge[:-1] = penalty.curvature
 
     def after(self, weights):
@@ -176,9 +174,10 @@ class GD(Optimizer):
     """Proximal gradient descent on all rows, with backtracking and acceleration.
 
     ``W <- prox(V - eta * D grad F(V))``, in the metric ``1 / D``, F being the mean loss and the l2 part of the penalty.
-    With `eta0="auto"` and a smooth loss, ``1 / D_j = c mean(x_j^2) + alpha`` for each feature j, with the loss's mean
-    second derivative c, so that rare features move as readily as others; and eta is found by backtracking: it is
-    lowered until F lies below its quadratic model [1]_. Before each step it is raised to nearly the largest rate at
+    With `eta0="auto"` and a smooth loss, ``1 / D_j`` is the second derivative of F in the weight j, so that rare
+    features move as readily as others; of a softmax, its mean over the classes. It is found anew after 1, 4, 16, ...
+    steps, since losses are not curved alike everywhere. And eta is found by backtracking: it is lowered until F lies
+    below its quadratic model [1]_. Before each step it is raised to nearly the largest rate at
     which that would have been true of the last step, but by no more than 1.5 (by 2.5 before the first ten). Where a
     rate is given, or the loss has kinks, D is 1, and the l2 norm is part of the proximal step. With
     `nesterov` and a smooth loss, V is W plus its last move times ``(k - 1) / (k + 2)`` in step k; with backtracking, k

@@ -15,8 +15,6 @@ from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_row
 
 # Axes are of use where the largest unit of the penalty is no more than so many times the smallest one.
 MOST_UNEVEN = 10.0
-# The metric is found anew after 1 step, and then each time the number of steps has grown by this factor.
-LATER = 4
 
 
 class LBFGSState(FullGradientState):
@@ -30,14 +28,9 @@ class LBFGSState(FullGradientState):
         The inner products of the two.
     n_pairs : int, or None
         How many of these pairs there have been; None where nothing is remembered.
-    curved_at : ndarray of the shape of the weights, or None
-        Those at which the metric was found last; None before the first step.
-    n_steps, next_look : int
-        Steps since training began, and after how many the metric is to be found anew.
     """
 
-    n_pairs = curved_at = None
-    n_steps, next_look = 0, 1
+    n_pairs = None
     # Where training takes place in the space that the rows span, `W` are coordinates there.
     _span = None
 
@@ -48,8 +41,7 @@ class LBFGSState(FullGradientState):
     def load(self, weights):
         self._span = None
         super().load(weights)
-        self.n_pairs = self.expected_falls = self.curved_at = None
-        self.n_steps, self.next_look = 0, 1
+        self.n_pairs = self.expected_falls = None
 
     def weights(self):
         weights = super().weights()
@@ -67,8 +59,7 @@ class LBFGSState(FullGradientState):
 
     def take(self, columns):
         other = super().take(columns)
-        other._span, other.n_steps, other.next_look = self._span, self.n_steps, self.next_look
-        other.curved_at = None if self.curved_at is None else self.curved_at[:, columns]
+        other._span = self._span
         if self.n_pairs is not None:
             n_outputs = self.n_columns // self.products.shape[1]
             other.moves = np.ascontiguousarray(self.moves[:, :, columns])
@@ -94,12 +85,11 @@ class LBFGSState(FullGradientState):
             if at.slopes is None:
                 self._aim(at)
             start, gradient = self.W, at.gradient
-            self.n_steps += 1
             self.W, self.rate = at.step(start, ~self.products.any(axis=0))
+            looks_again = self._look_again()
             if self.n_steps % REFRESH == 0:
-                at.look_again(self.W)
-            if self.n_steps == self.next_look:
-                self.next_look, self.curved_at = LATER * self.next_look, self.W
+                at.refresh(self.W)
+            if looks_again:
                 at.curve(at.scores)
             at.turn(self.W)
             place = self.n_pairs % len(self.moves)
@@ -166,7 +156,7 @@ class Position:
         # Where the penalty differs much between features, it ties weights to other axes than the rows do.
         axes = rows.axes() if units is None or units.max() <= MOST_UNEVEN * units.min() else None
         self.directions = Features(rows) if axes is None else axes
-        self.curve(self.scores if state.curved_at is None else rows.of(state.curved_at))
+        self.curve(state._scores_of_metric(rows, self.scores))
         shape = len(state.W) - 1, state.n_columns
         self.ridge = np.broadcast_to(np.asarray(self.penalty.curvature, np.float64), shape)
         self.losses, self.derivative = rows.differentiate(self.scores)
@@ -183,7 +173,7 @@ class Position:
         self.gradient = self.rows.gradient(self.derivative)
         self.gradient[:-1] += self.penalty.curvature * weights[:-1]
 
-    def look_again(self, weights):
+    def refresh(self, weights):
         """Take the weights' own scores instead of those that were summed up from step to step."""
         self.scores, self.penalties = self.rows.of(weights), self.penalty.value(weights[:-1])
         self.losses, self.derivative = self.rows.differentiate(self.scores)
