@@ -18,8 +18,8 @@ from sgdkit._kernels.scores import score_rows
 
 # A block has so many values, and so many times as many as there are features, which its sums have room for.
 FEWEST_VALUES, VALUES_A_FEATURE = 1 << 20, 8
-# Rows whose products are summed at a time.
-STRETCH = 1 << 13
+# Rows whose products are summed at a time; and values that are squared.
+STRETCH, SQUARES = 1 << 13, 1 << 17
 
 
 class Block:
@@ -93,7 +93,12 @@ class Block:
             return transposed(X, np.square(X.data, dtype=np.float64)) @ row_weights
         if row_weights is None:
             return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
-        return np.square(X, dtype=row_weights.dtype).T @ row_weights
+        sums = np.zeros((X.shape[1], row_weights.shape[1]), row_weights.dtype)
+        n_rows = max(SQUARES // X.shape[1], 1)
+        for begin in range(0, len(X), n_rows):
+            part = slice(begin, begin + n_rows)
+            sums += np.square(X[part], dtype=sums.dtype).T @ row_weights[part]
+        return sums
 
     def second_derivatives(self, loss, scores):
         """Those of the loss of each row, as much as it weighs, with respect to its scores; of shape (n_rows, n_models).
