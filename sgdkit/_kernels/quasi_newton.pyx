@@ -249,15 +249,11 @@ def parabola(const floating[:, ::1] weights, const floating[:, ::1] direction, c
 def sums_of_products(const floating[:, ::1] A, const floating[:, ::1] B):
     """The sum of the products of each column of two arrays, in float64."""
     sums = np.zeros(A.shape[1])
-    cdef double[::1] out = sums
-    cdef Py_ssize_t i, c, m = A.shape[1]
-    with nogil:
-        if m == 1 and A.shape[0]:
-            out[0] = dot(&A[0, 0], &B[0, 0], A.shape[0])
-        else:
-            for i in range(A.shape[0]):
-                for c in range(m):
-                    out[c] += <double> A[i, c] * B[i, c]
+    cdef double[::1] out = sums, columns = np.empty(A.shape[1])
+    if A.size:
+        with nogil:
+            # As if each column were a model.
+            of_models(&A[0, 0], &B[0, 0], A.shape[0], A.shape[1], out, &columns[0])
     return sums
 
 
