@@ -53,6 +53,10 @@ class Penalty:
         """The penalty of some of the features."""
         return self if self.units is None else Penalty(self.l1, self.l2, self.units[features])
 
+    def spread(self, subset):
+        """The penalty of all features, given that of a `Subset`."""
+        return self if self.units is None else Penalty(self.l1, self.l2, subset.spread(self.units, 1))
+
     def of_units(self, units):
         """The same penalty where weights are measured in other units: of `units * W` at W.
 

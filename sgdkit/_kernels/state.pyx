@@ -192,6 +192,13 @@ cdef class State:
         record[len(features)] = self.record[self.n_features]
         return type(self)(*self._arguments(record, slice(None)))
 
+    def spread(self, subset):
+        """The state of all features, given that of a `Subset`, between two epochs."""
+        _, _, (_, n_columns), dtype, *rest = self._arguments(self.record, slice(None))
+        whole = type(self)(self.optimizer, None, (subset.n_features, n_columns), dtype, *rest)
+        whole.take_in(self, subset.features)
+        return whole
+
     def take_in(self, State part, features):
         """Take over what the state of some features, and of the intercept, has come to."""
         part._settle()

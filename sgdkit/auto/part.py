@@ -34,7 +34,7 @@ class Part(Standard):
         part = object.__new__(cls)
         part.room = room
         part.shifts, part.exact, part.dtype = whole.shifts, whole.exact, whole.dtype
-        part.whole, part.features = whole, features
+        part.whole, part.features, part.names = whole, features, features
         part._share(whole)
         part.known = room.array("known", (len(features), SCALE + 1), np.float64)
         take_rows(whole.known, features, part.known)
@@ -51,7 +51,8 @@ class Part(Standard):
             # All features have to take part.
             return Standard(rows, row_indices, row_weights, shifts=shifts, exact=exact)
         part = object.__new__(Part)
-        part.shifts, part.exact, part.whole, part.features = shifts, exact, self.whole, self.features
+        part.shifts, part.exact, part.whole = shifts, exact, self.whole
+        part.features = part.names = self.features
         part.room = self.room
         part.new = self.features[self.known[:, 0] == 0]
         part._share(self)

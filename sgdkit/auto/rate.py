@@ -225,7 +225,7 @@ def _sample(problem, indices, initial):
         X = csr_array((X.data, number[X.indices], X.indptr), shape=(X.shape[0], len(present)))
         initial = initial[np.append(present, len(initial) - 1)]
         penalty = penalty.of_features(present)
-    parts = {"row_weights": select(problem.row_weights, indices), "row_indices": None}
+    parts = {"row_weights": select(problem.row_weights, indices), "row_indices": None, "subset": None}
     return replace(problem, rows=Rows(X), targets=targets, penalty=penalty, **parts), initial
 
 

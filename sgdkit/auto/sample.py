@@ -12,6 +12,7 @@ def contents(problem, row_indices):
     X, targets = problem.rows.merged(row_indices), problem.targets.values
     if issparse(X):
         X.sort_indices()
+        numbers = X.indices if problem.subset is None else problem.subset.features[X.indices]
         full = np.zeros(X.shape[0], dtype=bool)
     else:
         full, all_features = X.all(axis=1), np.arange(X.shape[1]).astype(np.int64).tobytes()
@@ -20,7 +21,7 @@ def contents(problem, row_indices):
             features, values = all_features, X[place]
         elif issparse(X):
             stored = slice(X.indptr[place], X.indptr[place + 1])
-            features, values = X.indices[stored].astype(np.int64).tobytes(), X.data[stored]
+            features, values = numbers[stored].astype(np.int64).tobytes(), X.data[stored]
         else:
             present = np.flatnonzero(X[place])
             features, values = present.astype(np.int64).tobytes(), X[place, present]

@@ -25,6 +25,7 @@ rounding error and for the factor of 10.
 """
 
 import warnings
+from copy import copy
 from functools import singledispatch
 
 import numpy as np
@@ -71,7 +72,8 @@ def choose_scaling(settings, data, earlier=None):
         return Scaling()
     options = {"shifts": bool(settings.fit_intercept), "exact": settings.standardize}
     parts = data.rows, data.row_indices, data.row_weights
-    return Standard(*parts, **options) if earlier is None else earlier.after(*parts, **options)
+    names = None if data.subset is None else data.subset.features
+    return Standard(*parts, **options, names=names) if earlier is None else earlier.after(*parts, **options)
 
 
 class Scaling:
@@ -85,9 +87,11 @@ class Scaling:
         The scale that features are brought to.
     moments : ndarray of shape (n_features, N_MOMENTS), or None
         The sums over rows that it was learnt from.
+    names : ndarray of int32, or None
+        The numbers of the features among all, for errors; None where these are all.
     """
 
-    moments = None
+    moments = names = None
 
     def __init__(self):
         self.shift = self.factor = None
@@ -123,6 +127,10 @@ class Scaling:
         """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
         return rows
 
+    def spread(self, subset):
+        """What is known of the features of a `Subset`, for all."""
+        return self
+
     def to_raw(self, weights):
         """The weights of the raw features, of shape (n_features + 1, n_columns); the intercepts come last."""
         return weights
@@ -149,6 +157,8 @@ class Standard(Scaling):
     earlier : Scaling, default=None
         What has been seen before. Features that were there are scaled as they were, unless that is off by a factor of
         2, or shifted by more than a standard deviation.
+    names : ndarray of int32, default=None
+        See `Scaling`.
 
     Attributes
     ----------
@@ -166,8 +176,9 @@ class Standard(Scaling):
     # Of which parts were taken (`part.py`): the features that were seen, and those that every row had.
     _seen = _everywhere = None
 
-    def __init__(self, rows, row_indices, row_weights, *, shifts, exact=True, earlier=None):
+    def __init__(self, rows, row_indices, row_weights, *, shifts, exact=True, earlier=None, names=None):
         super().__init__()
+        self.names = names
         self.shifts = shifts
         self.exact = exact
         if earlier is not None and not self._continues(earlier, rows):
@@ -352,18 +363,27 @@ class Standard(Scaling):
 
     def _check(self, scale, noise, varies, seen):
         """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
-        _raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
+        self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
         small = varies & (np.maximum(scale, noise) < SMALLEST)
-        _raise_if(small, "too small: their squares underflow. Multiply", seen)
+        self._raise_if(small, "too small: their squares underflow. Multiply", seen)
         lost = np.flatnonzero(varies & (scale <= noise))
         if len(lost):
             warnings.warn(
-                f"Feature {seen[lost[0]]} varies by no more than rounding error in {np.dtype(self.dtype)}, so nothing "
-                f"is learnt from it ({len(lost)} of {len(self.known)} features are so). Subtract their means, or pass "
-                "more digits.",
+                f"Feature {self._name(seen[lost[0]])} varies by no more than rounding error in "
+                f"{np.dtype(self.dtype)}, so nothing is learnt from it ({len(lost)} of {len(self.known)} features are "
+                "so). Subtract their means, or pass more digits.",
                 UserWarning,
                 stacklevel=2,
             )
+
+    def _raise_if(self, faulty, what, features):
+        if faulty.any():
+            name = self._name(features[np.flatnonzero(faulty)[0]])
+            raise ValueError(f"The values of feature {name} are {what} them by a constant.")
+
+    def _name(self, feature):
+        """The number of a feature among all."""
+        return int(feature if self.names is None else self.names[feature])
 
     def _stay_near(self, earlier):
         """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""
@@ -382,7 +402,7 @@ class Standard(Scaling):
         scale, mean = self.scale[seen], self.mean[seen]
         with np.errstate(over="ignore"):
             factor = (self.unit / scale).astype(dtype)
-        _raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
+        self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
         needed = needed or self._differs(factor) or (np.abs(mean) > (0.0 if self.exact else scale)).any()
         self.shift = self.factor = None
         if needed:
@@ -396,6 +416,16 @@ class Standard(Scaling):
         """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
         return rows if self.factor is None else _scaled(rows, self.shift, self.factor, in_place=in_place)
 
+    def spread(self, subset):
+        """What is known of the features of a `Subset`, for all; of the others, it is that they have no values."""
+        whole = copy(self)
+        whole.known, whole.names, whole._seen, whole._everywhere = subset.spread(self.known), None, None, None
+        whole.known[:, SCALE] = subset.spread(self.scale, self.unit)
+        for name, other in ("full", 0), ("near", 0), ("mean", 0), ("shift", 0), ("factor", 1):
+            value = getattr(self, name)
+            setattr(whole, name, None if value is None else subset.spread(value, other))
+        return whole
+
     def to_raw(self, weights):
         """The weights of the raw features, of shape (n_features + 1, n_columns); the intercepts come last."""
         if self.factor is None:
@@ -406,7 +436,11 @@ class Standard(Scaling):
             raw[-1] = weights[-1] - self.shift @ raw[:-1]
         if not np.isfinite(raw).all():
             overflows = ~np.isfinite(raw[:-1]).all(axis=1)
-            where = f"the weight of feature {np.argmax(overflows)}" if overflows.any() else "the intercept"
+            where = (
+                f"the weight of feature {self._name(np.argmax(overflows))}"
+                if overflows.any()
+                else "the intercept"
+            )
             raise ValueError(
                 f"Training has come to weights that {raw.dtype} cannot hold: {where} overflows, once it is that of "
                 "the raw features. Multiply the features, or divide the targets, by a constant."
@@ -426,12 +460,6 @@ class Standard(Scaling):
 def _nothing_known(n_features):
     """What is known of features before any row; that of one is one line of cache."""
     return from_a_line(np.zeros, n_features * (SCALE + 1), np.float64).reshape(n_features, SCALE + 1)
-
-
-def _raise_if(faulty, what, features):
-    if faulty.any():
-        j = int(features[np.flatnonzero(faulty)[0]])
-        raise ValueError(f"The values of feature {j} are {what} them by a constant.")
 
 
 def _scaled(rows, shift, factor, *, in_place):

@@ -33,7 +33,8 @@ from sgdkit.estimators.data import (
 from sgdkit.estimators.fitted import Past, leave_past, publish, publish_course
 from sgdkit.estimators.plan import make_plan, set_rates
 from sgdkit.estimators.scoring import validation_scorer
-from sgdkit.estimators.touched import MANY_FEATURES, touched, train_touched
+from sgdkit.estimators.subset import MANY_FEATURES
+from sgdkit.estimators.touched import touched, train_touched
 from sgdkit.optimizers import OPTIMIZERS, Optimizer, as_optimizer
 from sgdkit.optimizers.base import Parametrized
 from sgdkit.penalties import PENALTIES
@@ -187,6 +188,8 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
             data, validation = data.split(self.validation_fraction, seeds[0])
         if coef_init is not None or intercept_init is not None:
             past = None
+        if past is None and coef_init is None and not self.warm_start:
+            data = data.on_subset()
         options = {"coef_init": coef_init, "intercept_init": intercept_init}
         self._fit_data(data, validation, seeds, past=past, told=told, **options)
         return self
@@ -219,6 +222,8 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
 
     def _fit_chunk(self, X, y, kind, sample_weight):
         """One epoch over a chunk of rows, going on from the model as it is."""
+        if self._past is not None:
+            self._past = self._past.of_all()
         past = self._past
         if past is None and hasattr(self, "coef_"):
             # Of weights that the user has set before any fit, nothing else is known.

@@ -19,33 +19,52 @@ COEFFICIENTS = "coef_", "intercept_"
 
 
 class LazyCoefMixin(SparseCoefMixin):
-    """`coef_` and `intercept_`: after a chunk that touched few features, they are made when somebody asks for them."""
+    """`coef_` and `intercept_`: where rows had few of the features, they are made when somebody asks for them."""
 
     coef_: Array
     intercept_: Array
     n_features_in_: int
 
-    # What later fits need; see `fitted.py`.
-    _past = None
+    # What later fits need, and the weights of few features, until they are asked for; see `fitted.py`.
+    _past = _few = None
 
     def __getattr__(self, name):
-        """The coefficients, which after a chunk that touched few features are made when they are asked for."""
-        past = self.__dict__.get("_past")
-        if name not in COEFFICIENTS or past is None or not past.takes_parts:
+        """The coefficients, which are made when they are asked for if few features had values."""
+        past, few = self.__dict__.get("_past"), self.__dict__.get("_few")
+        if name not in COEFFICIENTS or (few is None and (past is None or not past.takes_parts)):
             # For its error, which may have a reason.
             return object.__getattribute__(self, name)
-        for one, value in zip(COEFFICIENTS, coefficients(past.kind, past.all_weights()), strict=True):
+        made = coefficients(past.kind, past.all_weights()) if few is None else few.coefficients()
+        for one, value in zip(COEFFICIENTS, made, strict=True):
             self.__dict__.setdefault(one, value)
+        # From now on, they may be edited.
+        self.__dict__.pop("_few", None)
         return self.__dict__[name]
+
+    def _weights_of(self, subset):
+        """The coefficients of a `Subset` (None: of all features), of shape (n_features, n_columns), and intercepts."""
+        few = self.__dict__.get("_few")
+        if few is not None and few.subset is subset:
+            return few.weights[:-1], few.weights[-1]
+        coef = np.atleast_2d(self.coef_).T
+        return coef if subset is None else coef[subset.features], self.intercept_
 
     def __getstate__(self):
         """What there is, coefficients included: neither a file nor a copy depends on who asks for them."""
         getattr(self, "coef_", None)
         return super().__getstate__()
 
+    def __copy__(self):
+        """The same state; weights of few features do not change, so that copies may share them as they are."""
+        if self._few is None:
+            getattr(self, "coef_", None)
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
     def _forget_coefficients(self):
         """Let the coefficients be made when they are asked for."""
-        for name in COEFFICIENTS:
+        for name in (*COEFFICIENTS, "_few"):
             self.__dict__.pop(name, None)
 
     def _edited(self):
@@ -60,8 +79,10 @@ class LazyCoefMixin(SparseCoefMixin):
     def _settle(self):
         """Bring all features up to date, and return whether there are weights to go on from."""
         fitted = hasattr(self, "coef_")
-        if self._past is not None and self._past.takes_parts:
-            self._past.trainer.settle()
+        if self._past is not None:
+            self._past = self._past.of_all()
+            if self._past.takes_parts:
+                self._past.trainer.settle()
         return fitted
 
     def _linear_predictor(self, X):

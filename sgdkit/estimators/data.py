@@ -16,6 +16,7 @@ from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.labels import Labels
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.estimators.structure import check_here, check_structure
+from sgdkit.estimators.subset import Subset, on_subset
 from sgdkit.training.problem import select
 
 ALL_ZERO = (
@@ -54,6 +55,8 @@ class Data:
         The loop's view of X.
     is_copy : bool
         Whether X is nobody else's, and of no use once it is scaled.
+    subset : Subset or None
+        The features of `rows`, where these are few among those of X.
     """
 
     X: object
@@ -66,6 +69,7 @@ class Data:
     row_indices: np.ndarray | None = None
     rows: Rows | None = None
     is_copy: bool = False
+    subset: Subset | None = None
 
     def __post_init__(self):
         if self.row_indices is None and self.row_weights is not None and not (self.row_weights > 0).all():
@@ -105,7 +109,13 @@ class Data:
             row_weights=select(self.row_weights, indices),
             row_indices=None,
             rows=None,
+            subset=None,
         )
+
+    def on_subset(self):
+        """The same rows for training on the features that they have alone, where these are few."""
+        subset, rows = on_subset(self.rows)
+        return replace(self, rows=rows, subset=subset)
 
     def split(self, fraction, seed):
         """Hold out a share of the rows; the others are not copied. Of a class, one row at the least is kept.

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from sgdkit.auto.part import Part, everywhere
 from sgdkit.auto.scaling import Scaling
+from sgdkit.estimators.subset import Subset
 from sgdkit.training.trainer import Trainer
 
 
@@ -33,6 +34,8 @@ class Past:
         Of a part: the raw weights. Otherwise the estimator has them.
     n_scored : int
         The values of rows that were predicted by the weights of their features alone.
+    subset : Subset or None
+        The features that all this is about, where these are few among all.
     """
 
     kind: object
@@ -44,16 +47,31 @@ class Past:
     squared_gradients: np.ndarray | None = None
     weights: np.ndarray | None = None
     n_scored: int = 0
+    subset: Subset | None = None
 
     @property
     def takes_parts(self):
         """Whether there are steps on some features alone to go on with."""
-        return self.trainer is not None and not self.trainer.optimizer.full_batch
+        goes_on = self.trainer is not None and self.subset is None
+        return goes_on and not self.trainer.optimizer.full_batch
 
     @property
     def everywhere(self):
         """The features that every row had, which the absence of a value touches too."""
         return np.empty(0, dtype=np.int32) if self.scaling.moments is None else everywhere(self.scaling)
+
+    def of_all(self):
+        """What is known of all features, to go on with rows that may have any."""
+        if self.subset is None:
+            return self
+        trainer, squares = self.trainer, self.squared_gradients
+        return replace(
+            self,
+            scaling=self.scaling.spread(self.subset),
+            trainer=None if trainer is None else trainer.spread(self.subset),
+            squared_gradients=None if squares is None else self.subset.spread(squares),
+            subset=None,
+        )
 
     def of_features(self, features, room):
         """What is known of some features alone; until `take_in`, nothing here changes."""
@@ -88,12 +106,40 @@ class Past:
 
     def without_training(self):
         """The same for a model that is to go on from its weights alone; nothing in it is of the size of the weights."""
-        return replace(self, scaling=Scaling(), trainer=None, squared_gradients=None)
+        return replace(self, scaling=Scaling(), trainer=None, squared_gradients=None, subset=None)
+
+
+@dataclass
+class FewWeights:
+    """The raw weights of a model whose rows had few of the features.
+
+    Attributes
+    ----------
+    kind : Labels or Outputs
+    weights : ndarray of shape (n_subset + 1, n_columns)
+    subset : Subset
+    """
+
+    kind: object
+    weights: np.ndarray
+    subset: Subset
+
+    def coefficients(self):
+        """`coef_` and `intercept_`, of all features."""
+        return coefficients(self.kind, self.subset.spread(self.weights))
 
 
 def set_coefficients(model, plan, weights):
-    """Set `coef_` and `intercept_`, given the weights on the scale of training."""
-    model.coef_, model.intercept_ = coefficients(plan.data.kind, plan.scaling.to_raw(weights))
+    """Set `coef_` and `intercept_`, given the weights on the scale of training.
+
+    Those of a `Subset` are made of what is noted here, when somebody asks for them.
+    """
+    weights, kind = plan.scaling.to_raw(weights), plan.data.kind
+    model._forget_coefficients()
+    if plan.data.subset is None:
+        model.coef_, model.intercept_ = coefficients(kind, weights)
+    else:
+        model._few = FewWeights(kind, weights, plan.data.subset)
 
 
 def coefficients(kind, weights):
@@ -138,9 +184,8 @@ def publish_course(model, plan, history, rate):
 def leave_past(model, plan, trainer):
     """Note what later fits need; `trainer` is None where training was interrupted."""
     squares = None if trainer is None else plan.gathered_squares()
-    model._past = Past(
-        plan.data.kind, plan.scaling, plan.seen, plan.targets_seen, plan.multiple, trainer, squares
-    )
+    known = plan.data.kind, plan.scaling, plan.seen, plan.targets_seen, plan.multiple, trainer, squares
+    model._past = Past(*known, subset=plan.data.subset)
 
 
 def fitted_weights(model, shape):

@@ -278,8 +278,11 @@ class Plan:
     @property
     def curvature(self):
         """What the penalty adds to the curvature of the objective at the least, by which "optimal" rates fall."""
-        strength = self.penalty.l1 / self.spread + self.penalty.l2
-        return float(np.min(strength)) * float(np.min(self.units)) ** 2
+        strength, units = self.penalty.l1 / self.spread + self.penalty.l2, self.units
+        if np.ndim(units):
+            # Those of features without values are of no weight.
+            units = units[self.scaling.is_seen]
+        return float(np.min(strength)) * float(np.min(units)) ** 2
 
     def truncate(self, course):
         """Set weights to 0 that an l1 penalty holds there, where training has come to its end; return whether.
@@ -388,6 +391,7 @@ def _base(settings, data, past, loss, whole):
         row_indices=data.row_indices,
         batch_size=min(int(batch_size), n_rows),
         n_threads=effective_n_jobs(settings.n_jobs),
+        subset=data.subset,
     )
     earlier = None if past is None or past.trainer is None else past.trainer.optimizer
     optimizer = choose_optimizer(settings, problem, whole=whole, earlier=earlier)

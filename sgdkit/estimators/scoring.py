@@ -29,6 +29,7 @@ def validation_scorer(plan, validation):
 
 def _minus_loss(plan, validation):
     X, targets, loss = validation.X, validation.targets, plan.problem.loss
+    X = X if plan.data.subset is None else plan.data.subset.of(X)
 
     def minus_losses(weights):
         weights = plan.scaling.to_raw(weights)

@@ -8,12 +8,8 @@ from scipy import sparse
 from sgdkit._kernels.arrays import number_features
 from sgdkit._kernels.rows import Rows, csr
 from sgdkit.estimators.plan import set_rates
+from sgdkit.estimators.subset import FEW, MANY_FEATURES
 from sgdkit.training.loop import Report, train
-
-# With fewer features than these, it takes no time to look at all.
-MANY_FEATURES = 1 << 12
-# A chunk that touches more than one in so many features is taken for one that touches all.
-FEW = 2
 
 
 def touched(data, *, also, room):

@@ -18,6 +18,7 @@ from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.callbacks import call_arguments
 from sgdkit.estimators.data import check_rows, check_weights
+from sgdkit.estimators.subset import on_subset
 from sgdkit.model_selection.pipelines import (
     check_pairs,
     final_estimator,
@@ -189,7 +190,7 @@ class Evaluation:
             n_slots = (
                 numbers_a_weight(group.estimator.optimizer, fold.X.dtype) + bool(group.estimator.average) + 2
             )
-            size = (fold.X.shape[1] + 1) * n_columns * n_slots
+            size = (fold.rows.n_features + 1) * n_columns * n_slots
             yield from group.split(max(1, min(int(numbers / size), MOST_COLUMNS // n_columns)))
 
     # ------------------------------------------------------------------------------------------------------- folds
@@ -214,27 +215,31 @@ class Evaluation:
             estimator.set_params(loss="squared_error")
         X, y = check_rows(estimator, X, y, reset=True)
         sample_weight = check_weights(sample_weight, X)
-        return estimator, X, Rows(X), y, sample_weight
+        return estimator, X, on_subset(Rows(X)), y, sample_weight
 
     def _plain_fold(self, whole, validation, k):
-        estimator, X, rows, y, sample_weight = whole
+        estimator, X, (subset, rows), y, sample_weight = whole
         train, test = self.splits[k]
-        sets = {"test": (*self._taken(X, test), test)}
+        seen = X if subset is None else rows.stored
+        sets = {"test": (*self._taken(X, seen, test), test)}
         if self.search.return_train_score:
-            sets["train"] = (*self._taken(X, train), train)
+            sets["train"] = (*self._taken(X, seen, train), train)
         given = [partial(_safe_indexing, part, train) for part in (self.X, self.y)]
         given = call_arguments(*given, None if sample_weight is None else sample_weight[train])
-        fold = Fold(X, rows, y, sample_weight, np.asarray(train), validation, given, features_seen(estimator))
+        known = features_seen(estimator), subset
+        fold = Fold(X, rows, y, sample_weight, np.asarray(train), validation, given, *known)
         return [fold], sets, None
 
-    def _taken(self, X, indices):
-        """Some rows as they came and as they are in X, where they are validated."""
+    def _taken(self, X, seen, indices):
+        """Some rows as they came, of which X is the validated version, and as training sees them."""
         neighbours = np.arange(indices[0], indices[0] + len(indices)) if len(indices) else ()
         if len(indices) and np.array_equal(indices, neighbours):
             # Of these, rows on disk are not copied.
             indices = slice(int(indices[0]), int(indices[0]) + len(indices))
-        rows = take_rows(X, indices)
-        return rows if self.X is X else _safe_indexing(self.X, indices), rows
+        rows = take_rows(seen, indices)
+        if self.X is not X:
+            return _safe_indexing(self.X, indices), rows
+        return rows if seen is X else take_rows(X, indices), rows
 
     def _prepared_fold(self, pipeline, k):
         """Fit a pipeline's steps but the last, to have the rows that this is fitted to, and those to predict for."""
@@ -246,27 +251,28 @@ class Evaluation:
         steps, given = recorded(pipeline, X, y, params)
         X, y, params = given[0]
         weights = params.get("sample_weight")
-        estimator, X, rows, y, weights = self._validated(final_estimator(pipeline), X, y, weights)
-        sets = {"test": (*self._transformed(steps, test, X), test)}
+        estimator, X, (subset, rows), y, weights = self._validated(final_estimator(pipeline), X, y, weights)
+        sets = {"test": (*self._transformed(steps, test, X, subset), test)}
         if self.search.return_train_score:
-            sets["train"] = (*self._transformed(steps, train, X), train)
+            sets["train"] = (*self._transformed(steps, train, X, subset), train)
         fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params))
-        fold.features = features_seen(estimator)
+        fold.features, fold.subset = features_seen(estimator), subset
         # All are given the same rows.
         targets = [y, *(np.asarray(other) for _, other, _ in given[1:])]
         told = [call_arguments(X, y, params.get("sample_weight")) for X, y, params in given]
         folds = [replace(fold, y=y, given=given) for y, given in zip(targets, told, strict=True)]
         return folds, sets, steps
 
-    def _transformed(self, steps, indices, like):
-        """Rows as a pipeline's last step is to predict for, as they come and validated; or the error of their steps."""
+    def _transformed(self, steps, indices, like, subset):
+        """Rows as a pipeline's last step is to predict for, as they come and as training sees such; or an error."""
         try:
             X = transformed(steps, _safe_indexing(self.X, indices))
         except Exception as error:
             if self.search.error_score == "raise":
                 raise
             return error, like[:0]
-        return X, _as_rows(X, like)
+        rows = _as_rows(X, like)
+        return X, rows if subset is None else subset.of(rows)
 
     def _run_fold(self, k, groups, told, prepare):
         """Train and score candidates on a fold; a generator that pauses at the end of a stage."""
@@ -283,7 +289,7 @@ class Evaluation:
         share, given = (time.perf_counter() - begin) / n_candidates, folds[0].given
         if len(folds) > 1:
             given = {**given, "y": partial(_safe_indexing, self.y, self.splits[k][0])}
-        score = partial(self._scores.of_models, sets=sets, steps=steps)
+        score = partial(self._scores.of_models, sets=sets, subset=folds[0].subset, steps=steps)
         with told.run(given):
             yield from in_step(
                 self._run_group(k, group, folds, told, share, score)

@@ -11,6 +11,7 @@ from sgdkit._kernels.rows import Rows
 from sgdkit._typing import MatrixLike
 from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.data import check_rows, check_weights, targets_kind
+from sgdkit.estimators.subset import on_subset
 from sgdkit.model_selection.evaluation import MOST_COLUMNS
 from sgdkit.model_selection.pipelines import final_estimator, is_alone
 from sgdkit.model_selection.shared_passes import (
@@ -83,8 +84,9 @@ def regularization_path(
     estimator._validate_params()
     check_parameters(estimator)
     rows, targets = check_rows(estimator, X, y, reset=True)
-    fold = Fold(rows, Rows(rows), targets, check_weights(sample_weight, rows), np.arange(len(targets)))
-    fold.features = features_seen(estimator)
+    subset, seen = on_subset(Rows(rows))
+    fold = Fold(rows, seen, targets, check_weights(sample_weight, rows), np.arange(len(targets)))
+    fold.features, fold.subset = features_seen(estimator), subset
     models = [model for group in _groups(estimator, targets, strengths) for model in _fitted(group, fold)]
     return Bunch(
         alphas=strengths,

@@ -38,7 +38,7 @@ class ModelScores:
         # Who knows what a function asks of the model.
         self._asks_for_all = not all(isinstance(each, (_BaseScorer, _PassthroughScorer)) for each in scorers)
 
-    def of_models(self, models, sets, steps):
+    def of_models(self, models, sets, subset, steps):
         """Yield the results of models in the form of `_fit_and_score`, but for those of the fit.
 
         Parameters
@@ -47,12 +47,14 @@ class ModelScores:
             Of each candidate, those that it consists of.
         sets : dict
             By name: the rows as they came, the same rows validated, and their indices.
+        subset : Subset, or None
+            The features of these, where they are few.
         steps : estimator, or None
             What has been fitted around the models.
         """
         n_each = len(models[0]) if models else 1
         alone = [model for each in models for model in each]
-        versions = [_with_scores(alone, X, X_valid) for X, X_valid, _ in sets.values()]
+        versions = [_with_scores(alone, X, X_valid, subset) for X, X_valid, _ in sets.values()]
         for of_sets in zip(*(zip(*[version] * n_each, strict=True) for version in versions), strict=True):
             begin, result = time.perf_counter(), {}
             for (name, (X, _, indices)), each in zip(sets.items(), of_sets, strict=True):
@@ -91,13 +93,14 @@ class ModelScores:
         return {**result, "n_test_samples": n_test}
 
 
-def _with_scores(models, X, X_valid):
-    """Yield models, each knowing its scores for the rows X; `X_valid` are the same rows, validated."""
-    n_columns = np.size(models[0].intercept_) if models else 1
+def _with_scores(models, X, X_valid, subset):
+    """Yield models, each knowing its scores for the rows X; `X_valid` are the same rows, on a `Subset` of features."""
+    weights = [model._weights_of(subset) for model in models]
+    n_columns = len(weights[0][1]) if models else 1
     n_together = max(1, SCORES_AT_ONCE // max(1, X_valid.shape[0] * n_columns))
     for begin in range(0, len(models), n_together):
-        part = models[begin : begin + n_together]
-        coef = np.concatenate([np.atleast_2d(model.coef_).T for model in part], axis=1)
-        scores = score_rows(X_valid, coef) + np.concatenate([model.intercept_ for model in part])
-        for k, model in enumerate(part):
+        part = slice(begin, begin + n_together)
+        coef, intercepts = (np.concatenate(each, axis=-1) for each in zip(*weights[part], strict=True))
+        scores = score_rows(X_valid, coef) + intercepts
+        for k, model in enumerate(models[part]):
             yield knowing_scores(model, X, scores[:, k * n_columns : (k + 1) * n_columns])

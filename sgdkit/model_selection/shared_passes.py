@@ -124,6 +124,8 @@ class Fold:
         The training rows as the user gave them, for callbacks; see `call_arguments`.
     features : dict
         What is known of the features, see `features_seen`.
+    subset : Subset, or None
+        The features of `rows`, where these are few among those of X.
     """
 
     X: object
@@ -134,6 +136,7 @@ class Fold:
     validation: tuple | None = None
     given: dict = field(default_factory=dict)
     features: dict = field(default_factory=dict)
+    subset: object = None
 
     def settings(self, estimator, parameters):
         """An estimator with some parameters that knows the features."""
@@ -167,6 +170,7 @@ class Fold:
             row_weights=spread(data.row_weights),
             row_indices=row_indices,
             rows=self.rows,
+            subset=self.subset,
         )
 
 

@@ -1,5 +1,7 @@
 """What optimizers share whose steps take all rows. A gradient is two matrix products, which SciPy and BLAS do best."""
 
+from copy import copy
+
 import numpy as np
 
 from sgdkit._kernels.arrays import combine
@@ -77,6 +79,15 @@ class FullGradientState:
         other.n_steps, other.next_look = self.n_steps, self.next_look
         other.curved_at = None if self.curved_at is None else self.curved_at[:, columns]
         return other
+
+    def spread(self, subset):
+        """The state of all features, given that of a `Subset`; momentum, and what was remembered, are of other rows."""
+        whole = copy(self)
+        whole.n_features = subset.n_features
+        whole.load(subset.spread(self.W))
+        whole.total = None if self.total is None else subset.spread(self.total)
+        whole.n_averaged = self.n_averaged
+        return whole
 
     def slot(self, number):
         return self.W

@@ -34,6 +34,8 @@ class Problem:
         What multiplies them then, so that their mean is 1. Full gradients take neither.
     n_threads : int
         How many share the rows of full gradients; nothing else depends on it.
+    subset : Subset, or None
+        Which features there are, where these are few among all.
     """
 
     rows: object
@@ -47,6 +49,7 @@ class Problem:
     class_weights: np.ndarray | None = None
     column_weights: np.ndarray | None = None
     n_threads: int = 1
+    subset: object = None
     # What has been found out about rows, which problems of the same rows share.
     _known: dict = field(default_factory=dict, repr=False)
 
@@ -98,7 +101,8 @@ class Problem:
         if isinstance(X, np.ndarray) and self.row_weights is None and self.row_indices is None:
             return np.count_nonzero(X) / X.size
         weights = None if np.ndim(self.row_weights) == 2 else self.select(self.row_weights)
-        return float(np.average(self.select(self.rows.counts()), weights=weights)) / self.rows.n_features
+        n_features = (self.rows if self.subset is None else self.subset).n_features
+        return float(np.average(self.select(self.rows.counts()), weights=weights)) / n_features
 
     @property
     def span(self):

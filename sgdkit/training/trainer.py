@@ -224,6 +224,14 @@ class Trainer:
             state.take_missed(missed)
         return part
 
+    def spread(self, subset):
+        """A trainer of all features that goes on from where this one of a `Subset` is."""
+        whole = copy(self)
+        whole.states = [state.spread(subset) for state in self.states]
+        whole._penalty, whole._passes, whole._room = self._penalty.spread(subset), None, None
+        whole.set_penalty(whole._penalty)
+        return whole
+
     def take_in(self, part, features):
         """Take over what a trainer of some features has come to; its `pace` is to be that of its penalty."""
         for mine, its in zip(self.states, part.states, strict=True):
