@@ -7,12 +7,14 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.metrics import log_loss
+from sklearn.model_selection import check_cv
 from sklearn.preprocessing import StandardScaler
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
 from sgdkit.auto.rate import (
     CANDIDATES,
+    CANDIDATES_OF_A_PLAN,
     FIRST_STEPS,
     MANY_STEPS,
     MOST_TIMES,
@@ -211,7 +213,8 @@ def test_a_few_long_rows_count_wherever_they_are(form):
         )
         norms = 1 + scaling_of(model).apply(Rows(form(rows))).squared_norms()
         assert norms.max() > 100 * norms.mean()
-        assert_allclose(model.eta0_, LogLoss.score_size / np.sqrt((norms**2).mean() / norms.mean()))
+        formula = LogLoss.score_size / np.sqrt((norms**2).mean() / norms.mean())
+        assert_allclose(np.abs(model.eta0_ / formula - CANDIDATES_OF_A_PLAN).min(), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("target", [NUMBERS, LABELS], ids=["numbers", "labels"])
@@ -261,3 +264,66 @@ def test_candidates_have_rates_for_their_own_schedules(optimizer):
     for score, alpha in zip(found, grid["alpha"], strict=True):
         alone = clone(model).set_params(alpha=alpha).fit(X[:200], y[:200])
         assert score == pytest.approx(alone.score(X[200:], y[200:]), rel=1e-9)
+
+
+def rows_of_words(n_rows=6000, seed=0):
+    """Rows of rare and frequent features, and scores that depend on them."""
+    rng = np.random.default_rng(seed)
+    words = np.floor(3000 ** rng.random((n_rows, 15))).astype(np.int64)
+    begins = np.arange(0, n_rows * 15 + 1, 15)
+    X = sparse.csr_array((np.ones(n_rows * 15), words.ravel(), begins), shape=(n_rows, 3000))
+    return X, X @ rng.standard_normal(3000)
+
+
+def tried_multiple(model, X, y):
+    """The multiple of the formula's rate that is chosen."""
+    norms = 1 + scaling_of(model.fit(X, y)).apply(Rows(X)).squared_norms()
+    classes = isinstance(model, SGDClassifierPlus)
+    size = CLASSIFIER_LOSSES[model.loss].score_size if classes else SIZE_OF_NUMBERS * y.std()
+    return model.eta0_ / (size / np.sqrt((norms**2).mean() / norms.mean()))
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge", "squared_error", "huber"])
+def test_noise_wants_a_smaller_rate(loss):
+    """Of a plan, the rate by which rows are predicted best before they are learnt from."""
+    X, scores = rows_of_words()
+    noise = np.random.default_rng(1).standard_normal(len(scores)) * 4 * scores.std()
+    classes = loss in ("log_loss", "squared_hinge")
+    cls = SGDClassifierPlus if classes else SGDRegressorPlus
+    clean, noisy = (y > 0 if classes else y for y in (scores, scores + noise))
+    model = cls(loss, optimizer="adagrad", random_state=0)
+    multiples = [tried_multiple(model, X, y) for y in (clean, noisy)]
+    for multiple in multiples:
+        assert_allclose(np.abs(multiple - CANDIDATES_OF_A_PLAN).min(), 0, atol=1e-6)
+    assert multiples[1] < multiples[0]
+
+
+@pytest.mark.parametrize("why", ["few rows", "kinks", "many classes", "no plan", "a given rate"])
+def test_where_rates_are_not_tried(why):
+    X, scores = rows_of_words(2900 if why == "few rows" else 6000)
+    noise = np.random.default_rng(1).standard_normal(len(scores)) * 10 * scores.std()
+    noisy = scores + noise
+    y = np.digitize(noisy, np.quantile(noisy, [0.3, 0.6])) if why == "many classes" else noisy > 0
+    model = SGDClassifierPlus("hinge" if why == "kinks" else "log_loss", optimizer="adagrad", random_state=0)
+    model.set_params(**{"no plan": {"tol": 1e-2}, "a given rate": {"eta0": 0.5}}.get(why, {}))
+    size = CLASSIFIER_LOSSES[model.loss].score_size
+    if why == "no plan":
+        size = SIZE_OF_LABELS
+    norms = 1 + scaling_of(model.fit(X, y)).apply(Rows(X)).squared_norms()
+    formula = size / np.sqrt((norms**2).mean() / norms.mean())
+    assert_allclose(model.eta0_, 0.5 if why == "a given rate" else formula)
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_candidates_of_a_search_agree_on_a_tried_rate(kind):
+    X, scores = rows_of_words(6000)
+    noisy = scores + 4 * scores.std() * np.random.default_rng(1).standard_normal(len(scores))
+    cls, y = (SGDClassifierPlus, noisy > 0) if kind == "classes" else (SGDRegressorPlus, noisy)
+    model = cls(random_state=0)
+    search = OnePassGridSearchCV(model, {"alpha": [1e-5, 1e-2]}, cv=2, refit=False).fit(X, y)
+    folds = list(check_cv(2, y, classifier=kind == "classes").split(X, y))
+    for number, alpha in enumerate([1e-5, 1e-2]):
+        for k, (train, test) in enumerate(folds):
+            alone = clone(model).set_params(alpha=alpha).fit(X[train], y[train])
+            expected = alone.score(X[test], y[test])
+            assert_allclose(search.cv_results_[f"split{k}_test_score"][number], expected, rtol=1e-9)
