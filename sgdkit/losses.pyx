@@ -197,6 +197,7 @@ cdef void squared_error(
 cdef class SquaredError(Loss):
     """Squared error: `(s - t)^2 / 2`."""
 
+    quadratic = True
     stiffness = 2.0
 
     def __cinit__(self):
@@ -510,6 +511,13 @@ cdef class Softmax(Loss):
     def second_derivatives(self, scores, targets, sample_weight=None):
         """``p (1 - p)`` with the probability p of each class."""
         return of_probabilities(self, scores, targets)
+
+    def hessians(self, scores, targets):
+        """``diag(p) - p p'`` with the probabilities p of the classes; of shape (n_rows, n_models, n_outputs, n_outputs)."""
+        p = np.empty_like(scores)
+        self.total(scores, targets, None, p)
+        p = (p + (targets.table() > 0)).reshape(len(scores), -1, self.n_outputs)
+        return p[..., np.newaxis] * (np.eye(self.n_outputs) - p[:, :, np.newaxis])
 
 
 cdef inline void crammer_singer_of(

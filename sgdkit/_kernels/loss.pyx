@@ -89,6 +89,8 @@ cdef class Loss:
         By which power of their unit numbers in it make the loss larger; without a log link.
     homogeneous : bool
         Whether the loss is smallest, and scales, at a score of 0: then no rate is better than another.
+    quadratic : bool
+        Whether the second derivative is the same everywhere.
     probability : str or None
         How scores become probabilities: "logistic", "modified_huber", "softmax", or None if they do not.
     log_link : bool
@@ -103,6 +105,7 @@ cdef class Loss:
     score_size = 0.45
     degree = 2
     homogeneous = False
+    quadratic = False
     probability = None
     log_link = False
     parameter_name = None
@@ -197,6 +200,20 @@ cdef class Loss:
                 )
                 first += size
         return sums
+
+    def each(self, const floating[:, ::1] scores, Targets targets):
+        """The loss of each row in each column; a coupled one is in the first column of each model."""
+        cdef Py_ssize_t m = scores.shape[1], n_rows = scores.shape[0], size = self.rows_at_a_time(m), first = 0, n
+        values = np.empty((n_rows, m), np.float32 if floating is float else np.float64)
+        cdef floating[:, ::1] out = values
+        cdef floating[::1] room = np.empty(2 * size * m, values.dtype)
+        with nogil:
+            while first < n_rows:
+                n = min(size, n_rows - first)
+                get_block(targets, first, n, &room[0])
+                evaluate(self, &scores[first, 0], &room[0], n * m, &room[n * m], &out[first, 0])
+                first += size
+        return values
 
     def along(
         self, const floating[:, ::1] scores, const floating[:, ::1] direction, const double[::1] lengths,

@@ -8,24 +8,27 @@ That is for targets with a spread of 1. A unit of the targets multiplies the los
 weights by others; so l1 is multiplied by the derivative that the loss has at a distance of the spread (its `pull`), and
 l2 by that over the spread, which is 1 for squared errors.
 
-For dense rows, few enough to be trained by full gradients, it is a choice. Models of all candidates for c are fitted to
-a part of the rows, as columns of the same passes, and predict the others. Taken is the c nearest to 1 whose loss there
-is within two standard errors of the smallest; a model whose training has not come to its end is no candidate, since
-stopping early is a penalty too. Of many rows a sample takes part, and because few rows favour larger and larger c in
-noise, and smaller ones in text of many classes, it may only choose between 1 and 3. Full gradients begin with the mean
-of the weights of the models with this c.
+For dense rows, few enough to be trained by full gradients, it is a choice. Models of all candidates for c predict rows
+that they were not fitted to: small models each row, from a fit to all (`leaving_out.py`); others a part of the rows,
+from fits to the rest, as columns of the same passes. Taken is the c nearest to 1 whose loss there is within two
+standard errors of the smallest; a model whose training has not come to its end is no candidate, since stopping early
+is a penalty too. Of many rows a sample takes part, and because few rows favour larger and larger c in noise, and
+smaller ones in text of many classes, it may only choose between 1 and 3. Full gradients begin with the weights of the
+model with this c, or the mean of those of its models.
 
 Invariants:
 - The unit of the targets changes no prediction (but with Huber's and the insensitive losses, whose epsilon is in it).
 - The choice depends on the rows, their weights and the seed; not on the optimizer or the rate.
-- Of data that are one batch, rows are divided by what they hold, so that a weight is a repetition here too.
+- Of data that are one batch, rows are held out by what they hold, so that a weight is a repetition here too.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sgdkit._kernels.scores import score_rows
+from sgdkit.auto.leaving_out import LeavingOut, may_leave_out
 from sgdkit.auto.optimizer import full_gradients, gains_from_full_gradients
 from sgdkit.auto.rate import choose_rates
 from sgdkit.auto.sample import contents
@@ -52,6 +55,8 @@ N_GROUPS = 5
 SETTLED, STILL_FALLING = 0.003, 0.1
 # So many steps at the least; so many make a stage, and there is another stage while the best model needs it.
 FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 16, 15
+# So many steps of Newton's at the most.
+MOST_STEPS = 20
 
 
 def alpha_of(multiple, n_rows, total_weight):
@@ -125,9 +130,9 @@ def choose_strength(settings, problem, initial, *, spread, pull, units, row_weig
         return 1.0, None
     indices = problem.indices
     generator = np.random.Generator(np.random.PCG64(seed))
-    candidates = CANDIDATES
+    values = CANDIDATES
     if len(indices) > MOST_ROWS:
-        candidates = CANDIDATES_OF_A_SAMPLE
+        values = CANDIDATES_OF_A_SAMPLE
         indices = indices[np.sort(generator.choice(len(indices), MOST_ROWS, replace=False))]
     place = (_place_by_content if problem.single_batch else _place_at_random)(problem, indices, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
@@ -139,30 +144,82 @@ def choose_strength(settings, problem, initial, *, spread, pull, units, row_weig
     optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
     if np.ndim(units) == 0 and not optimizer.minimises_kinks:
         sample, initial = _in_span(sample, initial)
-    outs = place % N_PARTS == np.arange(N_PARTS if len(indices) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
+    candidates = Candidates(values, PENALTIES[penalty], l1_ratio, spread, pull, units, row_weight)
+    if not optimizer.minimises_kinks and may_leave_out(sample):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            number, weights = _by_leaving_out(sample, place, candidates, initial, settings.fit_intercept)
+    else:
+        options = {"fit_intercept": settings.fit_intercept, "seed": seed}
+        number, weights = _by_parts(sample, place, candidates, optimizer, initial, **options)
+    return float(values[number]), None if sample.rows.n_features < problem.rows.n_features else weights
+
+
+@dataclass
+class Candidates:
+    """Candidates for c, and what makes penalties of them: see `choose_strength`.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_candidates,)
+    norms : callable
+        One of `PENALTIES`.
+    """
+
+    values: np.ndarray
+    norms: Callable
+    l1_ratio: float | None
+    spread: float | np.ndarray
+    pull: float | np.ndarray
+    units: float | np.ndarray
+    row_weight: float
+
+    def penalty(self, masses, n_columns):
+        """That of all candidates for some models of so many columns, whose rows' weights have these sums."""
+        alphas = self.values / (np.reshape(masses, (-1, 1)) * self.row_weight)
+        strengths = self.norms(alphas.repeat(n_columns), self.l1_ratio)
+        of_targets = (np.tile(v, alphas.size) if np.ndim(v) else v for v in (self.spread, self.pull))
+        return in_units_of_targets(strengths, *of_targets).of_units(self.units)
+
+
+def _by_leaving_out(sample, place, candidates, initial, fit_intercept):
+    """The number of the candidate that tells of each row what the others do; and the weights of its model."""
+    weights, n_candidates = sample.weights_or_ones, len(candidates.values)
+    _, first, copies = np.unique(place, return_index=True, return_inverse=True)
+    masses = np.zeros(len(place))
+    masses[first] = np.bincount(copies, weights)
+    models, first_weights = sample.repeat(n_candidates), np.tile(initial, n_candidates)
+    strengths = candidates.penalty(weights.sum(), sample.targets.n_columns)
+    told = LeavingOut(models, masses, strengths, first_weights, fit_intercept)
+    for n_left in reversed(range(MOST_STEPS)):
+        told.step()
+        if n_left and told.unfinished[0]:
+            continue
+        sums = masses[first, np.newaxis] * told.losses()[first]
+        if not told.unfinished[np.argmin(sums.sum(axis=0))]:
+            break
+    chosen = _nearest(sums, masses[first], told.unfinished)
+    return chosen, told.weights.reshape(len(initial), n_candidates, -1)[:, chosen].astype(initial.dtype)
+
+
+def _by_parts(sample, place, candidates, optimizer, initial, *, fit_intercept, seed):
+    """The number of the candidate that tells of rows held out, part by part; and the mean of its models' weights."""
+    n_candidates, n_rows = len(candidates.values), len(place)
+    outs = place % N_PARTS == np.arange(N_PARTS if n_rows <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
-    sums, masses, fitted, unfinished = [], [], [], np.zeros(len(candidates), dtype=bool)
+    sums, masses, fitted, unfinished = [], [], [], np.zeros(n_candidates, dtype=bool)
     few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
     for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
         kept, out = sample.weights_or_ones * ~parts, sample.weights_or_ones * parts
-        alphas = candidates / (kept.sum(axis=1, keepdims=True) * row_weight)
-        strengths = PENALTIES[penalty](alphas.repeat(sample.targets.n_columns), l1_ratio)
-        of_targets = (
-            np.tile(values, alphas.size) if np.ndim(values) else values for values in (spread, pull)
-        )
-        strengths = in_units_of_targets(strengths, *of_targets).of_units(units)
-        models = _models(sample, kept, len(candidates))
-        stages = _stages(
-            models, strengths, optimizer, initial, fit_intercept=settings.fit_intercept, seed=seed
-        )
+        models = _models(sample, kept, n_candidates)
+        strengths = candidates.penalty(kept.sum(axis=1), sample.targets.n_columns)
+        stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
         losses, falling, weights = _held_out(sample, out, groups, stages)
-        fitted.append(weights.reshape(len(initial), len(parts), len(candidates), -1).mean(axis=1))
+        fitted.append(weights.reshape(len(initial), len(parts), n_candidates, -1).mean(axis=1))
         unfinished |= falling.any(axis=0)
-        sums.append(losses.reshape(-1, len(candidates)))
+        sums.append(losses.reshape(-1, n_candidates))
         masses.append((groups @ out.T).ravel())
     chosen = _nearest(np.concatenate(sums), np.concatenate(masses), unfinished)
-    weights = None if sample.rows.n_features < problem.rows.n_features else np.mean(fitted, axis=0)[:, chosen]
-    return float(candidates[chosen]), weights
+    return chosen, np.mean(fitted, axis=0)[:, chosen]
 
 
 def _in_span(problem, initial):

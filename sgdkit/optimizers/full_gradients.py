@@ -6,7 +6,6 @@ import numpy as np
 
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.quasi_newton import sums_of_products
-from sgdkit.losses import SquaredError
 from sgdkit.optimizers.blocks import Block, blocks_of
 from sgdkit.optimizers.curvature import Axes, GramAxes, eigh
 
@@ -334,7 +333,7 @@ def all_rows(problem, fit_intercept):
 
 def takes_gram(problem):
     """Whether products of the features stand for the rows."""
-    few = isinstance(problem.loss, SquaredError) and few_features(problem)
+    few = problem.loss.quadratic and few_features(problem)
     return few and np.ndim(problem.row_weights) < 2
 
 

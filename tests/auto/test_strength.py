@@ -8,7 +8,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
-from sgdkit.auto import strength
+from sgdkit.auto import leaving_out, strength
 from sgdkit.auto.strength import CANDIDATES, FEWEST_ROWS, _nearest
 from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
@@ -61,6 +61,8 @@ def test_it_does_not_matter_which_models_are_trained_together(load, monkeypatch)
     X, y = load(return_X_y=True)
     model = SGDRegressorPlus(**SHORT) if load is load_diabetes else SGDClassifierPlus(**SHORT)
     chosen = multiple(model, X, y)
+    monkeypatch.setattr(leaving_out, "MOST_PRODUCTS", 0)
+    assert multiple(model, X, y) == pytest.approx(chosen)
     monkeypatch.setattr(strength, "FEW_SCORES", 0)
     assert multiple(model, X, y) == pytest.approx(chosen)
     monkeypatch.setattr(strength, "SHARE_GOING_ON", -1)
@@ -193,6 +195,7 @@ def test_of_a_wide_table_the_span_of_its_rows_tells_the_same(estimator, dtype, m
     X[45:] = X[:45]
     scores, n_features = X[:, :40].sum(axis=1) + rng.standard_normal(90), []
     y = scores > 0 if estimator is SGDClassifierPlus else scores
+    monkeypatch.setattr(leaving_out, "MOST_PRODUCTS", 0)
     monkeypatch.setattr(
         strength,
         "_stages",
