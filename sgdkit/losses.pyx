@@ -513,7 +513,7 @@ cdef class Softmax(Loss):
         return of_probabilities(self, scores, targets)
 
     def hessians(self, scores, targets):
-        """``diag(p) - p p'`` with the probabilities p of the classes; of shape (n_rows, n_models, n_outputs, n_outputs)."""
+        """``diag(p) - p p'`` with the probabilities p of the classes: (n_rows, n_models, n_outputs, n_outputs)."""
         p = np.empty_like(scores)
         self.total(scores, targets, None, p)
         p = (p + (targets.table() > 0)).reshape(len(scores), -1, self.n_outputs)

@@ -228,6 +228,31 @@ def test_second_derivatives(name, loss):
     assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@ALL_CASES
+def test_hessians_of_a_model(name, loss):
+    if not (loss.coupled and loss.smooth):
+        pytest.skip("its columns are independent, or there are kinks")
+    t = targets_for(name, loss, 40)
+    scores, columns, n_models = scores_for(t) / 4, np.arange(t.shape[1]), t.shape[1] // N_OUTPUTS
+    found = loss.hessians(scores, Targets(t, columns, signs=True))
+    assert found.shape == (40, n_models, N_OUTPUTS, N_OUTPUTS)
+    for k in range(N_OUTPUTS):
+        move = 1e-5 * (columns % N_OUTPUTS == k)
+        before, after = (evaluate(loss, end, t)[1] for end in (scores - move, scores + move))
+        expected = ((after - before) / 2e-5).reshape(40, n_models, N_OUTPUTS)
+        assert_allclose(found[..., k], expected, rtol=1e-4, atol=1e-6)
+
+
+@ALL_DTYPES
+@ALL_CASES
+def test_losses_of_each_row(name, loss, dtype):
+    t = targets_for(name, loss, 300)
+    scores = scores_for(t, dtype=dtype)
+    found = loss.each(scores, Targets(t, np.arange(t.shape[1])))
+    assert found.dtype == dtype
+    assert_array_equal(found[:, :: N_OUTPUTS if loss.coupled else 1], evaluate(loss, scores, t)[0])
+
+
 @ALL_DTYPES
 @ALL_CASES
 def test_weights_may_differ_between_columns(name, loss, dtype):

@@ -22,7 +22,7 @@ from sgdkit.optimizers.blocks import with_ones
 # Rows times the square of the unknowns of a model: more take longer than training on parts of the rows.
 MOST_PRODUCTS = 1 << 22
 # Numbers that are worked on at a time.
-STRETCH = 1 << 16
+STRETCH = 1 << 15
 # A model for which a step of Newton's lowers the objective by a larger share has not come to its end.
 FINISHED = 0.02
 # The share of the curvature that is added lest a direction should have none; and the least that is left without a row.
@@ -74,9 +74,9 @@ class LeavingOut:
     def step(self):
         """Take a step of Newton's, as long as the slope of the objective tells."""
         self._bends, self._pull = self._second_derivatives(), self._derivative
-        self._inverse = self._inverse_hessians()
+        self._H, self._units = self._hessians()
         gradient = self._vectors(self._X.T @ self._pull + self._ridge * self._W)
-        move = (self._inverse @ -gradient[..., np.newaxis])[..., 0]
+        move = -np.linalg.solve(self._H, (gradient / self._units)[..., np.newaxis])[..., 0] / self._units
         slopes = self._of_models((move * gradient).sum(axis=1))
         move = self._columns(move)
         self._begin, self._along = self._scores, self._X @ move
@@ -128,8 +128,11 @@ class LeavingOut:
         f, k = len(self._ridge), self._n_outputs
         return np.ascontiguousarray(vectors.reshape(-1, k, f).transpose(2, 0, 1)).reshape(f, -1)
 
-    def _inverse_hessians(self):
-        """Those of the objectives, summed over rows: (n, n_outputs * n_features, n_outputs * n_features)."""
+    def _hessians(self):
+        """Those of the objectives, summed over rows, (n, n_outputs * n_features, n_outputs * n_features); and units.
+
+        They are those of unknowns in these units, in which each curves the objective alike.
+        """
         bends = self._bends
         f, k, n_hessians = len(self._ridge), self._n_outputs, bends.shape[1]
         H, q = np.zeros((f, n_hessians * k * k * f)), k * f
@@ -139,23 +142,20 @@ class LeavingOut:
         H = H.reshape(f, n_hessians, k, k, f).transpose(1, 2, 0, 3, 4).reshape(n_hessians, q, q)
         diagonal = np.einsum("iaa->ia", H)
         diagonal += self._vectors(self._ridge)
-        # In units of the features' own.
-        units = np.sqrt(np.where(diagonal > 0, diagonal, 1))[..., np.newaxis]
-        units = units * units.transpose(0, 2, 1)
-        H /= units
+        units = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+        H /= units[:, np.newaxis] * units[..., np.newaxis]
         diagonal += TINY
         if k > 1 and f > self._models.rows.n_features:
             # The scores of all classes may be moved alike, and no loss tells.
-            shift = units[:, f - 1 :: f, f - 1 :: f]
-            H[:, f - 1 :: f, f - 1 :: f] += np.einsum("iaa->i", shift)[:, np.newaxis, np.newaxis] / (
-                k * shift
-            )
-        return np.linalg.inv(H) / units
+            alike = units[:, f - 1 :: f] / np.linalg.norm(units[:, f - 1 :: f], axis=1, keepdims=True)
+            H[:, f - 1 :: f, f - 1 :: f] += alike[:, np.newaxis] * alike[..., np.newaxis]
+        return H, units
 
     def _without(self):
         """How far the scores of the models without each row are from those at the beginning of the last step."""
-        f, k, n_hessians = len(self._ridge), self._n_outputs, len(self._inverse)
-        flat = self._inverse.reshape(n_hessians, k, f, k, f).transpose(2, 0, 1, 3, 4).reshape(f, -1)
+        f, k, n_hessians = len(self._ridge), self._n_outputs, len(self._H)
+        inverse = np.linalg.inv(self._H) / (self._units[:, np.newaxis] * self._units[..., np.newaxis])
+        flat = inverse.reshape(n_hessians, k, f, k, f).transpose(2, 0, 1, 3, 4).reshape(f, -1)
         A = np.empty((len(self._X), n_hessians * k * k))
         for part in self._stretches(n_hessians):
             X = self._X[part]

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.leaving_out import LeavingOut, may_leave_out
 from sgdkit.auto.optimizer import full_gradients, gains_from_full_gradients
@@ -55,6 +56,8 @@ N_GROUPS = 5
 SETTLED, STILL_FALLING = 0.003, 0.1
 # So many steps at the least; so many make a stage, and there is another stage while the best model needs it.
 FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 16, 15
+# Between these sizes of the largest value, squares of all that tell are float32.
+SMALLEST_SIZE, LARGEST_SIZE = 1e-6, 1e6
 # So many steps of Newton's at the most.
 MOST_STEPS = 20
 
@@ -151,7 +154,9 @@ def choose_strength(settings, problem, initial, *, spread, pull, units, row_weig
     else:
         options = {"fit_intercept": settings.fit_intercept, "seed": seed}
         number, weights = _by_parts(sample, place, candidates, optimizer, initial, **options)
-    return float(values[number]), None if sample.rows.n_features < problem.rows.n_features else weights
+    if sample.rows.n_features < problem.rows.n_features:
+        weights = None
+    return float(values[number]), None if weights is None else weights.astype(problem.rows.dtype, copy=False)
 
 
 @dataclass
@@ -198,11 +203,12 @@ def _by_leaving_out(sample, place, candidates, initial, fit_intercept):
         if not told.unfinished[np.argmin(sums.sum(axis=0))]:
             break
     chosen = _nearest(sums, masses[first], told.unfinished)
-    return chosen, told.weights.reshape(len(initial), n_candidates, -1)[:, chosen].astype(initial.dtype)
+    return chosen, told.weights.reshape(len(initial), n_candidates, -1)[:, chosen]
 
 
 def _by_parts(sample, place, candidates, optimizer, initial, *, fit_intercept, seed):
     """The number of the candidate that tells of rows held out, part by part; and the mean of its models' weights."""
+    sample, initial = _in_float32(sample, initial)
     n_candidates, n_rows = len(candidates.values), len(place)
     outs = place % N_PARTS == np.arange(N_PARTS if n_rows <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
     groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
@@ -227,6 +233,17 @@ def _in_span(problem, initial):
     if initial[:-1].any() or problem.span is None:
         return problem, initial
     return replace(problem, rows=problem.span.rows), problem.span.coordinates(initial[-1])
+
+
+def _in_float32(problem, initial):
+    """The problem and its first weights in single precision, if that tells classes apart as well: a step takes half."""
+    X = None if problem.rows.mapped else problem.rows.X
+    if not (problem.targets.signs and isinstance(X, np.ndarray)) or problem.single_batch:
+        return problem, initial
+    if not SMALLEST_SIZE < np.abs(X).max() < LARGEST_SIZE:
+        return problem, initial
+    single = np.float32
+    return replace(problem, rows=Rows(X.astype(single, copy=False))), initial.astype(single, copy=False)
 
 
 def _place_at_random(problem, indices, generator):

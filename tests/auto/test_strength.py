@@ -56,6 +56,16 @@ def test_the_choice_is_that_of_models_trained_to_their_end():
     assert multiple(SGDClassifierPlus(**SHORT), X, y) == pytest.approx(1)
 
 
+def test_single_precision_tells_the_same(monkeypatch):
+    X, y = load_digits(return_X_y=True)
+    models = [SGDClassifierPlus(random_state=0).fit(X, y)]
+    monkeypatch.setattr(strength, "SMALLEST_SIZE", np.inf)
+    models.append(SGDClassifierPlus(random_state=0).fit(X, y))
+    assert models[0].alpha_ == models[1].alpha_
+    assert models[0].coef_.dtype == models[1].coef_.dtype == np.float64
+    assert_allclose(*(model.loss_curve_[-1] for model in models), rtol=0.01)
+
+
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_diabetes])
 def test_it_does_not_matter_which_models_are_trained_together(load, monkeypatch):
     X, y = load(return_X_y=True)

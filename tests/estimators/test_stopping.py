@@ -158,14 +158,14 @@ def test_auto_of_tol_is_that_of_the_optimizer(name):
 
 def test_convergence_warning():
     with pytest.warns(ConvergenceWarning, match=r"Maximum number of iterations \(3\)"):
-        model = SGDClassifierPlus(max_iter=3).fit(*CANCER)
+        model = SGDClassifierPlus(alpha=1e-3, max_iter=3).fit(*CANCER)
     assert model.n_iter_ == 3
 
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("error")
 def test_a_convergence_warning_that_is_an_error_leaves_the_model_as_it_was():
-    model = SGDClassifierPlus(max_iter=2, random_state=0)
+    model = SGDClassifierPlus(max_iter=1, random_state=0)
     with pytest.raises(ConvergenceWarning):
         model.fit(*IRIS)
     assert not hasattr(model, "coef_")
