@@ -113,6 +113,11 @@ class FarRows:
         return self.n_rows, self.n_features
 
     @property
+    def stored(self):
+        """What of the rows is in this process."""
+        return None
+
+    @property
     def is_scaled(self):
         return self.factor is not None
 

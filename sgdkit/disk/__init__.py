@@ -7,7 +7,7 @@
 
 `writing.py` and `reading.py` have the two functions; `folder.py` says what a folder holds, and how half of one is told
 from a whole; `parts.py` what chunks are; `shuffling.py` how more rows than memory has room for come in random order;
-`maps.py` tells whether a file has been changed since it was opened.
+`maps.py` tells whether a file has been changed, or cut off, since it was opened.
 """
 
 from sgdkit.disk.reading import open

@@ -6,29 +6,59 @@ import numpy as np
 from scipy import sparse
 
 from sgdkit._kernels.rows import take_rows
+from sgdkit._kernels.watch import Watch
+
+
+class MappedFile:
+    """A file that is not to change while it is mapped to memory.
+
+    Parameters
+    ----------
+    path : Path
+    array : ndarray
+        What it is mapped to.
+    """
+
+    def __init__(self, path, array):
+        self.path, self.stamp = path.absolute(), _stamp_of(path)
+        message = (
+            f"{self.path} has been changed since it was opened, or its disk fails. Write the rows again, to another "
+            "folder, and open that."
+        )
+        self.watch = Watch(array, message)
+
+    def check(self):
+        """Raise if it has been changed."""
+        try:
+            now = _stamp_of(self.path)
+        except FileNotFoundError:
+            # What is mapped of a deleted file stays.
+            now = self.stamp
+        # So does that of one in whose place there is another.
+        if self.watch.lost or (now[0] == self.stamp[0] and now[1] != self.stamp[1]):
+            raise ValueError(self.watch.message)
 
 
 class Map(np.memmap):
-    """A memory map of a file that is not to change.
+    """A memory map that knows its file.
 
     Attributes
     ----------
-    stamp : tuple or None
-        Which file it is, its length, and when it was changed last.
+    file : MappedFile or None
     """
 
-    stamp = None
+    file = None
 
     def __array_finalize__(self, other):
         super().__array_finalize__(other)
         # A copy is no map.
-        self.stamp = None if self.filename is None else getattr(other, "stamp", None)
+        self.file = None if self.filename is None else getattr(other, "file", None)
 
 
 def mapped(path):
     """An array in NumPy's format as one that is mapped to memory."""
     array = np.load(path, mmap_mode="r").view(Map)
-    array.stamp = _stamp_of(path)
+    array.file = MappedFile(path, array)
     # Of NumPy's own class, as results of computations with it are to be.
     return np.asarray(array)
 
@@ -46,23 +76,9 @@ def check_unchanged(*arrays):
         parts = [getattr(array, name, None) for name in names] or [array]
         for part in parts:
             while isinstance(part, np.ndarray):
-                if isinstance(part, Map) and part.stamp is not None:
-                    _check(part)
+                if isinstance(part, Map) and part.file is not None:
+                    part.file.check()
                 part = part.base
-
-
-def _check(array):
-    try:
-        now = _stamp_of(array.filename)
-    except FileNotFoundError:
-        # What is mapped of a deleted file stays.
-        return
-    # So does that of one in whose place there is another.
-    if now[0] == array.stamp[0] and now[1] != array.stamp[1]:
-        raise ValueError(
-            f"{array.filename} has been changed since it was opened. Write the rows again, to another folder, and open "
-            "that."
-        )
 
 
 class RowsArray(sparse.csr_array):

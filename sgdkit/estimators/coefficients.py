@@ -103,6 +103,7 @@ class LazyCoefMixin(SparseCoefMixin):
         else:
             rows, coef, intercept = self._on_touched(rows)
             scores = score_rows(rows, coef) + intercept
+        check_unchanged(X)
         if told and not np.isfinite(scores).all():
             validate_data(self, X, **options)
         return scores.ravel() if scores.shape[1] == 1 else scores

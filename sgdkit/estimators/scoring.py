@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.metrics import check_scoring
 
 from sgdkit._kernels.scores import score_rows
+from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.fitted import set_choices, set_coefficients
 from sgdkit.estimators.predictions import ClassifierPredictions
 
@@ -24,7 +25,14 @@ def validation_scorer(plan, validation):
         raise ValueError(
             f"y_val has {validation.targets.n_columns} outputs, and y has {n_columns}. Both need the same columns."
         )
-    return _minus_loss(plan, validation) if plan.settings.scoring == "loss" else _external(plan, validation)
+    score = _minus_loss(plan, validation) if plan.settings.scoring == "loss" else _external(plan, validation)
+
+    def checked(weights):
+        scores = score(weights)
+        check_unchanged(validation.X, validation.y)
+        return scores
+
+    return checked
 
 
 def _minus_loss(plan, validation):

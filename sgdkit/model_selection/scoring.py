@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
 from sgdkit._kernels.scores import score_rows
+from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.scoring import knowing_scores
 from sgdkit.model_selection.pipelines import completed
 
@@ -102,5 +103,6 @@ def _with_scores(models, X, X_valid, subset):
         part = slice(begin, begin + n_together)
         coef, intercepts = (np.concatenate(each, axis=-1) for each in zip(*weights[part], strict=True))
         scores = score_rows(X_valid, coef) + intercepts
+        check_unchanged(X_valid)
         for k, model in enumerate(models[part]):
             yield knowing_scores(model, X, scores[:, k * n_columns : (k + 1) * n_columns])

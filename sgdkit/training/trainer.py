@@ -272,7 +272,9 @@ class Trainer:
         rates = self._rates(n_epochs * problem.steps_an_epoch)
         problem.rows.check()
         check_stop()
-        return passes.visit_epochs(orders, rates)
+        results = passes.visit_epochs(orders, rates)
+        check_unchanged(problem.rows.stored)
+        return results
 
     def epoch(self, problem, *, shuffle=True):
         """Pass once over the rows, and return each column's weighted sum of losses.
@@ -284,9 +286,10 @@ class Trainer:
             check_stop()
             self.n_steps += 1
             steps = np.array([self.n_steps], dtype=np.float64)
-            return self.states[0].epoch(
-                problem, None if self.schedule is None else self.schedule.rates(steps)[0]
-            )
+            rate = None if self.schedule is None else self.schedule.rates(steps)[0]
+            sums = self.states[0].epoch(problem, rate)
+            check_unchanged(problem.rows.stored)
+            return sums
         if problem.row_indices is not None or problem.batch_size > 1 or len(self.states) > 1:
             # Before threads share them. Otherwise this pass looks at the rows on its way.
             problem.rows.check()

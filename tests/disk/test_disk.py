@@ -607,6 +607,108 @@ def test_files_that_change_during_a_fit(written):
     assert not hasattr(model, "coef_")
 
 
+CUT_OFF = """
+import os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from sklearn.model_selection import KFold
+from sgdkit import SGDClassifierPlus, disk
+from sgdkit.model_selection import OnePassGridSearchCV
+
+folder, how, optimizer = sys.argv[1:]
+X, y, _ = disk.open(folder)
+# Rows, whose place in the memory of a process is known to it already.
+w = np.ones(X.shape[1])
+X @ w
+path = next(path for name in ("values.npy", "X.npy") if os.path.exists(path := os.path.join(folder, name)))
+model = SGDClassifierPlus(optimizer=optimizer, random_state=0)
+fitted = SGDClassifierPlus(random_state=0).fit(X, y)
+
+def cut_off():
+    os.chmod(path, 0o600)
+    os.truncate(path, 5000)
+
+def scoring(estimator, X_val, y_val):
+    # The first time, it is tried before the fit.
+    scoring.n_calls = getattr(scoring, "n_calls", 0) + 1
+    if scoring.n_calls == 2:
+        cut_off()
+    return 0.5 + scoring.n_calls / 1000
+
+def fit():
+    early = {"early_stopping": True, "scoring": scoring, "validation_fraction": 0.5}
+    model.set_params(**early).fit(X[:1500], y[:1500], X_val=X[1500:], y_val=y[1500:])
+
+def search():
+    early = {"early_stopping": True, "scoring": scoring}
+    OnePassGridSearchCV(model.set_params(**early), {"alpha": [1e-4, 1e-2]}, cv=KFold(2), n_jobs=2).fit(X, y)
+
+def product():
+    cut_off()
+    X @ w
+    # Where Python looks whether something has come up, at the latest.
+    for _ in range(2):
+        pass
+
+def in_thread():
+    # Nothing but what is read tells that the file is another.
+    state = os.stat(path)
+    cut_off()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: X @ w).result()
+        os.truncate(path, state.st_size)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        pool.submit(fitted.predict, X).result()
+
+try:
+    {"fit": fit, "search": search, "product": product, "in thread": in_thread}[how]()
+    print("went on")
+except ValueError as error:
+    print("caught", error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows lets nobody cut off a file that is mapped to memory.")
+@in_both
+@pytest.mark.parametrize(
+    ("how", "optimizer"),
+    [("fit", "sgd"), ("fit", "lbfgs"), ("search", "adagrad"), ("product", "sgd"), ("in thread", "sgd")],
+)
+def test_files_that_are_cut_off_while_they_are_read(tmp_path, container, how, optimizer):
+    """The system would end the process."""
+    X, y, _ = make_rows(3000)
+    disk.write([(container(X), y)], tmp_path / "rows")
+    status, printed = run(CUT_OFF, tmp_path / "rows", how, optimizer)
+    assert status == 0, printed
+    assert "went on" not in printed
+    assert "npy has been changed since it was opened, or its disk fails" in printed.split("caught ")[1]
+
+
+BUS_ERRORS = """
+import mmap, os, signal, sys
+import numpy as np
+from sgdkit import disk
+
+folder, how = sys.argv[1:]
+X, y, _ = disk.open(folder)
+if how == "sent":
+    os.kill(os.getpid(), signal.SIGBUS)
+else:
+    other = os.path.join(folder, "other")
+    open(other, "wb").write(bytes(10000))
+    array = np.memmap(other)
+    os.truncate(other, 100)
+    print(array.sum())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("how", ["sent", "another file"])
+def test_bus_errors_of_others_are_theirs(written, how):
+    status, printed = run(BUS_ERRORS, written, how)
+    assert status == -signal.SIGBUS, printed
+
+
 def test_what_is_open_outlives_its_folder(written):
     X, y, _ = disk.open(written)
     expected = dense(X)
