@@ -240,17 +240,17 @@ cdef class Rows:
         """The number of non-zeros of each row."""
         self.check()
         as_stored = not self.dense and not self.untidy and self.shift == NULL
-        return np.diff(self._X.indptr) if as_stored else self._measures()[0]
+        return np.diff(self._X.indptr) if as_stored else self._measured(np.empty(self.n_rows, np.int64), None)
 
     def squared_norms(self):
         """``||x||^2`` of each row."""
         self.check()
-        return self._measures()[1]
+        return self._measured(None, np.zeros(self.n_rows))
 
-    def _measures(self):
-        counts, norms = np.empty(self.n_rows, np.int64), np.zeros(self.n_rows)
+    def _measured(self, counts, norms):
+        """What is asked for, which is not None."""
         measure(self, *self.buffers(), counts, norms)
-        return counts, norms
+        return norms if counts is None else counts
 
     def buffers(self):
         """Room for the values and the indices that `get_row` shows."""
@@ -258,15 +258,19 @@ cdef class Rows:
 
 
 def measure(Rows rows, floating[::1] values, int32_t[::1] indices, int64_t[::1] counts, double[::1] norms):
-    """Write the number of non-zeros of each row, and their sum of squares."""
+    """Write the number of non-zeros of each row, or their sum of squares; one of the two is None."""
     cdef const floating* x
     cdef const int32_t* features
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t i, k, n
+    cdef bint counted = counts is not None
     with nogil:
         for i in range(rows.n_rows):
-            counts[i] = get_row(rows, i, &values[0], &indices[0], &x, &features)
-            for k in range(counts[i]):
-                norms[i] += <double> x[k] * <double> x[k]
+            n = get_row(rows, i, &values[0], &indices[0], &x, &features)
+            if counted:
+                counts[i] = n
+            else:
+                for k in range(n):
+                    norms[i] += <double> x[k] * <double> x[k]
 
 
 def write_rows(Rows rows, floating[::1] data, int32_t[::1] indices, int64_t[::1] ends):

@@ -280,22 +280,28 @@ def _sample(problem, indices, initial):
 
 
 def _squared_norms(problem):
-    """``||x||^2`` of the rows that count, the intercept's 1 included, and their weights."""
+    """``||x||^2`` of the rows that count, the intercept's 1 included, and their weights; None where all weigh 1."""
     norms = problem.select(problem.rows.squared_norms())
-    return 1.0 + norms, problem.select(problem.weights_or_ones)
+    norms += 1.0
+    return norms, problem.select(problem.row_weights)
+
+
+def _total(*factors):
+    """The sum over rows of a product, which takes no room; None stands for ones."""
+    factors = [factor for factor in factors if factor is not None]
+    return np.einsum(",".join("i" * len(factors)) + "->", *factors)
 
 
 def _mean_square(problem):
     """The weighted mean of ``||x||^2``."""
     norms, row_weights = _squared_norms(problem)
-    return np.average(norms, weights=row_weights)
+    return _total(norms, row_weights) / (len(norms) if row_weights is None else row_weights.sum())
 
 
 def _moved(problem):
     """r^2 where a weight of a row, which multiplies its step, multiplies by how much it moves its own score too."""
     norms, row_weights = _squared_norms(problem)
-    moves = norms * row_weights
-    return np.average(moves, weights=moves)
+    return _total(norms, norms, row_weights, row_weights) / _total(norms, row_weights)
 
 
 def _row_size(problem):
@@ -303,7 +309,7 @@ def _row_size(problem):
     if problem.single_batch:
         return np.sqrt(_mean_square(problem))
     norms, row_weights = _squared_norms(problem)
-    return np.sqrt(np.average(norms, weights=norms * row_weights))
+    return np.sqrt(_total(norms, norms, row_weights) / _total(norms, row_weights))
 
 
 def _size(problem):
