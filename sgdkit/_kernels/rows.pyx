@@ -162,7 +162,7 @@ cdef class Rows:
         return self._X if self._scale is None else self._tidied(None)
 
     def take(self, row_indices):
-        """Some rows as a matrix, copied."""
+        """Some rows as a matrix: of a slice, a view unless values are scaled; else a copy."""
         self.check()
         return take_rows(self._X, row_indices) if self._scale is None else self._tidied(row_indices)
 
@@ -181,9 +181,10 @@ cdef class Rows:
             X *= self._scale[1]
             return X
         # A copy is merged in place, since nothing is written beyond what has been read.
-        copied = row_indices is not None
-        rows = Rows(X) if copied else self
-        if copied and self._scale is not None:
+        some = row_indices is not None
+        copied = some and not isinstance(row_indices, slice)
+        rows = Rows(X) if some else self
+        if some and self._scale is not None:
             rows = rows.scaled(*self._scale)
         n_stored = X.indptr[rows.n_rows] - X.indptr[0]
         data = X.data if copied else np.empty(n_stored, X.dtype)

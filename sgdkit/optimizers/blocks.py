@@ -241,9 +241,7 @@ class Blocks:
         if self.X is not None:
             X = take_rows(self.X, places)
         else:
-            X = self.rows.take(
-                np.arange(self.n_rows)[places] if self.indices is None else self.indices[places]
-            )
+            X = self.rows.take(places if self.indices is None else self.indices[places])
         row_weights = None if self.row_weights is None else self.row_weights[places]
         return Block(X, self.targets.take(places), row_weights)
 

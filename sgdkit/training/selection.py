@@ -7,9 +7,8 @@ the longest of a few that raises the objective by no more than a small share.
 """
 
 import numpy as np
-from scipy.sparse import issparse
 
-from sgdkit._kernels.scores import score_rows
+from sgdkit.optimizers.blocks import Block, blocks_of
 
 # Lengths of the step, in units of the inverse of a feature's mean square; and the share that the objective may rise by.
 LENGTHS = 4.0 ** np.arange(3, -5, -1)
@@ -30,7 +29,7 @@ def truncated(problem, weights, softness):
     rows = _Rows(problem)
     coef, penalty, result = weights[:-1], problem.penalty, weights.copy()
     objective, gradient = rows.look(weights)
-    inverse = rows.inverse_squares()[:, np.newaxis] * softness
+    inverse = rows.inverse_squares() * softness
     threshold = inverse * penalty.l1 * (1.0 if penalty.units is None else penalty.units[:, np.newaxis])
     waiting = np.full(weights.shape[1], True)
     for length in LENGTHS:
@@ -46,30 +45,26 @@ def truncated(problem, weights, softness):
 
 
 class _Rows:
-    """The rows that count."""
+    """The rows that count, in blocks, since they may be on disk."""
 
     def __init__(self, problem):
         self.problem = problem
-        self.X = problem.rows.merged(problem.row_indices)
-        self.targets = problem.targets.take(problem.indices)
-        self.row_weights = problem.select(problem.row_weights)
+        self.blocks = blocks_of(problem.rows, problem)
 
-    def objective(self, weights, derivative=None):
+    def objective(self, weights):
         """The objective of each column; of a coupled loss, that of the model in each of its columns."""
-        scores = score_rows(self.X, weights[:-1]) + weights[-1]
-        losses = self.problem.loss.total(scores, self.targets, self.row_weights, derivative)
-        columns = losses / len(scores) + self.problem.penalty.value(weights[:-1])
-        return np.full_like(columns, columns.sum()) if self.problem.loss.coupled else columns
+        return self._objective(self.blocks.total(Block.at, self.problem.loss, weights), weights)
 
     def look(self, weights):
         """The objective, and the gradient of the mean loss without the intercepts'."""
-        derivative = np.empty((self.X.shape[0], weights.shape[1]), weights.dtype)
-        return self.objective(weights, derivative), self.X.T @ derivative / len(derivative)
+        losses, gradient = self.blocks.total(Block.slopes_at, self.problem.loss, weights)
+        return self._objective(losses, weights), gradient[:-1] / self.blocks.n_rows
+
+    def _objective(self, losses, weights):
+        columns = losses / self.blocks.n_rows + self.problem.penalty.value(weights[:-1])
+        return np.full_like(columns, columns.sum()) if self.problem.loss.coupled else columns
 
     def inverse_squares(self):
-        """The inverse of the mean square of each feature; 0 of those that no row has."""
-        if issparse(self.X):
-            squares = np.bincount(self.X.indices, np.square(self.X.data, dtype=np.float64), self.X.shape[1])
-        else:
-            squares = np.einsum("ij,ij->j", self.X, self.X, dtype=np.float64)
-        return np.divide(self.X.shape[0], squares, out=np.zeros_like(squares), where=squares > 0)
+        """The inverse of the mean square of each feature, of shape (n_features, 1); 0 of those that no row has."""
+        squares = self.blocks.total(Block.squares, False)
+        return np.divide(self.blocks.n_rows, squares, out=np.zeros(squares.shape), where=squares > 0)
