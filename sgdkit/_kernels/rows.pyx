@@ -86,7 +86,7 @@ cdef class Rows:
         self.dense = not sparse.issparse(X)
         if self.dense:
             self.checked = True
-            self._X = np.ascontiguousarray(X)
+            self._X = aligned(X)
             self.longest = self.room = self.n_features
             self.full = without_zeros(self._X)
             self._owners = (self._X, np.arange(self.n_features, dtype=np.int32))
@@ -548,7 +548,7 @@ def shared_csr(X):
     # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit, and those of mixed
     # types to 64.
     shared = sparse.csr_array(X.shape, dtype=X.dtype)
-    shared.data = np.ascontiguousarray(X.data)
+    shared.data = aligned(X.data)
     shared.indices, shared.indptr = _of_known_type(X.indices), _of_known_type(X.indptr)
     first, end = int(shared.indptr[0]), int(shared.indptr[shared.shape[0]])
     if 0 <= first <= end <= min(len(shared.data), len(shared.indices)):
@@ -559,7 +559,13 @@ def shared_csr(X):
 
 
 def _of_known_type(indices):
-    return np.ascontiguousarray(indices, dtype=np.int32 if indices.dtype == np.int32 else np.int64)
+    return aligned(indices, np.int32 if indices.dtype == np.int32 else np.int64)
+
+
+def aligned(array, dtype=None):
+    """A C-contiguous array whose numbers stand where the processor wants them; a copy if need be."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 def csr(values, indices, begins, n_features, cls=sparse.csr_array):
