@@ -4,12 +4,14 @@ import copy
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone, is_regressor
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.model_selection import OnePassGridSearchCV
 from sgdkit.optimizers import OPTIMIZERS
 from sgdkit.penalties import PENALTIES
 from tests.pairs import all_pairs
@@ -288,50 +290,86 @@ def test_the_layout_of_targets_and_weights_does_not_matter(tmp_path):
 
 COPIED = {
     "c": np.ascontiguousarray,
+    "c_float32": lambda X: X.astype(np.float32),
     "fortran": np.asfortranarray,
+    "fortran_float32": lambda X: np.asfortranarray(X, dtype=np.float32),
     "int64": lambda X: (1000 * X).astype(np.int64),
+    "int32_fortran": lambda X: np.asfortranarray(1000 * X, dtype=np.int32),
+    "bool": lambda X: X > 3,
     "float16": lambda X: X.astype(np.float16),
     "every_other_column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "frame": pd.DataFrame,
+    "mixed_frame": lambda X: pd.DataFrame(X).astype(dict.fromkeys(range(0, X.shape[1], 2), np.int64)),
+}
+FITS = {
+    "classes": lambda X, y: SGDClassifierPlus(random_state=0).fit(X, y > 0),
+    "numbers": lambda X, y: SGDRegressorPlus(random_state=0).fit(X, y),
+    "l1": lambda X, y: SGDRegressorPlus(penalty="l1", max_iter=3, random_state=0).fit(X, y),
+    "sgd": lambda X, y: SGDClassifierPlus(optimizer="sgd", max_iter=1, random_state=0).fit(X, y > 0),
+    "weights": lambda X, y: SGDRegressorPlus(random_state=0).fit(X, y, sample_weight=np.arange(len(y)) % 3),
+    "early_stopping": lambda X, y: SGDRegressorPlus(early_stopping=True, random_state=0).fit(X, y),
+    "partial_fit": lambda X, y: SGDRegressorPlus(random_state=0).partial_fit(X, y),
+    "raw": lambda X, y: SGDRegressorPlus(standardize=False, max_iter=3, random_state=0).fit(X, y),
 }
 
 
-@pytest.fixture(scope="module")
-def many_rows():
-    """So many that all else that a fit asks for is little."""
-    return np.random.default_rng(0).normal(size=(100_000, 50)) * np.arange(1, 51) + 3
-
-
-def peak_of(model, X, y):
-    """The most bytes that a fit has asked for at a time."""
+def peak_of(function, *arguments):
+    """What a function returns, and the most bytes that it has asked for at a time."""
     tracemalloc.start()
     try:
-        model.fit(X, y)
-        return tracemalloc.get_traced_memory()[1]
+        return function(*arguments), tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("optimizer", ["auto", *first_of_each_kind(OPTIMIZERS)])
+# What a fit asks for besides rows: states, samples, stretches of rows.
+FEW_BYTES = 4e6
+
+
+def many_values(n_rows, n_features):
+    """Rows so large that all else that a fit asks for is little, and targets."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, n_features))
+    y = X @ rng.normal(size=n_features)
+    return X * np.arange(1, n_features + 1) + 3, y
+
+
+@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("layout", ["c", "fortran_float32"])
+@pytest.mark.parametrize("shape", [(10_000, 300), (2_000, 1_000)])
+def test_dense_rows_are_copied_once_at_the_most(shape, layout, name):
+    """To convert them, to scale them, to hold some out, to choose alpha by some, or for all of these."""
+    X, y = many_values(*shape)
+    X = COPIED[layout](X)
+    before = X.copy()
+    model, peak = peak_of(FITS[name], X, y)
+    assert peak < 1.05 * X.size * model.coef_.itemsize + FEW_BYTES
+    assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("name", ["classes", "early_stopping", "partial_fit"])
 @pytest.mark.parametrize("layout", COPIED)
-def test_dense_rows_are_copied_once_at_the_most(layout, optimizer, many_rows):
-    """To convert them, or to scale them, or for both."""
-    y, X = many_rows[:, 0], COPIED[layout](many_rows)
+def test_no_layout_is_copied_twice(layout, name):
+    X, y = many_values(20_000, 100)
+    X = COPIED[layout](X)
     before = X.copy()
+    model, peak = peak_of(FITS[name], X, y)
+    assert peak < 1.05 * X.size * model.coef_.itemsize + FEW_BYTES
+    assert_array_equal(X, before)
+    same = FITS[name](np.array(X, dtype=model.coef_.dtype, order="C"), y)
+    assert_same_model(model, same, rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", first_of_each_kind(OPTIMIZERS))
+def test_few_features_leave_room_for_few_numbers_a_row(optimizer):
+    X = np.random.default_rng(0).normal(size=(50_000, 40)) * np.arange(1, 41) + 3
     model = SGDRegressorPlus(optimizer=optimizer, max_iter=1, tol=None, random_state=0)
-    assert peak_of(model, X, y) < 1.3 * X.size * np.dtype(np.float64).itemsize
-    assert_array_equal(X, before)
+    _, peak = peak_of(model.fit, np.asfortranarray(X), X[:, 0])
+    assert peak < 1.02 * X.nbytes + 100 * len(X)
 
 
-@pytest.mark.parametrize("layout", ["fortran", "int64"])
-@pytest.mark.parametrize("optimizer", ["gd", "lbfgs", "adagrad"])
-def test_rows_beside_a_validation_set_are_copied_once(optimizer, layout, many_rows):
-    X = many_rows[:60_000]
-    y, X = X[:, 0] > 3, COPIED[layout](X)
-    before = X.copy()
-    model = SGDClassifierPlus(optimizer=optimizer, early_stopping=True, max_iter=1, tol=None, random_state=0)
-    # The rows, a tenth of them as they were, a sample of 5,000, and a few numbers a row.
-    assert peak_of(model, X, y) < 1.4 * X.size * np.dtype(np.float64).itemsize
-    assert_array_equal(X, before)
-    same = clone(model).fit(np.ascontiguousarray(X, dtype=np.float64), y)
-    assert_array_equal(model.coef_, same.coef_)
-    assert_same_model(model, clone(model).fit(np.ascontiguousarray(X, dtype=np.float64), y), rtol=1e-9)
+def test_folds_of_a_search_are_copied_one_after_the_other():
+    X, y = many_values(10_000, 300)
+    search = OnePassGridSearchCV(SGDRegressorPlus(max_iter=3, random_state=0), {"alpha": [0.1, 1.0]}, cv=3)
+    # The training rows as scaled, and the others.
+    assert peak_of(search.fit, X, y)[1] < 1.15 * X.nbytes

@@ -6,7 +6,8 @@ import numpy as np
 
 from cython cimport floating
 from libc.math cimport INFINITY, NAN, fmax, log, sqrt
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 from sgdkit._kernels.compiler cimport SGDKIT_PREFETCH, cloned, fetch_lines
 from sgdkit._kernels.rows cimport ROWS, Rows, begin, get_row, look
@@ -157,6 +158,29 @@ def put_rows(floating[:, :] table, const int32_t[::1] rows, const floating[:, :]
             source, target = &part[k, 0], &table[rows[k], 0]
             for c in range(width):
                 target[c] = source[c]
+
+
+def move_rows(floating[:, ::1] X, const int64_t[::1] places):
+    """Move the rows of an array where it is: row k becomes the one that was at ``places[k]``, a permutation."""
+    cdef Py_ssize_t n = X.shape[0], k, place
+    cdef size_t size = X.shape[1] * sizeof(floating)
+    moved, row = np.zeros(n, np.uint8), np.empty(X.shape[1], np.asarray(X[:0]).dtype)
+    cdef uint8_t[::1] is_moved = moved
+    cdef floating[::1] first = row
+    if not size:
+        return
+    with nogil:
+        for k in range(n):
+            if is_moved[k] or places[k] == k:
+                continue
+            # Around a cycle, which ends at the row that it began with.
+            memcpy(&first[0], &X[k, 0], size)
+            place = k
+            while places[place] != k:
+                memcpy(&X[place, 0], &X[places[place], 0], size)
+                place = places[place]
+                is_moved[place] = True
+            memcpy(&X[place, 0], &first[0], size)
 
 
 cdef inline double own_scale(const double* known) noexcept nogil:

@@ -19,6 +19,8 @@ cdef class Rows:
     cdef readonly object dtype
     # Whether the indices and values have been looked at.
     cdef public bint checked
+    # Whether a dense matrix is nobody else's, so that rows may be changed, or moved, where they are.
+    cdef readonly bint owned
     cdef bint dense, single
     # Whether indices, and what tells where rows begin, are of 64 bits.
     cdef bint wide, long_begins

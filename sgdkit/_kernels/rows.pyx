@@ -72,9 +72,11 @@ cdef class Rows:
     check : bool, default=True
         Whether to look at the indices and values of a sparse `X` now. Else the first pass over all rows does it on its
         way, which saves a pass.
+    owned : bool, default=False
+        Whether a dense `X` is nobody else's, so that it may be changed.
     """
 
-    def __init__(self, X, *, check=True):
+    def __init__(self, X, *, check=True, owned=False):
         self.n_rows, self.n_features = X.shape
         if self.n_features >= 2**31 - 1:
             raise ValueError(
@@ -84,6 +86,7 @@ cdef class Rows:
         self.dtype = X.dtype
         self.single = X.dtype == np.float32
         self.dense = not sparse.issparse(X)
+        self.owned = owned and self.dense
         if self.dense:
             self.checked = True
             self._X = aligned(X)

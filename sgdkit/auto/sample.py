@@ -1,7 +1,37 @@
 """Rows that the choices look at."""
 
+from contextlib import contextmanager
+from dataclasses import replace
+
 import numpy as np
 from scipy.sparse import issparse
+
+from sgdkit._kernels.arrays import move_rows
+from sgdkit._kernels.rows import Rows
+from sgdkit.training.problem import select
+
+
+@contextmanager
+def in_front(problem, indices):
+    """The problem of some rows alone, in this order.
+
+    Rows that are nobody else's are not copied: for a while, they stand where their array begins.
+    """
+    if not problem.rows.owned:
+        yield problem.on(indices)
+        return
+    X, n_rows = problem.rows.X, len(indices)
+    others, places = np.ones(len(X), dtype=bool), np.arange(len(X))
+    others[indices] = False
+    places[:n_rows] = indices
+    places[indices[indices >= n_rows]] = np.flatnonzero(others[:n_rows])
+    move_rows(X, places)
+    try:
+        targets, row_weights = problem.targets.take(indices), select(problem.row_weights, indices)
+        parts = {"rows": Rows(X[:n_rows], owned=True), "targets": targets, "row_weights": row_weights}
+        yield replace(problem, **parts, row_indices=None, _known={})
+    finally:
+        move_rows(X, np.argsort(places))
 
 
 def contents(problem, row_indices):

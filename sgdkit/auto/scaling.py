@@ -123,8 +123,8 @@ class Scaling:
         )
         return (ratio, drift) if (ratio != 1).any() or drift.any() else None
 
-    def apply(self, rows, *, in_place=False):
-        """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
+    def apply(self, rows):
+        """The rows as training is to see them; dense ones that are nobody else's are changed."""
         return rows
 
     def spread(self, subset):
@@ -412,9 +412,9 @@ class Standard(Scaling):
         """Whether features have to be brought to another scale."""
         return bool((factor != 1).any() if self.exact else (np.abs(np.log(factor)) > np.log(DRIFT)).any())
 
-    def apply(self, rows, *, in_place=False):
-        """The rows as training is to see them; `in_place` says that dense ones are nobody else's."""
-        return rows if self.factor is None else _scaled(rows, self.shift, self.factor, in_place=in_place)
+    def apply(self, rows):
+        """The rows as training is to see them; dense ones that are nobody else's are changed."""
+        return rows if self.factor is None else _scaled(rows, self.shift, self.factor)
 
     def spread(self, subset):
         """What is known of the features of a `Subset`, for all; of the others, it is that they have no values."""
@@ -462,20 +462,20 @@ def _nothing_known(n_features):
     return from_a_line(np.zeros, n_features * (SCALE + 1), np.float64).reshape(n_features, SCALE + 1)
 
 
-def _scaled(rows, shift, factor, *, in_place):
+def _scaled(rows, shift, factor):
     """Rows whose features are shifted and scaled."""
     if rows.mapped:
         # A copy takes memory, as the file does not.
         return rows.scaled(shift, factor)
     if not sparse.issparse(rows.X):
         X = rows.X
-        scaled = X if in_place else np.empty_like(X)
+        scaled = X if rows.owned else np.empty_like(X)
         n_rows = max(STRETCH // max(rows.n_features, 1), 1)
         for begin in range(0, rows.n_rows, n_rows):
             part = slice(begin, begin + n_rows)
             np.subtract(X[part], shift, out=scaled[part])
             scaled[part] *= factor
-        return Rows(scaled)
+        return Rows(scaled, owned=True)
     # Sums are scaled as their parts are, but shifted once.
     X = rows.merged() if shift.any() else rows.X
     values = np.empty_like(X.data)

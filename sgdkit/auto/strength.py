@@ -23,6 +23,7 @@ Invariants:
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,7 +33,7 @@ from sgdkit._kernels.scores import score_rows
 from sgdkit.auto.leaving_out import LeavingOut, may_leave_out
 from sgdkit.auto.optimizer import full_gradients, gains_from_full_gradients
 from sgdkit.auto.rate import choose_rates
-from sgdkit.auto.sample import contents
+from sgdkit.auto.sample import contents, in_front
 from sgdkit.optimizers import AdaGrad
 from sgdkit.penalties import PENALTIES
 from sgdkit.schedules import Constant
@@ -140,20 +141,19 @@ def choose_strength(settings, problem, initial, *, spread, pull, units, row_weig
     place = (_place_by_content if problem.single_batch else _place_at_random)(problem, indices, generator)
     if len(np.unique(place)) < FEWEST_ROWS:
         return 1.0, None
-    # Rows elsewhere are brought here.
-    sample = problem
-    if problem.rows.mapped or len(indices) < problem.rows.n_rows:
-        sample = problem.on(indices)
     optimizer = full_gradients(penalty, l1_ratio) if by_full_gradients else AdaGrad()
-    if np.ndim(units) == 0 and not optimizer.minimises_kinks:
-        sample, initial = _in_span(sample, initial)
     candidates = Candidates(values, PENALTIES[penalty], l1_ratio, spread, pull, units, row_weight)
-    if not optimizer.minimises_kinks and may_leave_out(sample):
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            number, weights = _by_leaving_out(sample, place, candidates, initial, settings.fit_intercept)
-    else:
-        options = {"fit_intercept": settings.fit_intercept, "seed": seed}
-        number, weights = _by_parts(sample, place, candidates, optimizer, initial, **options)
+    # Rows elsewhere are brought here.
+    some = problem.rows.mapped or len(indices) < problem.rows.n_rows
+    with in_front(problem, indices) if some else nullcontext(problem) as sample:
+        if np.ndim(units) == 0 and not optimizer.minimises_kinks:
+            sample, initial = _in_span(sample, initial)
+        if not optimizer.minimises_kinks and may_leave_out(sample):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                number, weights = _by_leaving_out(sample, place, candidates, initial, settings.fit_intercept)
+        else:
+            options = {"fit_intercept": settings.fit_intercept, "seed": seed}
+            number, weights = _by_parts(sample, place, candidates, optimizer, initial, **options)
     if sample.rows.n_features < problem.rows.n_features:
         weights = None
     return float(values[number]), None if weights is None else weights.astype(problem.rows.dtype, copy=False)
@@ -206,26 +206,59 @@ def _by_leaving_out(sample, place, candidates, initial, fit_intercept):
     return chosen, told.weights.reshape(len(initial), n_candidates, -1)[:, chosen]
 
 
-def _by_parts(sample, place, candidates, optimizer, initial, *, fit_intercept, seed):
+def _by_parts(sample, place, candidates, optimizer, initial, **options):
     """The number of the candidate that tells of rows held out, part by part; and the mean of its models' weights."""
     sample, initial = _in_float32(sample, initial)
-    n_candidates, n_rows = len(candidates.values), len(place)
-    outs = place % N_PARTS == np.arange(N_PARTS if n_rows <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
-    groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
-    sums, masses, fitted, unfinished = [], [], [], np.zeros(n_candidates, dtype=bool)
-    few = sample.n_rows * sample.targets.n_columns <= FEW_SCORES
-    for parts in [outs] if few and optimizer.full_batch else outs[:, np.newaxis]:
-        kept, out = sample.weights_or_ones * ~parts, sample.weights_or_ones * parts
-        models = _models(sample, kept, n_candidates)
-        strengths = candidates.penalty(kept.sum(axis=1), sample.targets.n_columns)
-        stages = _stages(models, strengths, optimizer, initial, fit_intercept=fit_intercept, seed=seed)
-        losses, falling, weights = _held_out(sample, out, groups, stages)
-        fitted.append(weights.reshape(len(initial), len(parts), n_candidates, -1).mean(axis=1))
-        unfinished |= falling.any(axis=0)
-        sums.append(losses.reshape(-1, n_candidates))
-        masses.append((groups @ out.T).ravel())
-    chosen = _nearest(np.concatenate(sums), np.concatenate(masses), unfinished)
+    runs = _runs(sample, initial, place, optimizer, candidates, **options)
+    losses, masses, unfinished, fitted = zip(*runs, strict=True)
+    chosen = _nearest(np.concatenate(losses), np.concatenate(masses), np.any(unfinished, axis=0))
     return chosen, np.mean(fitted, axis=0)[:, chosen]
+
+
+def _runs(sample, initial, place, optimizer, candidates, **options):
+    """Fit models of all candidates to all rows but a part, for one part after the other, or for all parts together.
+
+    Parameters
+    ----------
+    sample : Problem
+    initial : ndarray of shape (n_features + 1, n_columns)
+    place : ndarray of intp
+        By which rows are divided.
+    optimizer : Optimizer
+    candidates : Candidates
+    **options : dict
+        Of the trainer.
+
+    Yields
+    ------
+    losses, masses : ndarray of shape (n, n_candidates), (n,)
+        Of groups of the rows held out: the sums of losses, and of weights.
+    unfinished : ndarray of bool of shape (n_candidates,)
+    weights : ndarray of shape (n_features + 1, n_candidates, n_columns)
+    """
+    n_candidates, n_columns = len(candidates.values), sample.targets.n_columns
+    outs = place % N_PARTS == np.arange(N_PARTS if len(place) <= ROWS_FOR_ALL_PARTS else 1)[:, np.newaxis]
+    groups = place // N_PARTS % N_GROUPS == np.arange(N_GROUPS)[:, np.newaxis]
+    if optimizer.full_batch and sample.n_rows * n_columns <= FEW_SCORES:
+        runs = [(nullcontext(sample), outs, groups)]
+    else:
+        orders = np.argsort(outs, axis=1, kind="stable")
+        pairs = zip(outs, orders, strict=True)
+        runs = [(in_front(sample, order), out[np.newaxis, order], groups[:, order]) for out, order in pairs]
+    for rows, parts, groups_of_rows in runs:
+        with rows as problem:
+            kept, out = problem.weights_or_ones * ~parts, problem.weights_or_ones * parts
+            stages = _stages(
+                _models(problem, kept, n_candidates),
+                candidates.penalty(kept.sum(axis=1), n_columns),
+                optimizer,
+                initial,
+                **options,
+            )
+            losses, falling, weights = _held_out(problem, out, groups_of_rows, stages)
+        weights = weights.reshape(len(initial), len(parts), n_candidates, -1).mean(axis=1)
+        masses = (groups_of_rows @ out.T).ravel()
+        yield losses.reshape(-1, n_candidates), masses, falling.any(axis=0), weights
 
 
 def _in_span(problem, initial):
@@ -243,7 +276,8 @@ def _in_float32(problem, initial):
     if not SMALLEST_SIZE < np.abs(X).max() < LARGEST_SIZE:
         return problem, initial
     single = np.float32
-    return replace(problem, rows=Rows(X.astype(single, copy=False))), initial.astype(single, copy=False)
+    rows = Rows(X.astype(single, copy=False), owned=problem.rows.owned or X.dtype != single)
+    return replace(problem, rows=rows), initial.astype(single, copy=False)
 
 
 def _place_at_random(problem, indices, generator):
@@ -273,13 +307,15 @@ def _place_by_content(problem, indices, _):
 def _models(problem, kept, n_candidates):
     """The problem of a model for each part and candidate, given the weights of the rows that each part is fitted to."""
     models = problem.repeat(len(kept) * n_candidates)
-    if len(kept) == 1:
-        models.row_indices = np.flatnonzero(kept[0])
-        if problem.row_weights is not None:
-            models.row_weights = kept[0] * (len(models.row_indices) / kept.sum())
-    else:
+    if len(kept) > 1:
         kept = kept * (problem.n_rows / kept.sum(axis=1, keepdims=True))
         models.row_weights = kept.T.repeat(n_candidates * problem.targets.n_columns, axis=1)
+        return models
+    # They come first.
+    rows = slice(0, np.count_nonzero(kept))
+    models.rows, models.targets = Rows(problem.rows.take(rows)), models.targets.take(rows)
+    if problem.row_weights is not None:
+        models.row_weights = kept[0, rows] * (rows.stop / kept.sum())
     return models
 
 
@@ -327,9 +363,13 @@ def _held_out(problem, out, groups, stages):
 
     Also returns which candidates of each part do, and the weights.
     """
-    held_out = [np.flatnonzero(group & out.any(axis=0)) for group in groups]
+    is_out = out.any(axis=0)
+    # Where some rows are held out by no part, these come first.
+    problem = _rows_from(problem, np.argmax(is_out))
+    groups, out = (values[:, is_out] for values in (groups, out))
     for weights, falling in stages:
-        losses = np.array([_losses(problem, indices, out[:, indices], weights) for indices in held_out])
+        scores = score_rows(problem.rows.X, weights[:-1]) + weights[-1]
+        losses = np.array([_losses(problem, scores, np.flatnonzero(group), out) for group in groups])
         falling = falling.reshape(losses.shape[1:])
         best = np.argmin(losses.sum(axis=0), axis=1)
         if not falling[np.arange(len(best)), best].any():
@@ -337,9 +377,15 @@ def _held_out(problem, out, groups, stages):
     return losses, falling, weights
 
 
-def _losses(problem, indices, shares, weights):
+def _rows_from(problem, first):
+    """The problem of the rows from one on, which are not copied."""
+    rows = slice(first, problem.rows.n_rows)
+    return replace(problem, rows=Rows(problem.rows.take(rows)), targets=problem.targets.take(rows), _known={})
+
+
+def _losses(problem, scores, indices, shares):
     """The sum of the losses of some rows, weighted by their shares in each part; for each part and candidate."""
-    scores = score_rows(problem.rows.take(indices), weights[:-1]) + weights[-1]
+    scores, shares = scores[indices], shares[:, indices]
     n_parts, n_columns, n_models = len(shares), scores.shape[1], scores.shape[1] // problem.targets.n_columns
     targets = problem.targets.take(indices)
     targets = targets.with_columns(np.tile(targets.column, n_models))

@@ -49,6 +49,7 @@ class FarRows:
 
     # Nothing is to be copied to this process.
     mapped = checked = True
+    owned = False
 
     def __init__(self, client, parts):
         self.client, self.shift, self.factor = client, None, None

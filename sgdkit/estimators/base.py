@@ -171,7 +171,7 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
         given, told = X, call_arguments(X, y, sample_weight)
         X, y = check_rows(self, X, y, reset=True)
         # What does not read all of them in one pass first has them looked at now.
-        rows = Rows(X, check=self.early_stopping or self.warm_start)
+        rows = Rows(X, check=self.early_stopping or self.warm_start, owned=is_copy(X, given))
         sample_weight = check_weights(sample_weight, X)
         kind, past = targets_kind(self).learn(y), None
         if self.warm_start and self._settle():
@@ -181,7 +181,6 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
         data = encode(self, kind, X, y, sample_weight, rows=rows)
         if not data.n_rows:
             raise ValueError(ALL_ZERO)
-        data.is_copy = is_copy(X, given)
         validation = check_validation(self, data, X_val, y_val, sample_weight_val)
         seeds = draw_seeds(self.random_state)
         if self.early_stopping and validation is None:
@@ -220,15 +219,15 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
             self._past = self._past.without_training()
         return self
 
-    def _fit_chunk(self, X, y, kind, sample_weight):
-        """One epoch over a chunk of rows, going on from the model as it is."""
+    def _fit_chunk(self, X, y, kind, sample_weight, *, owned):
+        """One epoch over a chunk of rows, going on from the model as it is; X may be changed if it is `owned`."""
         if self._past is not None:
             self._past = self._past.of_all()
         past = self._past
         if past is None and hasattr(self, "coef_"):
             # Of weights that the user has set before any fit, nothing else is known.
             past = Past(kind)
-        data = encode(self, kind, X, y, check_weights(sample_weight, X), rows=Rows(X))
+        data = encode(self, kind, X, y, check_weights(sample_weight, X), rows=Rows(X, owned=owned))
         if not data.n_rows:
             if past is None:
                 raise ValueError(ALL_ZERO)

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from sgdkit._typing import Array, Auto, MatrixLike, RandomState, Scoring
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
-from sgdkit.estimators.data import check_rows, chunk_dtype
+from sgdkit.estimators.data import check_rows, chunk_dtype, is_copy
 from sgdkit.estimators.labels import Labels, without_objects
 from sgdkit.estimators.predictions import ClassifierPredictions
 from sgdkit.losses import CLASSIFIER_LOSSES
@@ -306,4 +306,4 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
                 raise ValueError(
                     f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
                 )
-        return self._fit_chunk(rows, labels, kind, sample_weight)
+        return self._fit_chunk(rows, labels, kind, sample_weight, owned=is_copy(rows, X))

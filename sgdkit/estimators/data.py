@@ -1,5 +1,6 @@
 """Rows as training and validation see them, and the checks of what a user passes to `fit`."""
 
+import itertools
 import warnings
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -8,8 +9,15 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight, _check_y, check_consistent_length, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    check_consistent_length,
+    check_X_y,
+    validate_data,
+)
 
+from sgdkit._kernels.arrays import move_rows
 from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.disk.maps import check_unchanged
@@ -24,8 +32,8 @@ ALL_ZERO = (
 )
 # Weights whose mean is so far from 1 leave no room for the squares that they multiply.
 LARGEST_WEIGHT = 1e100
-# Values moved at a time.
-STRETCH = 1 << 16
+# Values of a frame that are converted at a time.
+STRETCH = 1 << 17
 # scikit-learn 1.9 checks this by itself, which partial_fit has no use for.
 _ALLOW_ZERO_WEIGHTS = {
     name: True for name in signature(_check_sample_weight).parameters if name == "allow_all_zero_weights"
@@ -53,8 +61,6 @@ class Data:
         The rows that count: by default those of positive weight. None if that is all.
     rows : Rows
         The loop's view of X.
-    is_copy : bool
-        Whether X is nobody else's, and of no use once it is scaled.
     subset : Subset or None
         The features of `rows`, where these are few among those of X.
     """
@@ -68,7 +74,6 @@ class Data:
     row_weights: np.ndarray | None = None
     row_indices: np.ndarray | None = None
     rows: Rows | None = None
-    is_copy: bool = False
     subset: Subset | None = None
 
     def __post_init__(self):
@@ -98,11 +103,11 @@ class Data:
         """The values of the rows that count, of an array for all rows."""
         return select(values, self.row_indices)
 
-    def take(self, indices):
-        """The rows at some indices, copied."""
+    def take(self, indices, X=None):
+        """The rows at some indices, copied; unless they are an array `X` already."""
         return replace(
             self,
-            X=take_rows(self.X, indices),
+            X=take_rows(self.X, indices) if X is None else X,
             y=self.y[indices],
             targets=self.targets.take(indices),
             sample_weight=select(self.sample_weight, indices),
@@ -117,10 +122,17 @@ class Data:
         subset, rows = on_subset(self.rows)
         return replace(self, rows=rows, subset=subset)
 
+    def alone(self):
+        """The rows that count as all that there are, if they are dense ones in memory: there are no gaps, then."""
+        if self.row_indices is None or self.rows.mapped or not isinstance(self.X, np.ndarray):
+            return self
+        taken = self._moved([self.row_indices])[0] if self.rows.owned else self.take(self.row_indices)
+        return replace(taken, rows=Rows(taken.X, owned=True))
+
     def split(self, fraction, seed):
         """Hold out a share of the rows; the others are not copied. Of a class, one row at the least is kept.
 
-        Dense rows that are nobody else's move together, since full gradients are of rows without gaps.
+        Of dense rows that are nobody else's, neither are: they move apart.
         """
         indices = np.arange(self.targets.n_rows) if self.row_indices is None else self.row_indices
         options, alone = {"test_size": fraction, "random_state": seed}, np.empty(0, dtype=np.intp)
@@ -134,23 +146,20 @@ class Data:
                 f"validation_fraction={fraction} cannot be held out of {len(indices)} rows: {error} "
                 "Change validation_fraction, add rows, pass X_val and y_val, or set early_stopping=False."
             ) from error
-        kept, held_out = indices[np.sort(np.append(kept, alone))], self.take(indices[np.sort(held_out)])
-        if self.is_copy and isinstance(self.X, np.ndarray):
-            return self._moved_together(kept), held_out
-        return replace(self, row_indices=kept), held_out
+        kept, held_out = indices[np.sort(np.append(kept, alone))], indices[np.sort(held_out)]
+        if self.rows.owned:
+            kept, held_out = self._moved([kept, held_out])
+            return replace(kept, rows=Rows(kept.X, owned=True)), held_out
+        return replace(self, row_indices=kept), self.take(held_out)
 
-    def _moved_together(self, indices):
-        """The rows at some indices, which rise, written over those before them."""
-        n_rows = max(STRETCH // max(self.X.shape[1], 1), 1)
-        for begin in range(0, len(indices), n_rows):
-            part = indices[begin : begin + n_rows]
-            self.X[begin : begin + len(part)] = self.X[part]
-        X, y = self.X[: len(indices)], self.y[indices]
-        weights = {name: select(getattr(self, name), indices) for name in ("sample_weight", "row_weights")}
-        rows = Rows(X, check=False)
-        return replace(
-            self, X=X, y=y, targets=self.targets.take(indices), row_indices=None, rows=rows, **weights
-        )
+    def _moved(self, parts):
+        """The rows at some indices, part after part, where X begins; its others come behind them."""
+        others = np.ones(len(self.X), dtype=bool)
+        others[np.concatenate(parts)] = False
+        move_rows(self.X, np.concatenate([*parts, np.flatnonzero(others)]))
+        ends = np.cumsum([0, *map(len, parts)])
+        places = itertools.starmap(slice, itertools.pairwise(ends))
+        return [self.take(part, self.X[place]) for part, place in zip(parts, places, strict=True)]
 
 
 def _strata(classes):
@@ -204,12 +213,18 @@ def check_rows(estimator, X, y, *, reset, dtype=(np.float64, np.float32)):
     check_here(X, y)
     check_unchanged(X, y)
     dtype = list(dtype)
-    options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "reset": reset}
+    options = {"accept_sparse": "csr", "dtype": dtype, "order": "C", "multi_output": True}
     # Of sparse rows to fit to, `Rows` sees whether they are finite, in its own look at them.
     options["ensure_all_finite"] = not (reset and sparse.issparse(X))
     kind = targets_kind(estimator)
+    options["y_numeric"] = kind.numeric
     check_conversion(X, dtype)
-    X, y = validate_data(estimator, X, kind.prepare(y), multi_output=True, y_numeric=kind.numeric, **options)
+    y = kind.prepare(y)
+    if is_frame_of_numbers(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        X, y = check_X_y(_converted(X, dtype), y, estimator=estimator, **options)
+    else:
+        X, y = validate_data(estimator, X, y, reset=reset, **options)
     y = kind.check(estimator, y)
     kind.check_size(y, X.dtype)
     return X, y
@@ -227,8 +242,27 @@ def check_conversion(X, dtypes):
         check_structure(X)
 
 
+def is_frame_of_numbers(X):
+    """Whether X is a frame of pandas, of NumPy's numbers alone."""
+    if not hasattr(X, "iloc") or getattr(X, "ndim", 0) != 2 or not X.size:
+        return False
+    return all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in X.dtypes)
+
+
+def _converted(frame, dtypes):
+    """A frame of numbers as an array of one of some dtypes; a part after the other, to take no room besides it."""
+    common = np.result_type(*frame.dtypes)
+    X = np.empty(frame.shape, common if common in dtypes else dtypes[0])
+    n_rows = max(STRETCH // X.shape[1], 1)
+    for begin in range(0, len(X), n_rows):
+        X[begin : begin + n_rows] = frame.iloc[begin : begin + n_rows].to_numpy(X.dtype)
+    return X
+
+
 def is_copy(X, given):
-    """Whether validated rows are a copy of the array that was given."""
+    """Whether validated rows are a copy of what was given."""
+    if is_frame_of_numbers(given):
+        return True
     return isinstance(given, np.ndarray) and isinstance(X, np.ndarray) and not np.may_share_memory(X, given)
 
 

@@ -378,12 +378,15 @@ def _base(settings, data, past, loss, whole):
     """A plan with its scaling, problem and optimizer."""
     seen = data.seen if whole or past is None else past.seen + data.seen
     scaling = choose_scaling(settings, data, None if past is None else past.scaling)
+    if scaling.factor is not None:
+        # They are to be changed anyway.
+        data = data.alone()
     batch_size, n_rows = settings.batch_size, max(data.n_rows, 1)
     if batch_size == "auto":
         batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS and not means_sgd(settings) else 1
     n_seen, weight_seen = seen
     problem = Problem(
-        rows=scaling.apply(data.rows, in_place=data.is_copy),
+        rows=scaling.apply(data.rows),
         targets=data.targets,
         loss=loss,
         penalty=Penalty(0.0, 0.0),

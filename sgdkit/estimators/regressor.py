@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sgdkit._typing import Array, Auto, MatrixLike, RandomState, Scoring
 from sgdkit.estimators.base import BaseSGDPlus, check_parameters
-from sgdkit.estimators.data import check_rows, chunk_dtype
+from sgdkit.estimators.data import check_rows, chunk_dtype, is_copy
 from sgdkit.estimators.outputs import Outputs
 from sgdkit.estimators.predictions import RegressorPredictions
 from sgdkit.losses import REGRESSOR_LOSSES
@@ -280,8 +280,8 @@ class SGDRegressorPlus(RegressorPredictions, BaseSGDPlus):
         """
         check_parameters(self, chunk=True)
         past = self._past
-        X, y = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
-        return self._fit_chunk(X, y, Outputs(), sample_weight)
+        rows, targets = check_rows(self, X, y, reset=past is None, dtype=chunk_dtype(past))
+        return self._fit_chunk(rows, targets, Outputs(), sample_weight, owned=is_copy(rows, X))
 
     def sparsify(self) -> Self:
         """Convert `coef_` to CSR, of shape (n_outputs, n_features); worth it where over half of it is zero.

@@ -106,7 +106,8 @@ def knowing_scores(model, X, scores):
     scores = scores.ravel() if scores.shape[1] == 1 else scores
     model._linear_predictor = lambda other: scores.copy() if other is X else predict(other)
     if type(model).score is ClassifierPredictions.score and model._indicator_dtype is None:
-        model.score = partial(_accuracy, model)
+        # By another copy: a model that held itself would keep the rows until garbage is collected.
+        model.score = partial(_accuracy, copy.copy(model))
     return model
 
 

@@ -18,8 +18,8 @@ from sgdkit._kernels.scores import score_rows
 
 # A block has so many values, and so many times as many as there are features, which its sums have room for.
 FEWEST_VALUES, VALUES_A_FEATURE = 1 << 20, 8
-# Rows whose products are summed at a time; and values that are squared.
-STRETCH, SQUARES = 1 << 13, 1 << 17
+# Values whose products, or squares, are summed at a time.
+STRETCH = 1 << 17
 
 
 class Block:
@@ -94,7 +94,7 @@ class Block:
         if row_weights is None:
             return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
         sums = np.zeros((X.shape[1], row_weights.shape[1]), row_weights.dtype)
-        n_rows = max(SQUARES // X.shape[1], 1)
+        n_rows = max(STRETCH // X.shape[1], 1)
         for begin in range(0, len(X), n_rows):
             part = slice(begin, begin + n_rows)
             sums += np.square(X[part], dtype=sums.dtype).T @ row_weights[part]
@@ -130,8 +130,9 @@ class Block:
         n_features, n_columns = self.X.shape[1] + 1, self.targets.n_columns
         gram, products = np.zeros((n_features, n_features)), np.zeros((n_features, n_columns))
         squares = np.zeros(n_columns)
-        for begin in range(0, self.X.shape[0], STRETCH):
-            part = slice(begin, begin + STRETCH)
+        n_rows = max(STRETCH // n_features, n_features)
+        for begin in range(0, self.X.shape[0], n_rows):
+            part = slice(begin, begin + n_rows)
             A = with_ones(self.X[part])
             y = self.targets.take(part).table()
             if self.row_weights is not None:

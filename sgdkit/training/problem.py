@@ -125,9 +125,9 @@ class Problem:
     def on(self, row_indices):
         """The problem of some rows alone, copied."""
         row_weights = select(self.row_weights, row_indices)
-        rows = Rows(self.rows.take(row_indices))
-        targets = self.targets.take(row_indices)
-        return replace(self, rows=rows, targets=targets, row_weights=row_weights, row_indices=None)
+        rows = Rows(self.rows.take(row_indices), owned=True)
+        parts = {"rows": rows, "targets": self.targets.take(row_indices), "row_weights": row_weights}
+        return replace(self, **parts, row_indices=None, _known={})
 
     def columns(self, models):
         """The numbers of the columns of some models."""

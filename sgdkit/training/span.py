@@ -12,6 +12,8 @@ from sgdkit._kernels.rows import Rows
 FEATURES_A_ROW, MOST_ROWS = 2, 1000
 # With fewer features, a product takes less time than a call.
 FEWEST_FEATURES = 1000
+# Values that are multiplied at a time.
+STRETCH = 1 << 17
 
 
 class Span:
@@ -34,13 +36,14 @@ class Span:
     def __init__(self, X, products):
         squares, axes = np.linalg.eigh(products)
         known = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
-        sizes = np.sqrt(np.where(known, squares, 0))
-        self.rows = Rows((sizes * axes).astype(X.dtype))
-        self._X, self._back = X, (axes / np.where(known, sizes, np.inf)).astype(X.dtype)
+        axes *= np.sqrt(np.where(known, squares, 0))
+        self.rows = Rows(axes.astype(X.dtype, copy=False), owned=True)
+        self._X, self._squares = X, np.where(known, squares, np.inf)[:, np.newaxis]
 
     def weights(self, coordinates):
         """The weights of features, given those along the axes; the intercepts come last in both."""
-        return np.append(self._X.T @ (self._back @ coordinates[:-1]), coordinates[-1:], axis=0)
+        back = (coordinates[:-1] / self._squares).astype(self._X.dtype)
+        return np.append(self._X.T @ (self.rows.X @ back), coordinates[-1:], axis=0)
 
     def coordinates(self, intercepts):
         """Those of weights that are 0, but for the intercepts, of shape (n_columns,)."""
@@ -55,7 +58,18 @@ def span_of(rows):
         return None
     if rows.n_features < FEWEST_FEATURES or rows.mapped or not isinstance(rows.X, np.ndarray):
         return None
-    X = rows.X.astype(np.float64, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
-        products = X @ X.T
+        products = _products(rows.X)
     return Span(rows.X, products) if np.isfinite(products).all() else None
+
+
+def _products(X):
+    """The products of rows, in float64."""
+    if X.dtype == np.float64:
+        return X @ X.T
+    # Part by part, to take no room for all of them in float64.
+    products, width = np.zeros((len(X), len(X))), max(STRETCH // len(X), 1)
+    for begin in range(0, X.shape[1], width):
+        part = X[:, begin : begin + width].astype(np.float64)
+        products += part @ part.T
+    return products
