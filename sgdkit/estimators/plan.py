@@ -35,6 +35,8 @@ from sgdkit.training.trainer import Trainer
 
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
 ONE_BATCH_ROWS = 256
+# Chunks of fewer rows make steps like those of single rows.
+FEWEST_IN_A_BATCH = 20
 # A rate is left, as long as the spread of the targets so far is no more than so many times the one it was chosen for.
 GROWN_UNIT = 4.0
 
@@ -199,10 +201,21 @@ class Plan:
             return None
         settings, name = self.settings, self.settings.learning_rate
         if name == "auto":
-            name = "linear" if self.n_epochs else self.optimizer.default_schedule(self.problem.loss)
+            name = self._default_schedule
         steps_an_epoch = 1 if self.optimizer.full_batch else self.problem.steps_an_epoch
         numbers = {"n_steps": (self.n_epochs or 0) * steps_an_epoch, "first_step": first_step}
         return SCHEDULES[name](rate, power_t=settings.power_t, alpha=self.curvature, **numbers)
+
+    @property
+    def _default_schedule(self):
+        if self.n_epochs:
+            return "linear"
+        # Of a chunk in one step, pilots tell the rate of full gradients, to which what chunks differ by is noise. In a
+        # stream no penalty makes the rate fall, since alpha itself falls with the number of rows.
+        batch = not self.whole and self.problem.single_batch and self.problem.n_rows >= FEWEST_IN_A_BATCH
+        if batch and self.rate_choice.chosen and self.optimizer.scales_with_gradient:
+            return "invscaling"
+        return self.optimizer.default_schedule(self.problem.loss)
 
     def keeps_rate(self, trainer):
         """Whether the rate that was chosen for a trainer of an earlier fit still suits this one."""

@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.optimize import minimize_scalar
 
 from sgdkit import SGDRegressorPlus
+from sgdkit._kernels.targets import Targets
+from sgdkit.estimators.labels import make_loss
+from sgdkit.losses import REGRESSOR_LOSSES
+from sgdkit.optimizers import OPTIMIZERS
+from tests.pairs import all_pairs
+from tests.problems import FULL_BATCH
 
 
 def learn(model, X, y, n_passes):
@@ -49,14 +56,60 @@ def counts(n, seed, far=()):
     return X, rng.poisson(np.exp(X @ [0.3, -0.5, 0.25])).astype(float)
 
 
-@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "rmsprop", "nadam", "ftrl"])
-@pytest.mark.parametrize(("container", "dtype"), [(np.asarray, np.float64), (sparse.csr_array, np.float32)])
-def test_several_visits_of_a_row_far_out(optimizer, container, dtype):
-    X, y = counts(600, 0, far=[400])
-    model = SGDRegressorPlus("poisson", optimizer=optimizer, random_state=0)
+STREAMED = sorted({*OPTIMIZERS} - {*FULL_BATCH})
+
+
+def stream(loss, kind, seed, n=600):
+    """Rows and targets that suit a loss."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    scores = X @ [0.3, -0.5, 0.25]
+    if kind == "far":
+        X[2 * n // 3, 0] = 30
+    elif kind == "tail":
+        # That small values have a steeper slope than large ones is what the first chunks cannot know.
+        X, scores = np.column_stack([np.exp(2 * X[:, 0]), X[:, 1]]), X[:, 0] + X[:, 1] / 2
+    if loss == "gamma":
+        return X, rng.gamma(2, np.exp(scores) / 2)
+    if loss in ("poisson", "tweedie"):
+        return X, rng.poisson(np.exp(scores)).astype(float)
+    return X, scores + rng.normal(size=n) / 2
+
+
+def explained(model, X, y):
+    """D2: the share of a loss, above the least that there is, by which a model is better than the best constant."""
+    loss, targets = make_loss(model, REGRESSOR_LOSSES), Targets(y[:, np.newaxis], [0])
+
+    def total(scores):
+        return loss.total(np.ascontiguousarray(scores[:, np.newaxis]), targets, None)[0]
+
+    least = total(np.log(np.maximum(y, 1e-12))) if loss.log_link else 0.0
+    ends = np.log(y.mean()) + np.array([-3, 3]) if loss.log_link else np.array([y.min(), y.max()])
+    constant = minimize_scalar(lambda b: total(np.full(len(y), b)), bounds=ends, method="bounded").fun
+    return 1 - (total(X @ model.coef_.astype(float) + model.intercept_[0]) - least) / (constant - least)
+
+
+def is_open(loss=None, optimizer=None, kind=None, **others):
+    """Five passes are too few for squares and a row far out, for SGD and a tail, and for counts and a tail."""
+    counts = loss in ("poisson", "gamma", "tweedie")
+    slow = loss is not None and kind == ("tail" if counts else "far")
+    return slow or (optimizer, kind) == ("sgd", "tail")
+
+
+@all_pairs(unless=is_open)
+@pytest.mark.parametrize("loss", REGRESSOR_LOSSES)
+@pytest.mark.parametrize("optimizer", STREAMED)
+@pytest.mark.parametrize("kind", ["tail", "far", "none"])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_several_passes_come_near_fit(loss, optimizer, kind, container, dtype, seed):
+    X, y = stream(loss, kind, seed)
+    alone = (X, y) if kind == "tail" else stream(loss, "none", seed + 100, 3000)
+    best = explained(SGDRegressorPlus(loss).fit(X, y), *alone)
+    model = SGDRegressorPlus(loss, optimizer=optimizer, random_state=0)
     learn(model, container(X.astype(dtype)), y, 5)
-    best = SGDRegressorPlus("poisson").fit(X, y)
-    assert model.score(*counts(3000, 1)) > best.score(*counts(3000, 1)) - 0.02
+    assert explained(model, *alone) > best - 0.02
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie"])
