@@ -92,6 +92,76 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     rows.checked = True
 
 
+def add_squares(Rows rows, const double[:, ::1] weights, double[:, ::1] squares):
+    """Add up the squares of the values of each feature that rows show, as much as their rows weigh in each column.
+
+    Parameters
+    ----------
+    rows : Rows
+        Sparse ones; of dense ones, a product is quicker.
+    weights : ndarray of shape (n_rows, n_columns)
+    squares : ndarray of shape (n_features, n_columns)
+        Is increased.
+    """
+    rows.check()
+    add_squares_in(rows, *rows.buffers(), weights, squares)
+
+
+def add_squares_in(
+    Rows rows, floating[::1] value_buffer, int32_t[::1] index_buffer, const double[:, ::1] weights,
+    double[:, ::1] squares,
+):
+    cdef Py_ssize_t m = weights.shape[1], i, k, c, n
+    cdef const floating* x
+    cdef const int32_t* features
+    cdef double square
+    with nogil:
+        for i in range(rows.n_rows):
+            n = get_row(rows, i, &value_buffer[0], &index_buffer[0], &x, &features)
+            # In a loop of their own, so that the compiler drops that over columns.
+            for k in range(n if m == 1 else 0):
+                squares[features[k], 0] += weights[i, 0] * (<double> x[k] * <double> x[k])
+            for k in range(n if m > 1 else 0):
+                square = <double> x[k] * <double> x[k]
+                for c in range(m):
+                    squares[features[k], c] += weights[i, c] * square
+
+
+def scale_dense(
+    const floating[:, ::1] X, const floating[::1] shift, const floating[::1] factor, floating[:, ::1] scaled,
+):
+    """Write ``(X - shift) * factor``, which may be in the place of X, and return whether none of it is 0."""
+    cdef Py_ssize_t n_zeros = 0, i
+    if X.shape[1]:
+        with nogil:
+            for i in range(X.shape[0]):
+                scale_row(&X[i, 0], &shift[0], &factor[0], X.shape[1], &scaled[i, 0], &n_zeros)
+    return n_zeros == 0
+
+
+cdef cloned scale_row(
+    const floating* x, const floating* shift, const floating* factor, Py_ssize_t n, floating* scaled,
+    Py_ssize_t* n_zeros,
+) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef int zeros = 0
+    for j in range(n):
+        scaled[j] = (x[j] - shift[j]) * factor[j]
+        zeros += scaled[j] == 0
+    n_zeros[0] += zeros
+
+
+def scale_sparse(
+    const floating[::1] values, const index_t[::1] indices, const floating[::1] shift, const floating[::1] factor,
+    floating[::1] scaled,
+):
+    """Write values of features that are shifted and scaled."""
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(values.shape[0]):
+            scaled[k] = (values[k] - shift[indices[k]]) * factor[indices[k]]
+
+
 def number_features(const index_t[::1] indices, int32_t[::1] places, Py_ssize_t n_most, numbers):
     """Give each feature that occurs a number, in the order of their first appearance.
 

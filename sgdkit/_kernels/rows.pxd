@@ -25,7 +25,7 @@ cdef class Rows:
     # Whether indices, and what tells where rows begin, are of 64 bits.
     cdef bint wide, long_begins
     # Of a dense matrix: whether no number in it is zero. Then `indices` serves every row.
-    cdef bint full
+    cdef readonly bint full
     cdef const void* values
     cdef const void* indices
     cdef const void* indptr
@@ -42,6 +42,8 @@ cdef class Rows:
     cdef const void* factor
     cdef const void* shift
     cdef object _X, _owners, _scale
+
+    cdef Rows _share(self, Py_ssize_t n_rows)
 
 
 cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil

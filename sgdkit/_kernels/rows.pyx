@@ -74,9 +74,11 @@ cdef class Rows:
         way, which saves a pass.
     owned : bool, default=False
         Whether a dense `X` is nobody else's, so that it may be changed.
+    full : bool, default=None
+        Whether a dense `X` has no zero, where that is known.
     """
 
-    def __init__(self, X, *, check=True, owned=False):
+    def __init__(self, X, *, check=True, owned=False, full=None):
         self.n_rows, self.n_features = X.shape
         if self.n_features >= 2**31 - 1:
             raise ValueError(
@@ -91,7 +93,7 @@ cdef class Rows:
             self.checked = True
             self._X = aligned(X)
             self.longest = self.room = self.n_features
-            self.full = without_zeros(self._X)
+            self.full = without_zeros(self._X) if full is None else full
             self._owners = (self._X, np.arange(self.n_features, dtype=np.int32))
             self.indices, self.values = address(self._owners[1]), address(self._owners[0])
         else:
@@ -134,15 +136,42 @@ cdef class Rows:
             Of the dtype of the rows. A feature with a shift is to have no zeros.
         """
         self.check()
-        cdef Rows rows = Rows.__new__(Rows)
-        rows.n_rows, rows.n_features, rows.dtype, rows.single = self.n_rows, self.n_features, self.dtype, self.single
-        rows.dense, rows.full, rows.wide, rows.long_begins = self.dense, self.full, self.wide, self.long_begins
-        rows.checked, rows.untidy, rows.longest, rows.room = True, self.untidy, self.longest, self.room
-        rows.values, rows.indices, rows.indptr, rows.flags = self.values, self.indices, self.indptr, self.flags
-        rows._X, rows._owners, rows._scale = self._X, self._owners, (shift, factor)
+        cdef Rows rows = self._share(self.n_rows)
+        rows._X, rows._scale = self._X, (shift, factor)
         rows.factor = address(factor)
         rows.shift = address(shift) if shift.any() else NULL
         return rows
+
+    cdef Rows _share(self, Py_ssize_t n_rows):
+        """The first rows, but for `_X`; data are shared."""
+        cdef Rows rows = Rows.__new__(Rows)
+        rows.n_rows, rows.n_features, rows.dtype, rows.single = n_rows, self.n_features, self.dtype, self.single
+        rows.dense, rows.full, rows.wide, rows.long_begins = self.dense, self.full, self.wide, self.long_begins
+        rows.checked, rows.untidy, rows.longest, rows.room = self.checked, self.untidy, self.longest, self.room
+        rows.values, rows.indices, rows.indptr, rows.flags = self.values, self.indices, self.indptr, self.flags
+        rows.factor, rows.shift, rows._scale, rows._owners = self.factor, self.shift, self._scale, self._owners
+        return rows
+
+    def part(self, Py_ssize_t first, Py_ssize_t last):
+        """Neighbouring rows, which share all data; a thread may look at them while others look at other parts."""
+        cdef Rows rows = self._share(last - first)
+        rows._X = take_rows(self._X, slice(first, last))
+        if self.dense:
+            rows.values = address(rows._X)
+            return rows
+        marks, table = np.zeros(self.last_mark + 1, np.uint8), np.empty(self.room - self.longest, np.int32)
+        rows._owners += marks, table
+        rows.marks, rows.last_mark, rows.table = <uint8_t*> address(marks), self.last_mark, <int32_t*> address(table)
+        rows.indptr = <const char*> self.indptr + first * (8 if self.long_begins else 4)
+        rows.flags = self.flags + first
+        return rows
+
+    def looked_at(self, parts):
+        """Take in what was found when all parts of the rows were looked at."""
+        cdef Rows part
+        for part in parts:
+            self.untidy |= part.untidy
+        self.checked = all(part.checked for part in parts)
 
     @property
     def is_scaled(self):
@@ -310,15 +339,21 @@ def longest_row(const index_t[::1] begins):
 
 
 def without_zeros(const floating[:, ::1] X):
-    """Whether no number is zero; ends at the first row that holds one."""
-    cdef Py_ssize_t i = 0, j
-    cdef bint zeros = False
+    """Whether no number is zero; ends soon after the first that is."""
+    cdef Py_ssize_t n = X.shape[0] * X.shape[1], begin = 0, n_zeros = 0
     with nogil:
-        while i < X.shape[0] and not zeros:
-            for j in range(X.shape[1]):
-                zeros |= X[i, j] == 0
-            i += 1
-    return not zeros
+        while begin < n and n_zeros == 0:
+            count_zeros(&X[0, 0] + begin, min(STRETCH, n - begin), &n_zeros)
+            begin += STRETCH
+    return n_zeros == 0
+
+
+cdef cloned count_zeros(const floating* values, Py_ssize_t n, Py_ssize_t* n_zeros) noexcept nogil:
+    cdef int zeros = 0
+    cdef Py_ssize_t k
+    for k in range(n):
+        zeros += values[k] == 0
+    n_zeros[0] += zeros
 
 
 cdef cloned look_at(const bits_t* bits, Py_ssize_t n, bits_t exponent, bits_t* zeros, bits_t* odd) noexcept nogil:

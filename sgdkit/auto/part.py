@@ -9,7 +9,8 @@ is until it takes the part in, once the chunk has been learnt.
 import numpy as np
 
 from sgdkit._kernels.arrays import put_rows, scales_in_common, take_rows
-from sgdkit.auto.scaling import DRIFT, FAR_SHARE, NO_FEATURES, SCALE, SMALLEST, Standard
+from sgdkit.auto.moments import SCALE
+from sgdkit.auto.scaling import DRIFT, FAR_SHARE, NO_FEATURES, SMALLEST, Standard
 
 # What features have in common is chosen anew when the weight of rows has grown by this factor.
 GROWN = 2.0
@@ -46,10 +47,10 @@ class Part(Standard):
             part.shift, part.factor = whole.shift[features], whole.factor[features]
         return part
 
-    def after(self, rows, row_indices, row_weights, *, shifts, exact):
+    def after(self, rows, row_indices, row_weights, *, shifts, exact, n_threads=1):
         if shifts != self.shifts or exact != self.exact or rows.dtype != self.dtype:
             # All features have to take part.
-            return Standard(rows, row_indices, row_weights, shifts=shifts, exact=exact)
+            return Standard(rows, row_indices, row_weights, shifts=shifts, exact=exact, n_threads=n_threads)
         part = object.__new__(Part)
         part.shifts, part.exact, part.whole = shifts, exact, self.whole
         part.features = part.names = self.features

@@ -26,17 +26,17 @@ rounding error and for the factor of 10.
 
 import warnings
 from copy import copy
-from functools import singledispatch
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 
-from sgdkit._kernels import arrays
-from sgdkit._kernels.arrays import N_MOMENTS, sums_over_features
+from sgdkit._kernels.arrays import N_MOMENTS, scale_dense, scale_sparse, sums_over_features
 from sgdkit._kernels.rows import Rows, csr
+from sgdkit.auto.moments import ORIGIN, SCALE, add_moments, nothing_known
 from sgdkit.auto.rate import rate_choice
+from sgdkit.optimizers.blocks import map_of, places_of
 from sgdkit.training.problem import select
-from sgdkit.training.room import from_a_line
 
 # Sparse features so much above or below their common scale have one of their own ...
 NEAR = 10.0
@@ -53,15 +53,8 @@ LENGTH = 10.0
 NOISE = 4.0
 # The squares of what is smaller lose their digits.
 SMALLEST = 1e-145
-# What is known of a feature: its moments; the value that they are about; its scale.
-ORIGIN, SCALE = N_MOMENTS, N_MOMENTS + 1
 # Instead of numbers of features: all of them.
 NO_FEATURES = np.empty(0, dtype=np.int32)
-# Values copied at a time.
-STRETCH = 1 << 16
-
-# Of rows elsewhere, moments are added up there.
-add_moments = singledispatch(arrays.add_moments)
 
 
 def choose_scaling(settings, data, earlier=None):
@@ -71,6 +64,7 @@ def choose_scaling(settings, data, earlier=None):
         # penalty's part of their step, which is nothing much only where the penalty is weak.
         return Scaling()
     options = {"shifts": bool(settings.fit_intercept), "exact": settings.standardize}
+    options["n_threads"] = effective_n_jobs(settings.n_jobs)
     parts = data.rows, data.row_indices, data.row_weights
     names = None if data.subset is None else data.subset.features
     return Standard(*parts, **options, names=names) if earlier is None else earlier.after(*parts, **options)
@@ -97,9 +91,8 @@ class Scaling:
         self.shift = self.factor = None
         self.unit = 1.0
 
-    def after(self, rows, row_indices, row_weights, *, shifts, exact):
+    def after(self, rows, row_indices, row_weights, **options):
         """The scaling after rows have been seen; the arguments are those of `Standard`."""
-        options = {"shifts": shifts, "exact": exact}
         return Standard(rows, row_indices, row_weights, earlier=self, **options)
 
     def is_about(self, old):
@@ -123,7 +116,7 @@ class Scaling:
         )
         return (ratio, drift) if (ratio != 1).any() or drift.any() else None
 
-    def apply(self, rows):
+    def apply(self, rows, *, n_threads=1):
         """The rows as training is to see them; dense ones that are nobody else's are changed."""
         return rows
 
@@ -159,6 +152,8 @@ class Standard(Scaling):
         2, or shifted by more than a standard deviation.
     names : ndarray of int32, default=None
         See `Scaling`.
+    n_threads : int, default=1
+        How many share the rows; nothing depends on it.
 
     Attributes
     ----------
@@ -176,14 +171,16 @@ class Standard(Scaling):
     # Of which parts were taken (`part.py`): the features that were seen, and those that every row had.
     _seen = _everywhere = None
 
-    def __init__(self, rows, row_indices, row_weights, *, shifts, exact=True, earlier=None, names=None):
+    def __init__(
+        self, rows, row_indices, row_weights, *, shifts, exact=True, earlier=None, names=None, n_threads=1
+    ):
         super().__init__()
         self.names = names
         self.shifts = shifts
         self.exact = exact
         if earlier is not None and not self._continues(earlier, rows):
             earlier = None
-        self._see(rows, row_indices, row_weights, earlier)
+        self._see(rows, row_indices, row_weights, earlier, n_threads)
         self._choose()
         if earlier is not None:
             self._stay_near(earlier)
@@ -245,14 +242,14 @@ class Standard(Scaling):
             and len(earlier.scale) == rows.n_features
         )
 
-    def _see(self, rows, row_indices, row_weights, earlier):
+    def _see(self, rows, row_indices, row_weights, earlier, n_threads=1):
         """Add the moments of rows to earlier ones."""
         n_rows = rows.n_rows if row_indices is None else len(row_indices)
         indices = None if row_indices is None else row_indices.astype(np.int64, copy=False)
         weights = np.empty(0) if row_weights is None else np.ascontiguousarray(row_weights, dtype=np.float64)
         self.dtype = rows.dtype
         if earlier is None:
-            self.known, self.n_rows, self.total = _nothing_known(rows.n_features), 0, 0.0
+            self.known, self.n_rows, self.total = nothing_known(rows.n_features), 0, 0.0
             # About a value of its own, a feature that varies little is summed without loss.
             origin = rows.first(indices)
             # Memory of features that no row has is not written to.
@@ -267,10 +264,11 @@ class Standard(Scaling):
             origin = self.origin
         self.n_rows += n_rows
         self.total += select(weights, indices).sum() if len(weights) else n_rows
-        add_moments(rows, origin.astype(rows.dtype), indices, weights, self.moments)
+        origin = origin.astype(rows.dtype)
+        add_moments(rows, origin, indices, weights, self.moments, n_threads=n_threads)
 
     def _copy_known(self, known):
-        copied = _nothing_known(len(known))
+        copied = nothing_known(len(known))
         copied[...] = known
         return copied
 
@@ -412,9 +410,11 @@ class Standard(Scaling):
         """Whether features have to be brought to another scale."""
         return bool((factor != 1).any() if self.exact else (np.abs(np.log(factor)) > np.log(DRIFT)).any())
 
-    def apply(self, rows):
+    def apply(self, rows, *, n_threads=1):
         """The rows as training is to see them; dense ones that are nobody else's are changed."""
-        return rows if self.factor is None else _scaled(rows, self.shift, self.factor)
+        if self.factor is None:
+            return rows
+        return _scaled(rows, self.shift, self.factor, n_threads=n_threads)
 
     def spread(self, subset):
         """What is known of the features of a `Subset`, for all; of the others, it is that they have no values."""
@@ -457,31 +457,24 @@ class Standard(Scaling):
         return scaled
 
 
-def _nothing_known(n_features):
-    """What is known of features before any row; that of one is one line of cache."""
-    return from_a_line(np.zeros, n_features * (SCALE + 1), np.float64).reshape(n_features, SCALE + 1)
-
-
-def _scaled(rows, shift, factor):
+def _scaled(rows, shift, factor, *, n_threads):
     """Rows whose features are shifted and scaled."""
     if rows.mapped:
         # A copy takes memory, as the file does not.
         return rows.scaled(shift, factor)
-    if not sparse.issparse(rows.X):
-        X = rows.X
-        scaled = X if rows.owned else np.empty_like(X)
-        n_rows = max(STRETCH // max(rows.n_features, 1), 1)
-        for begin in range(0, rows.n_rows, n_rows):
-            part = slice(begin, begin + n_rows)
-            np.subtract(X[part], shift, out=scaled[part])
-            scaled[part] *= factor
-        return Rows(scaled, owned=True)
     # Sums are scaled as their parts are, but shifted once.
     X = rows.merged() if shift.any() else rows.X
+    places = places_of(rows, None)
+    in_threads = map_of(n_threads, places)
+    if not sparse.issparse(X):
+        scaled = X if rows.owned else np.empty_like(X)
+        full = all([*in_threads(lambda place: scale_dense(X[place], shift, factor, scaled[place]), places)])
+        return Rows(scaled, full=full, owned=True)
     values = np.empty_like(X.data)
-    for begin in range(0, len(values), STRETCH):
-        part = slice(begin, begin + STRETCH)
-        features = X.indices[part]
-        np.subtract(X.data[part], shift[features], out=values[part])
-        values[part] *= factor[features]
+
+    def scale(place):
+        stored = slice(X.indptr[place.start], X.indptr[place.stop])
+        scale_sparse(X.data[stored], X.indices[stored], shift, factor, values[stored])
+
+    list(in_threads(scale, places))
     return Rows(csr(values, X.indices, X.indptr, X.shape[1]))

@@ -17,7 +17,7 @@ from dask.delayed import delayed
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
 from sgdkit._kernels.rows import Rows, take_rows
-from sgdkit.auto.scaling import add_moments as add_moments_of
+from sgdkit.auto.moments import add_moments as add_moments_of
 from sgdkit.dask.collections import described, joined, stacked
 from sgdkit.optimizers.blocks import Block, add_up, blocks_of
 
@@ -49,7 +49,7 @@ class FarRows:
 
     # Nothing is to be copied to this process.
     mapped = checked = True
-    owned = False
+    owned = full = False
 
     def __init__(self, client, parts):
         self.client, self.shift, self.factor = client, None, None
@@ -211,7 +211,7 @@ def _(rows: FarRows, problem):
 
 
 @add_moments_of.register
-def _(rows: FarRows, origin, order, weights, moments):
+def _(rows: FarRows, origin, order, weights, moments, *, n_threads=1):
     tasks = [
         delayed(_moments, pure=False)(block, origin, inside, weights[place] if len(weights) else weights)
         for block, (place, inside) in zip(rows.blocks, rows.parts(order), strict=True)

@@ -71,6 +71,8 @@ class Plan:
     coef : ndarray of shape (n_features, n_columns), or None
         The weights of the raw features to begin with; None stands for 0.
     intercept : ndarray of shape (n_columns,), or float
+    given : bool
+        Whether these are the user's, or those of an earlier fit.
     guess : ndarray of shape (n_features + 1, n_columns), or None
         Weights on the scale of training that full gradients begin with in the place of these, if "auto" chose them.
     rate : float or None
@@ -103,6 +105,7 @@ class Plan:
     multiple: float | None = None
     coef: np.ndarray | None = None
     intercept: np.ndarray | float = 0.0
+    given: bool = False
     guess: np.ndarray | None = None
     rate: float | None = None
     rate_unit: float | None = None
@@ -191,8 +194,9 @@ class Plan:
 
     def anew(self):
         """The plan that begins with no weights of the user's, nor of an earlier fit."""
-        fresh = replace(self, past=None, guess=None)
-        fresh.coef, fresh.intercept = _first(fresh)
+        fresh = replace(self, past=None, given=False, guess=None)
+        if self.given:
+            fresh.coef, fresh.intercept = _first(fresh)
         return fresh
 
     def schedule(self, rate, first_step=1):
@@ -365,10 +369,10 @@ def make_plan(settings, data, past=None, *, seed, coef_init=None, intercept_init
     result.n_epochs = planned_epochs(settings, result.problem, result.optimizer, whole=whole)
     first = _once(made, ("first", number), lambda: _first(result, coef_init, intercept_init))
     result.coef, result.intercept = first
+    result.given = past is not None or coef_init is not None or intercept_init is not None
     key = "alpha", number, settings.alpha, settings.l1_ratio
     result.alpha, result.penalty, result.multiple, guess = _once(made, key, lambda: _strength(result, seed))
-    begins = past is None and coef_init is None and intercept_init is None
-    if settings.optimizer == "auto" and not settings.early_stopping and begins:
+    if settings.optimizer == "auto" and not settings.early_stopping and not result.given:
         result.guess = guess
     result.problem.penalty = result.penalty.of_units(result.units)
     if past is not None and not whole:
@@ -398,15 +402,16 @@ def _base(settings, data, past, loss, whole):
     if batch_size == "auto":
         batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS and not means_sgd(settings) else 1
     n_seen, weight_seen = seen
+    n_threads = effective_n_jobs(settings.n_jobs)
     problem = Problem(
-        rows=scaling.apply(data.rows),
+        rows=scaling.apply(data.rows, n_threads=n_threads),
         targets=data.targets,
         loss=loss,
         penalty=Penalty(0.0, 0.0),
         row_weights=None if data.row_weights is None else data.row_weights * (n_seen / weight_seen),
         row_indices=data.row_indices,
         batch_size=min(int(batch_size), n_rows),
-        n_threads=effective_n_jobs(settings.n_jobs),
+        n_threads=n_threads,
         subset=data.subset,
     )
     earlier = None if past is None or past.trainer is None else past.trainer.optimizer

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse import csc_array, issparse
 
+from sgdkit._kernels.arrays import add_squares
 from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit._kernels.scores import score_rows
 
@@ -42,6 +43,9 @@ class Block:
 
     def scores(self, weights):
         """The scores of weights, of shape (n_features + 1, n_columns)."""
+        if not weights[:-1].any():
+            # As at the beginning of most fits.
+            return np.tile(weights[-1], (self.X.shape[0], 1))
         scores = score_rows(self.X, weights[:-1])
         scores += weights[-1]
         return scores
@@ -64,7 +68,16 @@ class Block:
 
     @cached_property
     def _transpose(self):
-        return transposed(self.X, self.X.data) if issparse(self.X) else self.X.T
+        """SciPy copies the values of its own where they are part of a larger array."""
+        if not issparse(self.X):
+            return self.X.T
+        transpose = csc_array(self.X.shape[::-1], dtype=self.X.dtype)
+        transpose.data, transpose.indices, transpose.indptr = self.X.data, self.X.indices, self.X.indptr
+        return transpose
+
+    @cached_property
+    def _rows(self):
+        return Rows(self.X)
 
     def __getstate__(self):
         return {"X": self.X, "targets": self.targets, "row_weights": self.row_weights}
@@ -79,20 +92,15 @@ class Block:
         derivative = np.empty_like(scores)
         return self.losses(loss, scores, derivative), self.gradient(derivative)
 
-    def squares(self, weighted=True):
-        """The sum of the squares of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
-        return self._squares(self.row_weights if weighted else None)
-
-    def _squares(self, row_weights):
+    def squares(self, row_weights=None):
+        """The sum of the squares of each feature, as much as rows weigh in each column; (n_features, n_columns)."""
         X = self.X
-        if row_weights is not None:
-            row_weights = row_weights.reshape(len(row_weights), -1)
-        if issparse(X):
-            row_weights = np.ones((X.shape[0], 1)) if row_weights is None else row_weights
-            X = Rows(X).merged()
-            return transposed(X, np.square(X.data, dtype=np.float64)) @ row_weights
         if row_weights is None:
-            return np.einsum("ij,ij->j", X, X)[:, np.newaxis]
+            row_weights = np.ones((X.shape[0], 1), X.dtype)
+        if issparse(X):
+            sums = np.zeros((X.shape[1], row_weights.shape[1]))
+            add_squares(self._rows, np.ascontiguousarray(row_weights, np.float64), sums)
+            return sums
         sums = np.zeros((X.shape[1], row_weights.shape[1]), row_weights.dtype)
         n_rows = max(STRETCH // X.shape[1], 1)
         for begin in range(0, len(X), n_rows):
@@ -117,9 +125,16 @@ class Block:
         return second * row_weights
 
     def curvature(self, loss, scores):
-        """The sum of the second derivatives of losses with respect to each weight: (n_features + 1, n_models)."""
+        """The sum of the second derivatives of losses with respect to each weight: (n_features + 1, n_models + 1).
+
+        The last column is that of losses whose second derivative is 1.
+        """
         second = self.second_derivatives(loss, scores)
-        return np.append(self._squares(second), second.sum(axis=0, keepdims=True, dtype=np.float64), axis=0)
+        alike = np.ones(len(second))
+        if self.row_weights is not None:
+            alike = self.row_weights.reshape(len(second), -1).mean(axis=1)
+        second = np.column_stack([second, alike.astype(second.dtype, copy=False)])
+        return np.append(self.squares(second), second.sum(axis=0, keepdims=True, dtype=np.float64), axis=0)
 
     def curvature_at(self, loss, weights):
         """The same, at some weights."""
@@ -142,13 +157,6 @@ class Block:
             products += A.T @ y.astype(A.dtype)
             squares += np.square(y).sum(axis=0)
         return gram, products, squares
-
-
-def transposed(X, values):
-    """``X.T`` of a sparse X, with other values; SciPy copies them where they are part of a larger array."""
-    transpose = csc_array(X.shape[::-1], dtype=values.dtype)
-    transpose.data, transpose.indices, transpose.indptr = values, X.indices, X.indptr
-    return transpose
 
 
 def with_ones(X):
@@ -182,6 +190,29 @@ def add_up(values):
     return total
 
 
+def places_of(rows, indices):
+    """The blocks of rows that count, as slices of these; `indices` are theirs, or None, which stands for all."""
+    stored, n_rows = rows.stored, rows.n_rows if indices is None else len(indices)
+    size = max(FEWEST_VALUES, VALUES_A_FEATURE * rows.n_features)
+    n_blocks = int(rows.mean_nonzeros * n_rows / size)
+    if n_blocks < 2:
+        return [slice(0, n_rows)]
+    if issparse(stored):
+        counts = np.diff(stored.indptr)
+        begins = np.cumsum(counts if indices is None else counts[indices], dtype=np.int64)
+        inner = np.searchsorted(begins, [int(begins[-1]) * k // n_blocks for k in range(1, n_blocks)])
+        ends = np.unique([0, *inner, n_rows]).tolist()
+    else:
+        ends = [n_rows * k // n_blocks for k in range(n_blocks + 1)]
+    return [slice(begin, end) for begin, end in pairwise(ends)]
+
+
+def map_of(n_threads, places):
+    """`map` for what is done for each block, by as many threads as there is work for."""
+    n_threads = min(n_threads, len(places))
+    return ThreadPoolExecutor(n_threads).map if n_threads > 1 else map
+
+
 class Blocks:
     """The rows of a problem that count, in this process.
 
@@ -210,8 +241,7 @@ class Blocks:
             self.X = None
         else:
             self.X = rows.with_valid_indices() if indices is None else rows.take(indices)
-        ends = self._ends()
-        self.places = [slice(begin, end) for begin, end in pairwise(ends)]
+        self.places = places_of(rows, indices)
         # Blocks of rows in memory are views.
         self.blocks = []
         if self.X is not None and len(self.places) == 1:
@@ -220,22 +250,7 @@ class Blocks:
             self.blocks = [self.take(place) for place in self.places]
         # Of small data, each call counts.
         self.one = len(self.blocks) == 1
-        n_threads = min(problem.n_threads, len(self.places))
-        self.pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
-
-    def _ends(self):
-        """Where blocks begin, and the last one ends."""
-        stored = self.rows.stored
-        size = max(FEWEST_VALUES, VALUES_A_FEATURE * self.rows.n_features)
-        n_blocks = int(self.rows.mean_nonzeros * self.n_rows / size)
-        if n_blocks < 2:
-            return [0, self.n_rows]
-        if not issparse(stored):
-            return [self.n_rows * k // n_blocks for k in range(n_blocks + 1)]
-        counts = np.diff(stored.indptr)
-        begins = np.cumsum(counts if self.indices is None else counts[self.indices], dtype=np.int64)
-        ends = np.searchsorted(begins, [int(begins[-1]) * k // n_blocks for k in range(1, n_blocks)])
-        return np.unique([0, *ends, self.n_rows]).tolist()
+        self._map = map_of(problem.n_threads, self.places)
 
     def take(self, places):
         """Some of the rows that count, as a block; those of a slice are not copied if they need no change."""
@@ -254,19 +269,23 @@ class Blocks:
             block = self.blocks[number] if self.blocks else self.take(place)
             return function(block, *(array[place] for array in arrays))
 
-        return (map if self.pool is None else self.pool.map)(call, range(len(self.places)))
+        return self._map(call, range(len(self.places)))
 
     def summed(self, function, *arrays):
         """The sum of what `each` yields: of arrays, or of tuples of them."""
         return function(*self.blocks, *arrays) if self.one else add_up(self.each(function, *arrays))
 
-    def joined(self, function, *arrays):
-        """An array of the rows that `each` yields."""
-        return (
-            function(*self.blocks, *arrays)
-            if self.one
-            else np.concatenate(list(self.each(function, *arrays)))
-        )
+    def joined(self, function, n_columns, *arrays):
+        """What `each` yields, of so many columns, in one array."""
+        if self.one:
+            return function(*self.blocks, *arrays)
+        rows = np.empty((self.n_rows, n_columns), self.rows.dtype)
+
+        def write(block, part, *parts):
+            part[...] = function(block, *parts)
+
+        list(self.each(write, rows, *arrays))
+        return rows
 
     def total(self, function, *arguments):
         """The sum of ``function(block, *arguments)`` over all blocks."""

@@ -29,17 +29,13 @@ class Features:
         self._rows = rows
 
     def _of_losses(self, scores):
-        return self._rows.curvature_of_features(scores)
+        """The mean curvature of losses along each direction; and that of losses whose second derivative is 1."""
+        curvature = self._rows.curvature_of_features(scores)
+        return curvature[:, :-1], curvature[:, -1:]
 
-    @cached_property
-    def _mean_squares(self):
-        """Of the rows' coordinates, as an array of one column."""
-        squares = self._rows.mean_squares().mean(axis=1, keepdims=True)
-        return np.append(squares, [[1.0]], axis=0)
-
-    def _least(self, of_losses):
+    def _least(self, of_losses, squares):
         # The intercept's is the mean second derivative.
-        return LEAST_SHARE * of_losses[-1] * self._mean_squares
+        return LEAST_SHARE * of_losses[-1] * squares
 
     def _of_penalty(self, ridge):
         return ridge
@@ -50,12 +46,12 @@ class Features:
         It is the mean over rows of the second derivative of the loss, times the square of the row's coordinate, and
         what the penalty adds. Columns that share a loss have their mean. It broadcasts against the weights.
         """
-        of_losses = self._of_losses(scores)
+        of_losses, squares = self._of_losses(scores)
         flat = ~(of_losses.mean(axis=0) > 0)
         if flat.any():
             # No row curves the loss here, where all are far from their targets.
-            of_losses[:, flat] = self._mean_squares
-        of_losses = np.maximum(of_losses, self._least(of_losses))
+            of_losses[:, flat] = squares
+        of_losses = np.maximum(of_losses, self._least(of_losses, squares))
         if of_losses.shape[1] > 1:
             of_losses = of_losses.repeat(scores.shape[1] // of_losses.shape[1], axis=1)
         bends = np.atleast_2d(penalty.curvature)
@@ -105,13 +101,13 @@ class Axes(Features):
     def _of_losses(self, scores):
         near = self._rows.near(self._chosen, self._places, scores)
         second = self._chosen.second_derivatives(self._rows.loss, near)
-        return self._squares.T @ second / len(second)
+        return self._squares.T @ second / len(second), self._mean_squares
 
     @cached_property
     def _mean_squares(self):
         return self._squares.mean(axis=0)[:, np.newaxis]
 
-    def _least(self, of_losses):
+    def _least(self, of_losses, squares):
         return LEAST_SHARE * of_losses.mean(axis=0)
 
     def _of_penalty(self, ridge):
@@ -139,7 +135,7 @@ class GramAxes(Axes):
         self._curvature = squares[:, np.newaxis] / rows.n_rows
 
     def _of_losses(self, scores):
-        return self._curvature
+        return self._curvature.copy(), self._curvature
 
 
 def positive(metric):

@@ -165,15 +165,12 @@ class AllRows:
 
     def of(self, weights):
         """The scores of weights, of shape (n_features + 1, n_columns)."""
-        if not weights[:-1].any():
-            # As at the beginning of most fits.
-            return np.tile(weights[-1], (self.n_rows, 1))
-        return self.blocks.joined(lambda block: block.scores(weights))
+        return self.blocks.joined(lambda block: block.scores(weights), weights.shape[1])
 
     def combine(self, A, B, a, b):
         """The scores ``a * A + b * B``, with a number for each column in a and b."""
         zeros = np.zeros_like(a)
-        return self.blocks.joined(lambda _, A, B: combine(A, B, a, b, zeros), A, B)
+        return self.blocks.joined(lambda _, A, B: combine(A, B, a, b, zeros), A.shape[1], A, B)
 
     def total(self, scores):
         """The sum of losses of each column."""
@@ -217,14 +214,13 @@ class AllRows:
         return Axes(self, spread(self.n_rows, n_rows))
 
     def curvature_of_features(self, scores):
-        """The mean curvature of the losses in each feature, and the intercept, of shape (n_features + 1, n_models)."""
+        """The mean curvature of the losses in each feature, and the intercept, of shape (n_features + 1, n_models + 1).
+
+        The last column is that of losses whose second derivative is 1.
+        """
         return (
             self.blocks.summed(lambda block, scores: block.curvature(self.loss, scores), scores) / self.n_rows
         )
-
-    def mean_squares(self):
-        """The mean square of each feature, of shape (n_features, 1), or (n_features, n_columns)."""
-        return self.blocks.total(Block.squares) / self.n_rows
 
     def near(self, chosen, places, scores):
         """The scores of chosen rows."""
@@ -282,15 +278,11 @@ class GramRows(AllRows):
     def gradient(self, derivative):
         return self._mean(self.R.T @ derivative)
 
-    def mean_squares(self):
-        """See `AllRows`."""
-        return np.diag(self.gram)[:-1, np.newaxis] / self.n_rows
-
     def axes(self):
         return GramAxes(self)
 
     def curvature_of_features(self, scores):
-        return np.diag(self.gram)[:, np.newaxis] / self.n_rows
+        return np.tile(np.diag(self.gram)[:, np.newaxis] / self.n_rows, 2)
 
 
 class RowsElsewhere(AllRows):
@@ -356,5 +348,5 @@ def gathered(problem, weights, fit_intercept):
     """
     rows = AllRows(problem, fit_intercept)
     _, derivative = rows.differentiate(rows.of(weights))
-    squares = rows.blocks.total(Block.squares, False) / rows.n_rows
+    squares = rows.blocks.total(Block.squares) / rows.n_rows
     return np.outer(np.append(squares, fit_intercept), np.square(derivative, dtype=np.float64).sum(axis=0))

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from sgdkit._kernels.rows import Rows
+from sgdkit.optimizers.blocks import map_of, places_of
 from sgdkit.training.order import run_length
 from sgdkit.training.span import span_of
 
@@ -96,10 +97,14 @@ class Problem:
         return self._find("density", self._density, self.rows, self.row_weights, self.row_indices)
 
     def _density(self):
+        if self.rows.full:
+            return 1.0
         # Of rows on disk, X may be a copy.
         X = None if self.rows.mapped else self.rows.X
         if isinstance(X, np.ndarray) and self.row_weights is None and self.row_indices is None:
-            return np.count_nonzero(X) / X.size
+            places = places_of(self.rows, None)
+            counts = map_of(self.n_threads, places)(lambda place: np.count_nonzero(X[place]), places)
+            return sum(counts) / X.size
         weights = None if np.ndim(self.row_weights) == 2 else self.select(self.row_weights)
         n_features = (self.rows if self.subset is None else self.subset).n_features
         return float(np.average(self.select(self.rows.counts()), weights=weights)) / n_features

@@ -8,8 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus, disk
+from sgdkit._kernels.arrays import N_MOMENTS, add_moments
 from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
+from sgdkit.auto.scaling import Standard
 from sgdkit.losses import REGRESSOR_LOSSES, Huber, Softmax
 from sgdkit.optimizers import blocks
 from sgdkit.optimizers.blocks import Blocks, add_up
@@ -50,6 +52,42 @@ def test_any_number_of_threads_gives_the_same_bits(small_blocks, name, kind):
         FITS[name].set_params(n_jobs=n_jobs, random_state=0).fit(X, y, weights).coef_ for n_jobs in (1, 3)
     ]
     assert_array_equal(*fits)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "untidy"])
+def test_threads_learn_the_same_scales(small_blocks, kind, weighted):
+    """By rows that nobody has looked at before; they are scaled to the same bits, and nothing of them is lost."""
+    X, _ = make_rows("dense" if kind == "dense" else "sparse")
+    if kind == "untidy":
+        X.indices[X.indptr[400] + 1], X.data[-1] = X.indices[X.indptr[400]], 0
+    order, weights = (np.arange(0, 700, 3), np.linspace(0, 2, 700)) if weighted else (None, None)
+    rows = [Rows(X, check=False) for _ in range(3)]
+    scalings = [
+        Standard(part, order, weights, shifts=True, n_threads=n_threads)
+        for part, n_threads in zip(rows, (1, 3), strict=False)
+    ]
+    assert_array_equal(scalings[0].moments, scalings[1].moments)
+    moments = np.zeros((12, N_MOMENTS))
+    weights = np.empty(0) if weights is None else weights
+    add_moments(rows[2], scalings[0].origin.copy(), order, weights, moments)
+    assert_allclose(scalings[0].moments, moments, rtol=1e-12)
+    if order is None:
+        # What was found out in parts is known of all.
+        assert_array_equal(rows[1].counts(), Rows(X).counts())
+    shift, factor = scalings[0].shift, scalings[0].factor
+    one, other = (sparse.csr_array(scalings[0].apply(rows[0], n_threads=n).X) for n in (1, 3))
+    assert_array_equal(one.toarray(), other.toarray())
+    expected = sparse.csr_array(Rows(X).scaled(shift, factor).X)
+    assert_allclose(one.toarray(), expected.toarray(), rtol=1e-14)
+
+
+def test_bad_rows_are_errors_in_any_block(small_blocks):
+    X, _ = make_rows("sparse")
+    X.data[len(X.data) // 2] = np.nan
+    for n_threads in (1, 3):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            Standard(Rows(X, check=False), None, None, shifts=True, n_threads=n_threads)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

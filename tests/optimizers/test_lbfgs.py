@@ -248,7 +248,8 @@ def test_few_rows_have_the_squared_errors_of_all(dtype, weighted, fit_intercept)
     gradients = [rows.gradient(d) for rows, d in zip((few, everything), derivatives, strict=True)]
     assert_allclose(losses[0], losses[1], rtol=10 * TOLERANCES[dtype]["rtol"])
     assert_allclose(gradients[0], gradients[1], rtol=1e-3, atol=1e-4 if dtype == np.float32 else 1e-10)
-    assert_allclose(few.mean_squares(), everything.mean_squares(), rtol=1e-4)
+    curvatures = [rows.curvature_of_features(rows.of(W)) for rows in (few, everything)]
+    assert_allclose(curvatures[0][:-1, -1], curvatures[1][:-1, -1], rtol=1e-4)
 
 
 def test_correlated_features_need_few_steps(monkeypatch):
