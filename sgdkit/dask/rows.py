@@ -193,10 +193,22 @@ class FarBlocks:
         self.blocks, rows.blocks = rows.held(tasks), rows.source
         self.targets, self.row_weights = targets, row_weights
 
-    def total(self, function, *arguments):
-        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them."""
-        sent = delayed(_same, pure=False)(*arguments)
-        return self.rows.total([delayed(_call, pure=False)(function, block, sent) for block in self.blocks])
+    def total(self, function, *arguments, beside=None):
+        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them.
+
+        What is `kept` may be the last argument.
+        """
+        return self.rows.total(self._tasks(function, arguments, beside))
+
+    def kept(self, function, *arguments):
+        """What a function returns for each block, which stays where the block is for as long as it is referred to."""
+        return self.rows.client.persist(self._tasks(function, arguments), retries=RETRIES)
+
+    def _tasks(self, function, arguments, beside=None):
+        sent, call = delayed(_same, pure=False)(*arguments), delayed(_call, pure=False)
+        if beside is None:
+            return [call(function, block, sent) for block in self.blocks]
+        return [call(function, block, sent, its) for block, its in zip(self.blocks, beside, strict=True)]
 
     def take(self, places):
         """Some of the rows that count, as a block in this process."""
@@ -291,8 +303,8 @@ def _same(*arguments):
     return arguments
 
 
-def _call(function, block, arguments):
-    return function(block, *arguments)
+def _call(function, block, arguments, *beside):
+    return function(block, *arguments, *beside)
 
 
 def _add_up(values):

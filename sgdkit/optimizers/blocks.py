@@ -88,7 +88,34 @@ class Block:
 
     def slopes_at(self, loss, weights):
         """The same, and the sum of gradients."""
+        return self._slopes(loss, self.scores(weights))
+
+    def all_at(self, loss, weights):
+        """The same, and the `curvature`."""
         scores = self.scores(weights)
+        return *self._slopes(loss, scores), self.curvature(loss, scores)
+
+    def line(self, weights, direction):
+        """The scores of weights, and of a direction, along which those of other weights lie."""
+        return self.scores(weights), self.scores(direction)
+
+    def losses_along(self, loss, lengths, line):
+        """The sums of losses at some lengths along a line, and how they rise."""
+        ahead, derivative = np.empty_like(line[0]), np.empty_like(line[0])
+        return self.along(loss, lengths, *line, ahead, derivative)
+
+    def all_along(self, loss, lengths, line):
+        """The sums of losses there, of gradients, and the `curvature`."""
+        scores, direction = line
+        ahead = scores + lengths.astype(scores.dtype) * direction
+        return *self._slopes(loss, ahead), self.curvature(loss, ahead)
+
+    def slopes_along(self, loss, lengths, line):
+        """The same without the curvature."""
+        scores, direction = line
+        return self._slopes(loss, scores + lengths.astype(scores.dtype) * direction)
+
+    def _slopes(self, loss, scores):
         derivative = np.empty_like(scores)
         return self.losses(loss, scores, derivative), self.gradient(derivative)
 

@@ -23,7 +23,14 @@ class Features:
     Parameters
     ----------
     rows : AllRows
+
+    Attributes
+    ----------
+    of_all_rows : bool
+        Whether all rows are asked how they curve the losses.
     """
+
+    of_all_rows = True
 
     def __init__(self, rows):
         self._rows = rows
@@ -78,6 +85,8 @@ class Axes(Features):
     vectors : ndarray of shape (n_features + 1, n_features + 1)
         Orthogonal; an axis is a column.
     """
+
+    of_all_rows = False
 
     def __init__(self, rows, places):
         super().__init__(rows)

@@ -154,7 +154,13 @@ class AllRows:
     ----------
     n_outputs : int
         The number of columns that share a loss.
+    looks : bool
+        Whether the curvature is going to be asked for at the scores that are differentiated next.
+    tries : bool
+        Whether several lengths are going to be tried along the next direction.
     """
+
+    looks = tries = False
 
     def __init__(self, problem, fit_intercept, blocks=None):
         self.problem, self.loss = problem, problem.loss
@@ -288,8 +294,15 @@ class GramRows(AllRows):
 class RowsElsewhere(AllRows):
     """Rows that leave nothing behind: what stands for their scores are the weights; for derivatives, their gradient.
 
-    So a step along a line takes products with the rows for each length that is tried, and no room for scores.
+    So a step takes two products with the rows, as long as its first length is good. Else, blocks keep the scores of the
+    weights and of the direction for as long as lengths are tried, and take one more product for the gradient.
     """
+
+    # Weights, and the curvature at these.
+    _curved = None, None
+    # The direction along which lengths are tried; scores along it, where they are kept; the last lengths, where no
+    # gradient is known yet.
+    _direction = _line = _lengths = None
 
     def of(self, weights):
         return weights.copy()
@@ -301,18 +314,42 @@ class RowsElsewhere(AllRows):
         return self.blocks.total(Block.at, self.loss, scores)
 
     def differentiate(self, scores):
-        return self.blocks.total(Block.slopes_at, self.loss, scores)
+        self._line = self._lengths = None
+        if not self.looks:
+            return self.blocks.total(Block.slopes_at, self.loss, scores)
+        *slopes, curvature = self.blocks.total(Block.all_at, self.loss, scores)
+        self._curved = scores.copy(), curvature / self.n_rows
+        return slopes
 
-    along = _along
+    def along(self, scores, direction, lengths, ahead, derivative):
+        if self._direction is not direction:
+            self._direction, self._line = direction, None
+            if not self.tries:
+                return _along(self, scores, direction, lengths, ahead, derivative)
+        if self._line is None:
+            self._line = self.blocks.kept(Block.line, scores, direction)
+        ahead[...] = scores + lengths.astype(scores.dtype) * direction
+        self._ahead, self._lengths = ahead, lengths.copy()
+        return self.blocks.total(Block.losses_along, self.loss, lengths, beside=self._line)
 
     def gradient(self, derivative):
+        if self._lengths is not None:
+            function = Block.all_along if self.looks else Block.slopes_along
+            found = self.blocks.total(function, self.loss, self._lengths, beside=self._line)
+            derivative[...] = found[1]
+            if self.looks:
+                self._curved = self._ahead.copy(), found[2] / self.n_rows
+            self._line = self._lengths = None
         return self._mean(derivative.copy())
 
     def near(self, chosen, places, scores):
         return chosen.scores(scores)
 
     def curvature_of_features(self, scores):
-        return self.blocks.total(Block.curvature_at, self.loss, scores) / self.n_rows
+        weights, curvature = self._curved
+        if weights is None or not np.array_equal(weights, scores):
+            curvature = self.blocks.total(Block.curvature_at, self.loss, scores) / self.n_rows
+        return curvature
 
 
 def all_rows(problem, fit_intercept):

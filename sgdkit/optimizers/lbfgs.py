@@ -85,13 +85,14 @@ class LBFGSState(FullGradientState):
             if at.slopes is None:
                 self._aim(at)
             start, gradient = self.W, at.gradient
+            at.rows.looks = at.directions.of_all_rows and self.n_steps + 1 == self.next_look
             self.W, self.rate = at.step(start, ~self.products.any(axis=0))
             looks_again = self._look_again()
             if self.n_steps % REFRESH == 0:
                 at.refresh(self.W)
+            at.turn(self.W)
             if looks_again:
                 at.curve(at.scores)
-            at.turn(self.W)
             place = self.n_pairs % len(self.moves)
             pair = self.moves[place], self.changes[place], self.products[place]
             remember(*pair, start, self.W, gradient, at.gradient)
@@ -156,10 +157,11 @@ class Position:
         # Where the penalty differs much between features, it ties weights to other axes than the rows do.
         axes = rows.axes() if units is None or units.max() <= MOST_UNEVEN * units.min() else None
         self.directions = Features(rows) if axes is None else axes
+        rows.looks = self.directions.of_all_rows
+        self.losses, self.derivative = rows.differentiate(self.scores)
         self.curve(state._scores_of_metric(rows, self.scores))
         shape = len(state.W) - 1, state.n_columns
         self.ridge = np.broadcast_to(np.asarray(self.penalty.curvature, np.float64), shape)
-        self.losses, self.derivative = rows.differentiate(self.scores)
         self.penalties = state._penalties(state.W)
         self.turn(state.W)
         rows.check(self.gradient)
@@ -188,7 +190,7 @@ class Position:
         `first` tells the models that do not know yet how far to go.
         """
         rows = self.rows
-        along = rows.of(self.direction)
+        along, rows.tries = rows.of(self.direction), first.any()
         penalty_changes = parabola(weights, self.direction, self.ridge)
         begin = self.slopes, self.losses, self.penalties
         search = Lengths(*begin, *penalty_changes, rows.n_rows, first, weights.dtype == np.float32)

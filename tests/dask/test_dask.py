@@ -143,14 +143,26 @@ def test_rows_may_be_sorted_by_class(client):
     check_same(model, sgdkit.SGDClassifierPlus(optimizer="lbfgs", random_state=0).fit(X, y))
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "gd"])
+def test_where_features_are_many_their_own_curvature_is_summed_up(client, optimizer):
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((300, 80), density=0.1, format="csr", rng=rng)
+    y = X @ rng.standard_normal(80) > 0
+    model = sgdkit.dask.SGDClassifierPlus(optimizer=optimizer, random_state=0, tol=1e-8).fit(
+        collection(X, (100, 200)), y
+    )
+    check_same(model, sgdkit.SGDClassifierPlus(optimizer=optimizer, random_state=0, tol=1e-8).fit(X, y))
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
-def test_a_worker_that_is_killed_changes_no_bit(client, monkeypatch, tmp_path):
-    """In a round, when it holds blocks that have to be made again."""
+@pytest.mark.parametrize("method", ["slopes_at", "losses_along"])
+def test_a_worker_that_is_killed_changes_no_bit(client, monkeypatch, tmp_path, method):
+    """In a round, when it holds blocks that have to be made again, and scores along a line."""
     X, score = make_rows()
     rows, model = collection(X, PARTITIONS["even"]), sgdkit.dask.SGDClassifierPlus(random_state=0)
     expected = clone(model).fit(rows, score > 0)
     flag = tmp_path / "killed"
-    monkeypatch.setattr(far, "_call", KilledOnce(far._call, flag))
+    monkeypatch.setattr(far, "_call", KilledOnce(far._call, flag, method))
     with LocalCluster(**OPTIONS) as cluster, Client(cluster):
         model.fit(rows, score > 0)
     assert flag.exists()
