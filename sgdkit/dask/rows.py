@@ -8,25 +8,30 @@ Invariants:
   results of tasks, and no worker waits for another one.
 - Blocks are merged of parts in their order, and sums are added up in a tree of blocks; so any number of workers gives
   the same bits.
+
+Blocks that lie at a worker are one task in each round, so that Dask has nothing to move between workers: with a task
+for each block, it sends blocks to workers that it takes for idle.
 """
 
 import warnings
 
 import numpy as np
 from dask.delayed import delayed
+from distributed import futures_of, wait
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
 from sgdkit._kernels.rows import Rows, take_rows
 from sgdkit.auto.moments import add_moments as add_moments_of
 from sgdkit.dask.collections import described, joined, stacked
-from sgdkit.optimizers.blocks import Block, add_up, blocks_of
+from sgdkit.optimizers.blocks import Block, add, blocks_of
+from sgdkit.optimizers.full_gradients import few_features
 
 # Parts are merged to blocks of so many values or more, so that work on a block outweighs the request for it.
 FEWEST_VALUES = 8_000_000
 # How often a task that fails is tried again.
 RETRIES = 3
-# Sums that one task adds up: a power of 2, so that the tree is that of `add_up`.
-ADDED_AT_ONCE = 8
+# Results of tasks whose sums one task adds up; and the bytes of sums that a task may return.
+ADDED_AT_ONCE, MOST_BYTES = 8, 1 << 26
 # Of the memory of workers, what blocks may take, at two copies while they are scaled: Dask begins to spill at 60 %.
 SHARE_OF_MEMORY, COPIES = 0.6, 2
 # What a task holds of the size of the weights: these, their gradient, and a sum of two.
@@ -168,12 +173,30 @@ class FarRows:
                 inside = slice(*np.searchsorted(row_indices, [begin, end]))
                 yield slice(begin, end), row_indices[inside] - begin
 
+    def groups(self, blocks, n_numbers):
+        """The numbers of blocks that are a task together, of which each returns a sum of so many numbers.
+
+        They lie at one worker, which has a task for each of its threads; or more, where sums are large.
+        """
+        if not self.fits:
+            return [[number] for number in range(len(blocks))]
+        futures = [futures_of(block)[0] for block in blocks]
+        wait(futures)
+        holders, threads, held = self.client.who_has(futures), self.client.nthreads(), {}
+        for number, future in enumerate(futures):
+            held.setdefault(min(holders[future.key], default=None), []).append(number)
+        groups, most = [], max(MOST_BYTES // (8 * n_numbers), 1)
+        for holder, numbers in held.items():
+            n_groups = max(threads.get(holder, 1), -(-len(numbers) // most))
+            groups += [part.tolist() for part in np.array_split(numbers, min(n_groups, len(numbers)))]
+        return groups
+
     def total(self, tasks):
-        """The sum of what tasks return, added up by the workers and brought here."""
+        """The sum of what blocks return, given tasks that return it as a tree; added up at workers and brought here."""
         while len(tasks) > 1:
             groups = [tasks[k : k + ADDED_AT_ONCE] for k in range(0, len(tasks), ADDED_AT_ONCE)]
-            tasks = [delayed(_add_up, pure=False)(group) for group in groups]
-        return self.client.compute(tasks[0], retries=RETRIES).result()
+            tasks = [delayed(_grown, pure=False)(group) for group in groups]
+        return total_of(self.client.compute(tasks[0], retries=RETRIES).result())
 
 
 class FarBlocks:
@@ -191,6 +214,9 @@ class FarBlocks:
             tasks.append(delayed(_prepare, pure=False)(block, rows.shift, rows.factor, inside, part, weights))
         # Rows as they were read need no room any more.
         self.blocks, rows.blocks = rows.held(tasks), rows.source
+        n_weights = (rows.n_features + 1) * targets.n_columns
+        n_numbers = max(n_weights, rows.n_features**2) if few_features(problem) else n_weights
+        self.groups = rows.groups(self.blocks, n_numbers)
         self.targets, self.row_weights = targets, row_weights
 
     def total(self, function, *arguments, beside=None):
@@ -198,17 +224,19 @@ class FarBlocks:
 
         What is `kept` may be the last argument.
         """
-        return self.rows.total(self._tasks(function, arguments, beside))
+        return self.rows.total(self._tasks(_summed, function, arguments, beside))
 
     def kept(self, function, *arguments):
         """What a function returns for each block, which stays where the block is for as long as it is referred to."""
-        return self.rows.client.persist(self._tasks(function, arguments), retries=RETRIES)
+        return self.rows.client.persist(self._tasks(_called, function, arguments), retries=RETRIES)
 
-    def _tasks(self, function, arguments, beside=None):
-        sent, call = delayed(_same, pure=False)(*arguments), delayed(_call, pure=False)
-        if beside is None:
-            return [call(function, block, sent) for block in self.blocks]
-        return [call(function, block, sent, its) for block, its in zip(self.blocks, beside, strict=True)]
+    def _tasks(self, task, function, arguments, beside=None):
+        """A task for each group of blocks."""
+        sent, beside = delayed(_same, pure=False)(*arguments), beside or [None] * len(self.groups)
+        return [
+            delayed(task, pure=False)(function, group, [self.blocks[k] for k in group], sent, its)
+            for group, its in zip(self.groups, beside, strict=True)
+        ]
 
     def take(self, places):
         """Some of the rows that count, as a block in this process."""
@@ -224,11 +252,14 @@ def _(rows: FarRows, problem):
 
 @add_moments_of.register
 def _(rows: FarRows, origin, order, weights, moments, *, n_threads=1):
-    tasks = [
-        delayed(_moments, pure=False)(block, origin, inside, weights[place] if len(weights) else weights)
-        for block, (place, inside) in zip(rows.blocks, rows.parts(order), strict=True)
+    visits = [(inside, weights[place] if len(weights) else weights) for place, inside in rows.parts(order)]
+    trees = [
+        delayed(_moments, pure=False)(
+            group, [rows.blocks[k] for k in group], origin, [visits[k] for k in group]
+        )
+        for group in rows.groups(rows.blocks, moments.size)
     ]
-    moments += rows.total(tasks)
+    moments += rows.total(trees)
 
 
 def memory_limits(client):
@@ -281,7 +312,13 @@ def _take(block, places, shift, factor):
     return _rows_of(take_rows(block.X, places), shift, factor).X
 
 
-def _moments(block, origin, order, weights):
+def _moments(group, blocks, origin, visits):
+    return _tree(
+        group, (_moments_of(block, origin, *visit) for block, visit in zip(blocks, visits, strict=True))
+    )
+
+
+def _moments_of(block, origin, order, weights):
     moments = np.zeros((block.X.shape[1], N_MOMENTS))
     order = None if order is None else order.astype(np.int64)
     add_moments(Rows(block.X, check=False), origin, order, np.ascontiguousarray(weights), moments)
@@ -303,10 +340,58 @@ def _same(*arguments):
     return arguments
 
 
-def _call(function, block, arguments, *beside):
-    return function(block, *arguments, *beside)
+def _called(*arguments):
+    return list(_calls(*arguments))
 
 
-def _add_up(values):
+def _summed(function, numbers, *parts):
+    return _tree(numbers, _calls(function, numbers, *parts))
+
+
+def _calls(function, numbers, blocks, arguments, beside):
+    """Yield what a function returns for some blocks; in what is beside, each has its part."""
+    for k, block in enumerate(blocks):
+        yield function(block, *arguments) if beside is None else function(block, *arguments, beside[k])
+
+
+def _tree(numbers, values):
+    return grown(zip(((0, number) for number in numbers), values, strict=True))
+
+
+def _grown(trees):
     # What a task has returned is not to be written to.
-    return add_up(tuple(map(np.array, v)) if isinstance(v, tuple) else np.array(v) for v in values)
+    return grown((place, _copied(value)) for tree in trees for place, value in tree.items())
+
+
+def _copied(value):
+    return tuple(map(np.array, value)) if isinstance(value, tuple) else np.array(value)
+
+
+def grown(sums):
+    """Add up those sums that are neighbours in the tree of `add_up`; the first are overwritten.
+
+    Parameters
+    ----------
+    sums : iterable of ((int, int), array or tuple of arrays)
+        The height and the place of each, counted among those of this height.
+
+    Returns
+    -------
+    tree : dict of (int, int) to array, or tuple of arrays
+    """
+    tree = {}
+    for (height, place), value in sums:
+        while (height, place ^ 1) in tree:
+            other = tree.pop((height, place ^ 1))
+            value = add(value, other) if place % 2 == 0 else add(other, value)
+            height, place = height + 1, place >> 1
+        tree[height, place] = value
+    return tree
+
+
+def total_of(tree):
+    """The sum of all, as `add_up` ends."""
+    *others, total = (tree[key] for key in sorted(tree, reverse=True))
+    for value in reversed(others):
+        total = add(_copied(value), total)
+    return total

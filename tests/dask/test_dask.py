@@ -20,6 +20,7 @@ from dask.distributed import Client, LocalCluster  # noqa: E402
 
 import sgdkit.dask  # noqa: E402
 from sgdkit.dask import rows as far  # noqa: E402
+from sgdkit.optimizers.blocks import add_up  # noqa: E402
 from tests.dask.killing import KilledOnce  # noqa: E402
 
 N_ROWS, N_FEATURES = 1200, 8
@@ -162,11 +163,26 @@ def test_a_worker_that_is_killed_changes_no_bit(client, monkeypatch, tmp_path, m
     rows, model = collection(X, PARTITIONS["even"]), sgdkit.dask.SGDClassifierPlus(random_state=0)
     expected = clone(model).fit(rows, score > 0)
     flag = tmp_path / "killed"
-    monkeypatch.setattr(far, "_call", KilledOnce(far._call, flag, method))
+    monkeypatch.setattr(far, "_summed", KilledOnce(far._summed, flag, method))
     with LocalCluster(**OPTIONS) as cluster, Client(cluster):
         model.fit(rows, score > 0)
     assert flag.exists()
     assert_array_equal(model.coef_, expected.coef_)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 13])
+def test_sums_are_added_up_in_the_tree_of_blocks_wherever_these_lie(n):
+    rng = np.random.default_rng(n)
+    values = rng.standard_normal((n, 3))
+    for n_groups in (1, 2, 5):
+        of_group = rng.integers(0, n_groups, n)
+        trees = [
+            far.grown(((0, k), values[k].copy()) for k in np.flatnonzero(of_group == group).tolist())
+            for group in range(n_groups)
+        ]
+        while len(trees) > 1:
+            trees = [far._grown(trees[k : k + 2]) for k in range(0, len(trees), 2)]
+        assert_array_equal(far.total_of(trees[0]), add_up(values.copy()))
 
 
 def test_one_worker_gives_the_bits_of_two(client):
