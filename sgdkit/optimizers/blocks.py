@@ -19,6 +19,8 @@ from sgdkit._kernels.scores import score_rows
 
 # A block has so many values, and so many times as many as there are features, which its sums have room for.
 FEWEST_VALUES, VALUES_A_FEATURE = 1 << 20, 8
+# A thread takes neighbouring blocks in so many runs.
+RUNS = 4
 # Values whose products, or squares, are summed at a time.
 STRETCH = 1 << 17
 
@@ -237,7 +239,18 @@ def places_of(rows, indices):
 def map_of(n_threads, places):
     """`map` for what is done for each block, by as many threads as there is work for."""
     n_threads = min(n_threads, len(places))
-    return ThreadPoolExecutor(n_threads).map if n_threads > 1 else map
+    if n_threads < 2:
+        return map
+    pool = ThreadPoolExecutor(n_threads)
+
+    def in_runs(function, values):
+        """A block takes less than a millisecond, of which to hand it to a thread would be a part."""
+        size = -(-len(values) // (RUNS * n_threads))
+        runs = (values[k : k + size] for k in range(0, len(values), size))
+        for run in pool.map(lambda run: [function(value) for value in run], runs):
+            yield from run
+
+    return in_runs
 
 
 class Blocks:
