@@ -217,7 +217,8 @@ class Plan:
         # Of a chunk in one step, pilots tell the rate of full gradients, to which what chunks differ by is noise. In a
         # stream no penalty makes the rate fall, since alpha itself falls with the number of rows.
         batch = not self.whole and self.problem.single_batch and self.problem.n_rows >= FEWEST_IN_A_BATCH
-        if batch and self.rate_choice.chosen and self.optimizer.scales_with_gradient:
+        chosen = self.rate_choice.chosen and self.settings.alpha == "auto"
+        if batch and chosen and self.optimizer.scales_with_gradient:
             return "invscaling"
         return self.optimizer.default_schedule(self.problem.loss)
 
