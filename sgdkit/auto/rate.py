@@ -178,11 +178,16 @@ def _tried(problem, optimizer, rate, n_steps, *, initial, fit_intercept, generat
     the candidates of a search agree.
     """
     problem = problem.take([0])
-    rows = generator.choice(problem.indices, n_steps * problem.batch_size, replace=False)
-    first, second = np.array_split(np.arange(len(rows)), [len(rows) // 2])
-    sample, initial = _sample(problem, rows, initial[:, : problem.targets.n_columns])
-    n_columns = sample.targets.n_columns
-    trials = replace(sample.repeat(len(CANDIDATES_OF_A_PLAN)), penalty=Penalty(0.0, 0.0))
+    n_columns = problem.targets.n_columns
+    rows, initial = (
+        generator.choice(problem.indices, n_steps * problem.batch_size, replace=False),
+        initial[:, :n_columns],
+    )
+    if problem.rows.mean_nonzeros * len(rows) < problem.rows.n_features:
+        problem, initial = _sample(problem, rows, initial)
+        rows = np.arange(len(rows))
+    first, second = map(np.sort, np.array_split(rows, [len(rows) // 2]))
+    trials = replace(problem.repeat(len(CANDIDATES_OF_A_PLAN)), penalty=Penalty(0.0, 0.0))
     factors = np.repeat(rate * CANDIDATES_OF_A_PLAN, n_columns)
     options = {"fit_intercept": fit_intercept, "seed": generator.integers(2**31)}
     trainer = Trainer(optimizer, Constant(1.0), trials, rate_factors=factors, **options)

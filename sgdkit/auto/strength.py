@@ -59,6 +59,8 @@ SETTLED, STILL_FALLING = 0.003, 0.1
 FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 16, 15
 # Between these sizes of the largest value, squares of all that tell are float32.
 SMALLEST_SIZE, LARGEST_SIZE = 1e-6, 1e6
+# More values than these are not copied to it: 2 MB.
+MOST_COPIED = 1 << 19
 # So many steps of Newton's at the most.
 MOST_STEPS = 20
 
@@ -273,7 +275,7 @@ def _in_float32(problem, initial):
     X = None if problem.rows.mapped else problem.rows.X
     if not (problem.targets.signs and isinstance(X, np.ndarray)) or problem.single_batch:
         return problem, initial
-    if not SMALLEST_SIZE < np.abs(X).max() < LARGEST_SIZE:
+    if X.size > MOST_COPIED or not SMALLEST_SIZE < max(X.max(), -X.min()) < LARGEST_SIZE:
         return problem, initial
     single = np.float32
     rows = Rows(X.astype(single, copy=False), owned=problem.rows.owned or X.dtype != single)

@@ -1,7 +1,6 @@
 """scikit-learn's callbacks, which came with its version 1.9: a fit is a task, and each of its epochs is one of that."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import sklearn
 
@@ -109,8 +108,11 @@ class FitTasks(Listener):
 
     def _state(self, trainer, columns):
         """The attributes of the model that would be returned if training stopped now."""
-        fitted, rate = SimpleNamespace(), float(trainer.rates(1)[columns].max())
+        cls, rate = type(self.plan.settings), float(trainer.rates(1)[columns].max())
+        fitted = cls.__new__(cls)
         publish_now(fitted, self.plan, self.course, trainer.weights()[:, columns], rate)
+        # They may be still to be made.
+        getattr(fitted, "coef_", None)
         return vars(fitted)
 
 
