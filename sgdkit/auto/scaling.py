@@ -290,7 +290,7 @@ class Standard(Scaling):
         scale = np.nan_to_num(scale, nan=np.inf, posinf=np.inf)
         noise = NOISE * np.finfo(self.dtype).eps * np.abs(shift)
         varies = (mass > self.total * np.finfo(np.float64).eps) & ~(full & (first == 0) & (second == 0))
-        self._check(scale, noise, varies, seen)
+        _check(self, scale, noise, varies, seen)
         nothing = ~(scale > noise)
         among = ~nothing & (hits < self.n_rows)
         if anew:
@@ -359,30 +359,6 @@ class Standard(Scaling):
         shift = shift - self.origin[features].astype(np.float64)
         return mass, (second - 2 * shift * first + shift * shift * mass) * factor**2
 
-    def _check(self, scale, noise, varies, seen):
-        """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
-        self._raise_if(~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
-        small = varies & (np.maximum(scale, noise) < SMALLEST)
-        self._raise_if(small, "too small: their squares underflow. Multiply", seen)
-        lost = np.flatnonzero(varies & (scale <= noise))
-        if len(lost):
-            warnings.warn(
-                f"Feature {self._name(seen[lost[0]])} varies by no more than rounding error in "
-                f"{np.dtype(self.dtype)}, so nothing is learnt from it ({len(lost)} of {len(self.known)} features are "
-                "so). Subtract their means, or pass more digits.",
-                UserWarning,
-                stacklevel=2,
-            )
-
-    def _raise_if(self, faulty, what, features):
-        if faulty.any():
-            name = self._name(features[np.flatnonzero(faulty)[0]])
-            raise ValueError(f"The values of feature {name} are {what} them by a constant.")
-
-    def _name(self, feature):
-        """The number of a feature among all."""
-        return int(feature if self.names is None else self.names[feature])
-
     def _stay_near(self, earlier):
         """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""
         seen, seen_before = self.moments[:, 0] > 0, earlier.moments[:, 0] > 0
@@ -400,7 +376,7 @@ class Standard(Scaling):
         scale, mean = self.scale[seen], self.mean[seen]
         with np.errstate(over="ignore"):
             factor = (self.unit / scale).astype(dtype)
-        self._raise_if(~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
+        _raise_if(self, ~np.isfinite(factor), f"too small to be scaled in {np.dtype(dtype)}. Multiply", seen)
         needed = needed or self._differs(factor) or (np.abs(mean) > (0.0 if self.exact else scale)).any()
         self.shift = self.factor = None
         if needed:
@@ -437,7 +413,7 @@ class Standard(Scaling):
         if not np.isfinite(raw).all():
             overflows = ~np.isfinite(raw[:-1]).all(axis=1)
             where = (
-                f"the weight of feature {self._name(np.argmax(overflows))}"
+                f"the weight of feature {_name(self, np.argmax(overflows))}"
                 if overflows.any()
                 else "the intercept"
             )
@@ -455,6 +431,33 @@ class Standard(Scaling):
         np.divide(weights[:-1], self.factor[:, np.newaxis], out=scaled[:-1])
         scaled[-1] = weights[-1] + self.shift @ weights[:-1]
         return scaled
+
+
+def _check(scaling, scale, noise, varies, seen):
+    """Raise if the scale of a feature is beyond floating-point numbers, and warn if it is lost in its mean."""
+    _raise_if(scaling, ~np.isfinite(scale), "too large: their squares overflow. Divide", seen)
+    small = varies & (np.maximum(scale, noise) < SMALLEST)
+    _raise_if(scaling, small, "too small: their squares underflow. Multiply", seen)
+    lost = np.flatnonzero(varies & (scale <= noise))
+    if len(lost):
+        warnings.warn(
+            f"Feature {_name(scaling, seen[lost[0]])} varies by no more than rounding error in "
+            f"{np.dtype(scaling.dtype)}, so nothing is learnt from it ({len(lost)} of {len(scaling.known)} features "
+            "are so). Subtract their means, or pass more digits.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _raise_if(scaling, faulty, what, features):
+    if faulty.any():
+        name = _name(scaling, features[np.flatnonzero(faulty)[0]])
+        raise ValueError(f"The values of feature {name} are {what} them by a constant.")
+
+
+def _name(scaling, feature):
+    """The number of a feature among all."""
+    return int(feature if scaling.names is None else scaling.names[feature])
 
 
 def _scaled(rows, shift, factor, *, n_threads):

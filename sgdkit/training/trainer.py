@@ -227,9 +227,9 @@ class Trainer:
     def spread(self, subset):
         """A trainer of all features that goes on from where this one of a `Subset` is."""
         whole = copy(self)
+        whole._passes = whole._room = None
         whole.states = [state.spread(subset) for state in self.states]
-        whole._penalty, whole._passes, whole._room = self._penalty.spread(subset), None, None
-        whole.set_penalty(whole._penalty)
+        whole.set_penalty(self._penalty.spread(subset))
         return whole
 
     def take_in(self, part, features):
