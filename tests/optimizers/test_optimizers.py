@@ -1,6 +1,7 @@
 """The registry of optimizers, from which all their tests come."""
 
 import pickle
+from inspect import cleandoc
 
 import numpy as np
 import pytest
@@ -50,11 +51,11 @@ def test_each_is_parameters_alone(name):
 @EACH
 def test_each_docstring_is_whole(name):
     """Equation, parameters, source, example."""
-    doc = OPTIMIZERS[name].__doc__
+    doc = cleandoc(OPTIMIZERS[name].__doc__)
     assert "<-" in doc
     for heading in ("Parameters", "References", "Examples"):
-        assert f"    {heading}\n    {'-' * len(heading)}\n" in doc
-    assert all(f"    {parameter} : " in doc for parameter in OPTIMIZERS[name]().get_params())
+        assert f"\n{heading}\n{'-' * len(heading)}\n" in doc
+    assert all(f"\n{parameter} : " in doc for parameter in OPTIMIZERS[name]().get_params())
 
 
 @EACH
