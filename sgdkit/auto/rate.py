@@ -179,10 +179,8 @@ def _tried(problem, optimizer, rate, n_steps, *, initial, fit_intercept, generat
     """
     problem = problem.take([0])
     n_columns = problem.targets.n_columns
-    rows, initial = (
-        generator.choice(problem.indices, n_steps * problem.batch_size, replace=False),
-        initial[:, :n_columns],
-    )
+    initial = initial[:, :n_columns]
+    rows = generator.choice(problem.indices, n_steps * problem.batch_size, replace=False)
     if problem.rows.mean_nonzeros * len(rows) < problem.rows.n_features:
         problem, initial = _sample(problem, rows, initial)
         rows = np.arange(len(rows))
