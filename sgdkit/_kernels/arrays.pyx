@@ -92,15 +92,15 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     rows.checked = True
 
 
-def add_squares(Rows rows, const double[:, ::1] weights, double[:, ::1] squares):
-    """Add up the squares of the values of each feature that rows show, as much as their rows weigh in each column.
+def add_squares(Rows rows, const double[::1] weights, double[::1] squares):
+    """Add up the squares of the values of each feature that rows show, as much as their rows weigh.
 
     Parameters
     ----------
     rows : Rows
         Sparse ones; of dense ones, a product is quicker.
-    weights : ndarray of shape (n_rows, n_columns)
-    squares : ndarray of shape (n_features, n_columns)
+    weights : ndarray of shape (n_rows,)
+    squares : ndarray of shape (n_features,)
         Is increased.
     """
     rows.check()
@@ -108,23 +108,16 @@ def add_squares(Rows rows, const double[:, ::1] weights, double[:, ::1] squares)
 
 
 def add_squares_in(
-    Rows rows, floating[::1] value_buffer, int32_t[::1] index_buffer, const double[:, ::1] weights,
-    double[:, ::1] squares,
+    Rows rows, floating[::1] value_buffer, int32_t[::1] index_buffer, const double[::1] weights, double[::1] squares,
 ):
-    cdef Py_ssize_t m = weights.shape[1], i, k, c, n
+    cdef Py_ssize_t i, k, n
     cdef const floating* x
     cdef const int32_t* features
-    cdef double square
     with nogil:
         for i in range(rows.n_rows):
             n = get_row(rows, i, &value_buffer[0], &index_buffer[0], &x, &features)
-            # In a loop of their own, so that the compiler drops that over columns.
-            for k in range(n if m == 1 else 0):
-                squares[features[k], 0] += weights[i, 0] * (<double> x[k] * <double> x[k])
-            for k in range(n if m > 1 else 0):
-                square = <double> x[k] * <double> x[k]
-                for c in range(m):
-                    squares[features[k], c] += weights[i, c] * square
+            for k in range(n):
+                squares[features[k]] += weights[i] * (<double> x[k] * <double> x[k])
 
 
 def scale_dense(

@@ -21,8 +21,6 @@ from libc.math cimport INFINITY, fabs, fmax, fmin, isfinite
 from sgdkit._kernels.compiler cimport cloned
 
 
-# The slope at the end of a step, over that at its beginning: of no less is too short a step, of more is one too long.
-cdef double TOO_SHORT = 0.9, TOO_LONG = 0.8
 # Of the objective, what may be rounding error, in units of the last place.
 cdef double NOISE = 10
 # A step grows by no more at a time; and shrinks to this share where the objective has overflowed.
@@ -261,7 +259,7 @@ cdef class Lengths:
     """How far to go along the direction of each model, found by the slope of its objective there.
 
     Objectives are convex, so slopes rise. A step is long enough where little of the slope is left, and not too long
-    where it has not risen much above 0; and the objective, but for rounding error, has not. So small differences of
+    where it has risen as little above 0; and the objective, but for rounding error, has not. So small differences of
     large objectives decide nothing [2]_.
 
     Parameters
@@ -273,8 +271,8 @@ cdef class Lengths:
     penalty_slopes, penalty_curvatures : ndarray of float64 of shape (n_columns,)
         See `parabola`.
     n_rows : int
-    first : ndarray of bool of shape (n_models,)
-        Whether nothing is known of the length that the direction has; then slopes are made smaller.
+    share_left : ndarray of float64 of shape (n_models,)
+        A step ends where the slope is no more than this share of that at its beginning, on either side of 0.
     single : bool
         Whether objectives are those of float32.
 
@@ -288,31 +286,30 @@ cdef class Lengths:
 
     cdef readonly object lengths, penalties
     cdef const double[::1] slopes, begin_penalties, penalty_slopes, penalty_curvatures
-    cdef double[::1] objectives, t, low, low_slope, high, high_slope, share_left
+    cdef const double[::1] share_left
+    cdef double[::1] objectives, t, low, low_slope, high, high_slope
     cdef unsigned char[::1] trying
     cdef double noise
     cdef Py_ssize_t n_rows, n_outputs
     cdef int n_tries
 
     def __init__(
-        self, slopes, const double[::1] losses, penalties, penalty_slopes, penalty_curvatures, n_rows, first, single,
+        self, slopes, const double[::1] losses, penalties, penalty_slopes, penalty_curvatures, n_rows,
+        const double[::1] share_left, single,
     ):
         cdef Py_ssize_t n_models = slopes.shape[0], m, c
-        cdef const unsigned char[::1] fresh = first.view(np.uint8)
-        self.slopes, self.begin_penalties = slopes, penalties
+        self.slopes, self.begin_penalties, self.share_left = slopes, penalties, share_left
         self.penalty_slopes, self.penalty_curvatures = penalty_slopes, penalty_curvatures
         self.n_rows, self.n_outputs = n_rows, losses.shape[0] // n_models
         self.noise = NOISE * (FLT_EPSILON if single else DBL_EPSILON)
         self.lengths, self.penalties = np.empty((2, losses.shape[0]))
         self.trying = np.empty(n_models, np.uint8)
-        room = np.empty((7, n_models))
-        self.t, self.low, self.low_slope, self.high, self.high_slope, self.share_left, self.objectives = room
+        self.t, self.low, self.low_slope, self.high, self.high_slope, self.objectives = np.empty((6, n_models))
         for m in range(n_models):
             self.trying[m] = self.slopes[m] < 0
             self.t[m] = self.trying[m]
             self.low[m], self.low_slope[m] = 0, self.slopes[m]
             self.high[m] = self.high_slope[m] = INFINITY
-            self.share_left[m] = 0.1 if fresh[m] else TOO_SHORT
             self.objectives[m] = 0
             for c in range(m * self.n_outputs, (m + 1) * self.n_outputs):
                 self.objectives[m] += losses[c] / n_rows + self.begin_penalties[c]
@@ -351,7 +348,7 @@ cdef class Lengths:
                     continue
                 begin = self.slopes[m]
                 limit = self.objectives[m] + self.noise * fabs(self.objectives[m])
-                rises = not isfinite(slope) or slope > fmin(TOO_LONG, self.share_left[m]) * -begin
+                rises = not isfinite(slope) or slope > self.share_left[m] * -begin
                 rises = rises or not objective <= limit
                 if not rises and slope >= self.share_left[m] * begin:
                     self.trying[m] = 0

@@ -25,6 +25,8 @@ MOST_PRODUCTS = 1 << 22
 STRETCH = 1 << 15
 # A model for which a step of Newton's lowers the objective by a larger share has not come to its end.
 FINISHED = 0.02
+# The share of the slope that may be left at the end of a step.
+SHARE_LEFT = 0.1
 # The share of the curvature that is added lest a direction should have none; and the least that is left without a row.
 TINY, LEAST_LEFT = 1e-10, 1e-6
 
@@ -82,8 +84,8 @@ class LeavingOut:
         self._begin, self._along = self._scores, self._X @ move
         before = self._of_models(self._losses + self._penalties)
         bends = parabola(self._W, move, self._ridge[: self._models.rows.n_features])
-        first = np.ones(len(slopes), dtype=bool)
-        search = Lengths(slopes, self._losses, self._penalties, *bends, 1, first, False)
+        left = np.full(len(slopes), SHARE_LEFT)
+        search = Lengths(slopes, self._losses, self._penalties, *bends, 1, left, False)
         self._scores, self._derivative = np.empty((2, *self._along.shape))
         trying = True
         while trying:

@@ -61,6 +61,9 @@ FEWEST_STEPS, STEPS_OF_A_STAGE, MOST_STAGES = 8, 16, 15
 SMALLEST_SIZE, LARGEST_SIZE = 1e-6, 1e6
 # More values than these are not copied to it: 2 MB.
 MOST_COPIED = 1 << 19
+# First weights are better than none, as long as what few rows have taught of many features has so little noise: a
+# parameter has a part of noise for each row that it was fitted to, less those that all rows have, too.
+MOST_NOISE = 0.1
 # So many steps of Newton's at the most.
 MOST_STEPS = 20
 
@@ -156,7 +159,8 @@ def choose_strength(settings, problem, initial, *, spread, pull, units, row_weig
         else:
             options = {"fit_intercept": settings.fit_intercept, "seed": seed}
             number, weights = _by_parts(sample, place, candidates, optimizer, initial, **options)
-    if sample.rows.n_features < problem.rows.n_features:
+    unseen = 1 / sample.n_rows - 1 / problem.n_rows
+    if sample.rows.n_features < problem.rows.n_features or unseen * sample.rows.n_features > MOST_NOISE:
         weights = None
     return float(values[number]), None if weights is None else weights.astype(problem.rows.dtype, copy=False)
 

@@ -1,7 +1,7 @@
 """The curvature of an objective along some directions: those of the features, or the principal axes of the rows.
 
-It is the diagonal of the Hessian in these directions. The less correlated they are, the nearer is its inverse to that
-of the Hessian.
+It is about the diagonal of the Hessian in these directions. The less correlated they are, the nearer is its inverse to
+that of the Hessian.
 """
 
 from functools import cached_property
@@ -10,39 +10,33 @@ import numpy as np
 
 from sgdkit.optimizers.blocks import with_ones
 
-# The least curvature: of a feature, as a share of what it is where all rows curve the loss alike; along an axis, of the
-# mean, since rows that are not looked at may add to it.
+# The least curvature along an axis, as a share of the mean, since rows that are not looked at may add to it.
 LEAST_SHARE = 1e-3
 # Rows that are projected onto the axes at a time.
 STRETCH = 1 << 9
 
 
 class Features:
-    """The features themselves, and the intercept.
+    """The features themselves, and the intercept: along each, losses are curved as they are in the mean.
 
     Parameters
     ----------
     rows : AllRows
-
-    Attributes
-    ----------
-    of_all_rows : bool
-        Whether all rows are asked how they curve the losses.
+    places : ndarray of intp
+        Of the rows that tell how losses are curved.
     """
 
-    of_all_rows = True
+    def __init__(self, rows, places):
+        self._rows, self._places = rows, places
+        self._chosen, self._squares = rows.choose(places), rows.mean_squares()[:, np.newaxis]
 
-    def __init__(self, rows):
-        self._rows = rows
+    def _second_derivatives(self, scores):
+        """Those of the losses of the chosen rows, of shape (n_chosen, n_models)."""
+        return self._rows.second_derivatives(self._chosen, self._places, scores)
 
     def _of_losses(self, scores):
         """The mean curvature of losses along each direction; and that of losses whose second derivative is 1."""
-        curvature = self._rows.curvature_of_features(scores)
-        return curvature[:, :-1], curvature[:, -1:]
-
-    def _least(self, of_losses, squares):
-        # The intercept's is the mean second derivative.
-        return LEAST_SHARE * of_losses[-1] * squares
+        return self._squares * self._second_derivatives(scores).mean(axis=0), self._squares
 
     def _of_penalty(self, ridge):
         return ridge
@@ -50,15 +44,14 @@ class Features:
     def metric(self, scores, penalty):
         """About the curvature of the objective along each direction, given the scores of all rows.
 
-        It is the mean over rows of the second derivative of the loss, times the square of the row's coordinate, and
-        what the penalty adds. Columns that share a loss have their mean. It broadcasts against the weights.
+        It is the mean over rows of the second derivative of the loss times the square of the row's coordinate, and what
+        the penalty adds. Columns that share a loss have their mean. It broadcasts against the weights.
         """
         of_losses, squares = self._of_losses(scores)
         flat = ~(of_losses.mean(axis=0) > 0)
         if flat.any():
             # No row curves the loss here, where all are far from their targets.
             of_losses[:, flat] = squares
-        of_losses = np.maximum(of_losses, self._least(of_losses, squares))
         if of_losses.shape[1] > 1:
             of_losses = of_losses.repeat(scores.shape[1] // of_losses.shape[1], axis=1)
         bends = np.atleast_2d(penalty.curvature)
@@ -78,7 +71,7 @@ class Axes(Features):
     ----------
     rows : AllRows
     places : ndarray of intp
-        Of the rows that are looked at.
+        Of these rows.
 
     Attributes
     ----------
@@ -86,38 +79,32 @@ class Axes(Features):
         Orthogonal; an axis is a column.
     """
 
-    of_all_rows = False
-
     def __init__(self, rows, places):
-        super().__init__(rows)
-        chosen = rows.blocks.take(places)
-        X = with_ones(chosen.X)
+        self._rows, self._places, self._chosen = rows, places, rows.blocks.take(places)
+        X = with_ones(self._chosen.X)
         if rows.blocks.here:
             # Scores of these rows will be among those of all.
-            chosen.X = None
+            self._chosen.X = None
         X[:, -1] = rows.fit_intercept
         weighted = X
-        if chosen.row_weights is not None:
-            weighted = X * np.sqrt(chosen.row_weights.reshape(len(X), -1).mean(axis=1, keepdims=True))
+        if self._chosen.row_weights is not None:
+            row_weights = self._chosen.row_weights.reshape(len(X), -1).mean(axis=1, keepdims=True)
+            weighted = X * np.sqrt(row_weights)
         _, vectors = eigh((weighted.T @ weighted).astype(np.float64) / len(X))
         self.vectors = vectors.astype(X.dtype)
         # In the place of the rows, which are needed no more.
         for begin in range(0, len(X), STRETCH):
             part = X[begin : begin + STRETCH]
             np.square(part @ self.vectors, out=part)
-        self._places, self._chosen, self._squares = places, chosen, X
+        self._squares = X
 
     def _of_losses(self, scores):
-        near = self._rows.near(self._chosen, self._places, scores)
-        second = self._chosen.second_derivatives(self._rows.loss, near)
-        return self._squares.T @ second / len(second), self._mean_squares
+        second = self._second_derivatives(scores)
+        return at_least(self._squares.T @ second / len(second)), self._mean_squares
 
     @cached_property
     def _mean_squares(self):
-        return self._squares.mean(axis=0)[:, np.newaxis]
-
-    def _least(self, of_losses, squares):
-        return LEAST_SHARE * of_losses.mean(axis=0)
+        return at_least(self._squares.mean(axis=0)[:, np.newaxis])
 
     def _of_penalty(self, ridge):
         return np.square(self.vectors[:-1], dtype=np.float64).T @ ridge[:-1]
@@ -141,10 +128,15 @@ class GramAxes(Axes):
             gram[-1] = gram[:, -1] = 0
             squares, vectors = eigh(gram)
         self.vectors = vectors.astype(rows.dtype)
-        self._curvature = squares[:, np.newaxis] / rows.n_rows
+        self._mean_squares = at_least(squares[:, np.newaxis] / rows.n_rows)
 
     def _of_losses(self, scores):
-        return self._curvature.copy(), self._curvature
+        return self._mean_squares.copy(), self._mean_squares
+
+
+def at_least(curvature):
+    """That along axes, where it is not next to nothing beside the mean."""
+    return np.maximum(curvature, LEAST_SHARE * curvature.mean(axis=0))
 
 
 def positive(metric):

@@ -7,7 +7,7 @@ import numpy as np
 from sgdkit._kernels.arrays import combine
 from sgdkit._kernels.quasi_newton import sums_of_products
 from sgdkit.optimizers.blocks import Block, blocks_of
-from sgdkit.optimizers.curvature import Axes, GramAxes, eigh
+from sgdkit.optimizers.curvature import Axes, Features, GramAxes, eigh
 
 # After so many steps, scores that were summed up from step to step are computed anew.
 REFRESH = 32
@@ -16,6 +16,8 @@ LATER = 4
 # Axes are those of rows with so many values, and of so many rows a feature at the least; for features of which the
 # square is no more than so many times the rows.
 AXES_VALUES, ROWS_A_FEATURE, MOST_SQUARES = 1 << 17, 10, 4
+# Rows that tell how losses are curved, where features are many.
+CURVED_ROWS = 1 << 10
 
 
 class FullGradientState:
@@ -154,13 +156,11 @@ class AllRows:
     ----------
     n_outputs : int
         The number of columns that share a loss.
-    looks : bool
-        Whether the curvature is going to be asked for at the scores that are differentiated next.
     tries : bool
         Whether several lengths are going to be tried along the next direction.
     """
 
-    looks = tries = False
+    tries = False
 
     def __init__(self, problem, fit_intercept, blocks=None):
         self.problem, self.loss = problem, problem.loss
@@ -219,18 +219,22 @@ class AllRows:
         n_rows = max(AXES_VALUES // n_features, ROWS_A_FEATURE * n_features)
         return Axes(self, spread(self.n_rows, n_rows))
 
-    def curvature_of_features(self, scores):
-        """The mean curvature of the losses in each feature, and the intercept, of shape (n_features + 1, n_models + 1).
+    def features(self):
+        """The `Features` of the rows."""
+        return Features(self, spread(self.n_rows, CURVED_ROWS))
 
-        The last column is that of losses whose second derivative is 1.
-        """
-        return (
-            self.blocks.summed(lambda block, scores: block.curvature(self.loss, scores), scores) / self.n_rows
-        )
+    def mean_squares(self):
+        """Those of the features, and of the intercept's, of shape (n_features + 1,)."""
+        return np.append(self.problem.mean_squares, 1.0)
 
-    def near(self, chosen, places, scores):
-        """The scores of chosen rows."""
-        return np.ascontiguousarray(scores[places])
+    def choose(self, places):
+        """Some rows, as a block without their values, since their scores are among those of all."""
+        row_weights = None if self.blocks.row_weights is None else self.blocks.row_weights[places]
+        return Block(None, self.blocks.targets.take(places), row_weights)
+
+    def second_derivatives(self, chosen, places, scores):
+        """Those of the losses of chosen rows, given the scores of all; of shape (n_chosen, n_models)."""
+        return chosen.second_derivatives(self.loss, np.ascontiguousarray(scores[places]))
 
     def objectives(self, losses, penalties):
         """The objective of each column; of a coupled loss, of the column's model."""
@@ -287,8 +291,11 @@ class GramRows(AllRows):
     def axes(self):
         return GramAxes(self)
 
-    def curvature_of_features(self, scores):
-        return np.tile(np.diag(self.gram)[:, np.newaxis] / self.n_rows, 2)
+    def mean_squares(self):
+        return np.diag(self.gram) / self.n_rows
+
+    def second_derivatives(self, chosen, places, scores):
+        return np.ones((1, 1))
 
 
 class RowsElsewhere(AllRows):
@@ -298,8 +305,6 @@ class RowsElsewhere(AllRows):
     weights and of the direction for as long as lengths are tried, and take one more product for the gradient.
     """
 
-    # Weights, and the curvature at these.
-    _curved = None, None
     # The direction along which lengths are tried; scores along it, where they are kept; the last lengths, where no
     # gradient is known yet.
     _direction = _line = _lengths = None
@@ -315,11 +320,7 @@ class RowsElsewhere(AllRows):
 
     def differentiate(self, scores):
         self._line = self._lengths = None
-        if not self.looks:
-            return self.blocks.total(Block.slopes_at, self.loss, scores)
-        *slopes, curvature = self.blocks.total(Block.all_at, self.loss, scores)
-        self._curved = scores.copy(), curvature / self.n_rows
-        return slopes
+        return self.blocks.total(Block.slopes_at, self.loss, scores)
 
     def along(self, scores, direction, lengths, ahead, derivative):
         if self._direction is not direction:
@@ -329,27 +330,21 @@ class RowsElsewhere(AllRows):
         if self._line is None:
             self._line = self.blocks.kept(Block.line, scores, direction)
         ahead[...] = scores + lengths.astype(scores.dtype) * direction
-        self._ahead, self._lengths = ahead, lengths.copy()
+        self._lengths = lengths.copy()
         return self.blocks.total(Block.losses_along, self.loss, lengths, beside=self._line)
 
     def gradient(self, derivative):
         if self._lengths is not None:
-            function = Block.all_along if self.looks else Block.slopes_along
-            found = self.blocks.total(function, self.loss, self._lengths, beside=self._line)
-            derivative[...] = found[1]
-            if self.looks:
-                self._curved = self._ahead.copy(), found[2] / self.n_rows
+            lengths = self._lengths
+            _, derivative[...] = self.blocks.total(Block.slopes_along, self.loss, lengths, beside=self._line)
             self._line = self._lengths = None
         return self._mean(derivative.copy())
 
-    def near(self, chosen, places, scores):
-        return chosen.scores(scores)
+    def choose(self, places):
+        return self.blocks.take(places)
 
-    def curvature_of_features(self, scores):
-        weights, curvature = self._curved
-        if weights is None or not np.array_equal(weights, scores):
-            curvature = self.blocks.total(Block.curvature_at, self.loss, scores) / self.n_rows
-        return curvature
+    def second_derivatives(self, chosen, places, scores):
+        return chosen.second_derivatives(self.loss, chosen.scores(scores))
 
 
 def all_rows(problem, fit_intercept):
@@ -381,9 +376,9 @@ def spread(n_rows, n_chosen):
 def gathered(problem, weights, fit_intercept):
     """About the squared gradients of single rows that an epoch at some weights meets, of the shape of the weights.
 
-    The mean square of a feature, each row counting once, is multiplied by the sum of the squared derivatives.
+    The mean square of a feature is multiplied by the sum of the squared derivatives.
     """
     rows = AllRows(problem, fit_intercept)
     _, derivative = rows.differentiate(rows.of(weights))
-    squares = rows.blocks.total(Block.squares) / rows.n_rows
-    return np.outer(np.append(squares, fit_intercept), np.square(derivative, dtype=np.float64).sum(axis=0))
+    squares = np.append(problem.mean_squares, fit_intercept)
+    return np.outer(squares, np.square(derivative, dtype=np.float64).sum(axis=0))

@@ -1,5 +1,6 @@
 """Gradient descent: proximal, in a metric of the features, accelerated, with a rate that is found."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,6 @@ import numpy as np
 from sgdkit._kernels.backtracking import Tries
 from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
-from sgdkit.optimizers.curvature import Features
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
 # A rate grows by no more than the first at a time, the second in the first few steps, in which curvature changes most.
@@ -141,8 +141,6 @@ class Scores:
 
     Attributes
     ----------
-    features : Features
-        Which know how the objective is curved.
     current, previous : ndarray of shape (n_rows, n_columns)
     losses, penalties : ndarray of shape (n_columns,) or None
         Of the last model; None before the first step.
@@ -151,11 +149,16 @@ class Scores:
     """
 
     def __init__(self, rows, state):
-        self.rows, self.features = rows, Features(rows)
+        self.rows = rows
         self.n_steps = 0
         self.current = rows.of(state.W)
         self.previous = self.current if state.previous is state.W else rows.of(state.previous)
         self.losses = self.penalties = self.metric = self.ridge = None
+
+    @cached_property
+    def features(self):
+        """The `Features`, which know how the objective is curved."""
+        return self.rows.features()
 
     def set_metric(self, scores, penalty):
         """Find the metric at some scores."""
@@ -174,7 +177,7 @@ class GD(Optimizer):
     """Proximal gradient descent on all rows, with backtracking and acceleration.
 
     ``W <- prox(V - eta * D grad F(V))``, in the metric ``1 / D``, F being the mean loss and the l2 part of the penalty.
-    With `eta0="auto"` and a smooth loss, ``1 / D_j`` is the second derivative of F in the weight j, so that rare
+    With `eta0="auto"` and a smooth loss, ``1 / D_j`` is about the second derivative of F in the weight j, so that rare
     features move as readily as others; of a softmax, its mean over the classes. It is found anew after 1, 4, 16, ...
     steps, since losses are not curved alike everywhere. And eta is found by backtracking: it is lowered until F lies
     below its quadratic model [1]_. Before each step it is raised to nearly the largest rate at

@@ -10,9 +10,10 @@ from sklearn.utils._param_validation import Interval
 from sgdkit._kernels.quasi_newton import Lengths, descend, parabola, remember
 from sgdkit._typing import Array
 from sgdkit.optimizers.base import Optimizer
-from sgdkit.optimizers.curvature import Features
 from sgdkit.optimizers.full_gradients import REFRESH, FullGradientState, all_rows
 
+# The share of the slope that may be left at the end of a step; and of a first one, whose length nobody knows.
+SHARE_LEFT, SHARE_LEFT_AT_FIRST = 0.5, 0.1
 # Axes are of use where the largest unit of the penalty is no more than so many times the smallest one.
 MOST_UNEVEN = 10.0
 
@@ -85,7 +86,6 @@ class LBFGSState(FullGradientState):
             if at.slopes is None:
                 self._aim(at)
             start, gradient = self.W, at.gradient
-            at.rows.looks = at.directions.of_all_rows and self.n_steps + 1 == self.next_look
             self.W, self.rate = at.step(start, ~self.products.any(axis=0))
             looks_again = self._look_again()
             if self.n_steps % REFRESH == 0:
@@ -156,8 +156,7 @@ class Position:
         units = self.penalty.units
         # Where the penalty differs much between features, it ties weights to other axes than the rows do.
         axes = rows.axes() if units is None or units.max() <= MOST_UNEVEN * units.min() else None
-        self.directions = Features(rows) if axes is None else axes
-        rows.looks = self.directions.of_all_rows
+        self.directions = rows.features() if axes is None else axes
         self.losses, self.derivative = rows.differentiate(self.scores)
         self.curve(state._scores_of_metric(rows, self.scores))
         shape = len(state.W) - 1, state.n_columns
@@ -193,7 +192,8 @@ class Position:
         along, rows.tries = rows.of(self.direction), first.any()
         penalty_changes = parabola(weights, self.direction, self.ridge)
         begin = self.slopes, self.losses, self.penalties
-        search = Lengths(*begin, *penalty_changes, rows.n_rows, first, weights.dtype == np.float32)
+        left = np.where(first, SHARE_LEFT_AT_FIRST, SHARE_LEFT)
+        search = Lengths(*begin, *penalty_changes, rows.n_rows, left, weights.dtype == np.float32)
         ahead = np.empty_like(self.scores) if self.spare is None else self.spare
         trying = True
         while trying:
@@ -212,14 +212,14 @@ class LBFGS(Optimizer):
 
         H_k = (I - s y' / y's) H_(k-1) (I - y s' / y's) + s s' / y's
 
-    It begins with the curvature of the objective in each weight alone, the diagonal of the Hessian, times ``s'y`` over
-    ``y'y`` in this metric. So features may be as rare, and as different, as words are. Where features are few, it is
-    the diagonal along the principal axes of the rows. After 1, 4, 16, ... steps it is found anew, since in the end only
-    rows near the border of classes curve a loss.
+    It begins with the curvature of the objective in each weight alone, about the diagonal of the Hessian, times ``s'y``
+    over ``y'y`` in this metric. So features may be as rare, and as different, as words are. Where features are few, it
+    is the diagonal along the principal axes of the rows. After 1, 4, 16, ... steps it is found anew, since in the end
+    only rows near the border of classes curve a loss.
 
-    Scores are linear in t, so a search for the length t of a step takes no product with the rows. It ends where the
-    slope of the objective has fallen enough, and not risen too far above 0 [2]_. Slopes are known to more digits than
-    the differences of objectives are, so float32 comes as near to the minimum as it can tell.
+    Scores are linear in t, so a search for the length t of a step takes no product with the rows. It ends where no more
+    than half of the slope is left, and goes by slopes [2]_, which are known to more digits than the differences of
+    objectives are; so float32 comes as near to the minimum as it can tell.
 
     It is for smooth losses, and for penalties without an l1 norm. `eta0`, `learning_rate` and `batch_size` have no
     effect; an epoch is one step. With a number for `tol`, training ends when the last step has lowered the objective,

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from sgdkit._kernels.rows import Rows
-from sgdkit.optimizers.blocks import map_of, places_of
+from sgdkit.optimizers.blocks import Block, blocks_of, map_of, places_of
 from sgdkit.training.order import run_length
 from sgdkit.training.span import span_of
 
@@ -113,6 +113,14 @@ class Problem:
     def span(self):
         """The `Span` of the rows, or None where training in it would not take less time."""
         return self._find("span", lambda: span_of(self.rows), self.rows)
+
+    @property
+    def mean_squares(self):
+        """Those of the features, as much as rows weigh; of shape (n_features,)."""
+        return self._find("squares", self._mean_squares, self.rows, self.row_weights, self.row_indices)
+
+    def _mean_squares(self):
+        return blocks_of(self.rows, self).total(Block.squares) / self.n_rows
 
     def _find(self, name, find, *parts):
         """What depends on some parts of the problem alone, and has been found out before, or is now."""

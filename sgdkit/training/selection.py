@@ -66,5 +66,5 @@ class _Rows:
 
     def inverse_squares(self):
         """The inverse of the mean square of each feature, of shape (n_features, 1); 0 of those that no row has."""
-        squares = self.blocks.total(Block.squares)
-        return np.divide(self.blocks.n_rows, squares, out=np.zeros(squares.shape), where=squares > 0)
+        squares = self.problem.mean_squares[:, np.newaxis]
+        return np.divide(1.0, squares, out=np.zeros(squares.shape), where=squares > 0)

@@ -83,7 +83,7 @@ def test_weights_for_each_column_are_rows_of_its_own(loss, penalty):
     joint = GDState(GD(), None, (3, n_models * n_outputs), np.float64)
     problem = replace(single.repeat(n_models), row_weights=weights)
     joint.set_columns(problem.penalty, 1.0)
-    for _ in range(10):
+    for _ in range(100):
         joint.epoch(problem, None)
     assert_array_equal(problem.take([2, 0]).row_weights, weights[:, [4, 5, 0, 1]])
     assert_allclose(problem.total_weight, 60)
@@ -91,9 +91,9 @@ def test_weights_for_each_column_are_rows_of_its_own(loss, penalty):
         alone = GDState(GD(), None, (3, n_outputs), np.float64)
         alone.set_columns(single.penalty, 1.0)
         part = replace(single, row_indices=np.flatnonzero(rows))
-        for _ in range(10):
+        for _ in range(100):
             alone.epoch(part, None)
-        assert_allclose(joint.weights()[:, problem.columns([model])], alone.weights(), rtol=1e-9, atol=1e-10)
+        assert_allclose(joint.weights()[:, problem.columns([model])], alone.weights(), atol=1e-7)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
@@ -262,7 +262,7 @@ def test_momentum_and_rates_of_a_column_do_not_depend_on_the_others():
 def test_scores_that_are_summed_up_from_step_to_step_do_not_drift(dtype):
     setup = make_setup(GD(), dtype=dtype)
     problem, state = make_problem(setup), setup.state()
-    for _ in range(400):
+    for _ in range(2500):
         state.epoch(problem, None)
     expected = problem.rows.X @ state.W[:-1] + state.W[-1]
     assert_allclose(

@@ -54,7 +54,7 @@ def test_the_model_is_that_of_features(table, estimator, settings, dtype, monkey
     y = np.digitize(scores, [-3, 3]) if estimator is SGDClassifierPlus else scores
     model = estimator(optimizer="lbfgs", alpha=0.1, random_state=0, max_iter=500, **settings)
     # float32 has no further digits.
-    model.set_params(tol=1e-9 if dtype is np.float64 else 1e-6)
+    model.set_params(tol=1e-11 if dtype is np.float64 else 1e-6)
     weights = np.random.default_rng(2).random(40)
     model.fit(X, y, sample_weight=weights)
     n_iter = model.n_iter_
