@@ -322,6 +322,8 @@ class BaseSGDPlus(CallbackSupportMixin, LazyCoefMixin, Parametrized):
     def _publish_interrupted(self, plan, trainer, course):
         """Keep what there is; the optimizer stands amid an epoch, so a later fit goes on from the weights alone."""
         history = course.history
+        if history.n_iter and plan.optimizer.full_batch and course.score is None:
+            history.keep(trainer.weights())
         if history.coef is None:
             return
         if course.score is None:

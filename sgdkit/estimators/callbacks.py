@@ -86,7 +86,7 @@ class FitTasks(Listener):
         stops = self._epoch.call_on_fit_task_end(**self._options, reconstruction_attributes=state)
         self._epoch = None
         if stops and not self.course.over:
-            self.course.stop(coef=epoch.coef, columns=columns, trainer=epoch.trainer)
+            self.course.stop(epoch=epoch, columns=columns)
         if not (self.course.over or epoch.pauses):
             self._begin_epoch(epoch.trainer, columns)
 

@@ -333,7 +333,9 @@ class Plan:
         max_iter = parameters.get("max_iter", self.n_epochs or max_iter)
         chosen = settings.learning_rate == "auto" and not self.n_epochs and self.rate is not None
         settles = chosen and score is None and not settings.average
-        options = {"n_settling": epochs_to_settle(self.problem) if settles else 0, "keeps_last": keeps_last}
+        options = {"n_settling": epochs_to_settle(self.problem) if settles else 0}
+        # Steps on all rows are whole or not taken, so their weights are there when training is interrupted.
+        options["keeps_last"] = keeps_last and not self.optimizer.full_batch
         options["scores_losses"] = settings.scoring == "loss"
         return Course(patience, max_iter, score=score, history=history, **options)
 

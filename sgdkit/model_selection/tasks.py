@@ -109,7 +109,7 @@ class FoldTasks(Listener):
         if not stops and going_on and not epoch.pauses:
             self._begin_epoch()
         for k in going_on if stops else []:
-            epoch.courses[k].stop(coef=epoch.coef, columns=epoch.columns[k], trainer=epoch.trainer)
+            epoch.courses[k].stop(epoch=epoch, columns=epoch.columns[k])
 
     def candidate(self, number, model, plan, rows):
         """The tasks of the fit of a candidate to some rows; None if its estimator has no callbacks."""

@@ -194,11 +194,9 @@ class Course:
             return 1
         return min(self.max_iter - self.n_epochs, self.patience.left)
 
-    def see(self, objective, score, *, coef, columns, trainer):
-        """Take in an epoch; `score` is a number, None, or the error of the scorer.
-
-        `coef` is None in an epoch that cannot be the last.
-        """
+    def see(self, objective, score, *, epoch, columns):
+        """Take in an `Epoch`; `score` is a number, None, or the error of the scorer."""
+        trainer = epoch.trainer
         if isinstance(score, Exception):
             self.fail(score)
             return
@@ -228,10 +226,10 @@ class Course:
         self.over = self.over or self.n_epochs == self.max_iter
         if self.over:
             self._note_rate(columns, trainer)
-        if coef is None or self.keeps_last is None:
+        if not epoch.ends or self.keeps_last is None:
             return
         if lowest if score is not None else self.keeps_last or self.over:
-            self._keep(coef, columns)
+            self._keep(epoch.coef, columns)
 
     def _underfits(self, objective, held_out_loss):
         """Whether an epoch has learnt much, and nothing by heart: held-out rows are better off than those of training.
@@ -243,12 +241,12 @@ class Course:
         self.lowest_objective = min(objective, self.lowest_objective)
         return falls and held_out_loss < objective
 
-    def stop(self, *, coef, columns, trainer):
-        """Be over after the epoch that was taken in last, because somebody who watches says so."""
+    def stop(self, *, epoch, columns):
+        """Be over after the `Epoch` that was taken in last, because somebody who watches says so."""
         self.history.converged = self.over = True
-        self._note_rate(columns, trainer)
+        self._note_rate(columns, epoch.trainer)
         if self.score is None:
-            self._keep(coef, columns)
+            self._keep(epoch.coef, columns)
 
     def _note_rate(self, columns, trainer):
         self.first_rate = float(trainer.rates(1)[columns].max())

@@ -13,6 +13,7 @@ Training may pause at a `Rung`, for a search to compare models there, and to go 
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -37,8 +38,8 @@ class Epoch:
         The objective of each model.
     ceiling : float or None
         What no sensible objective is above.
-    coef : ndarray of shape (n_features + 1, n_columns), or None
-        The weights, intercepts last. None if nobody needs those of this epoch.
+    ends : bool
+        Whether it may be the last; else nobody needs its weights.
     seconds : float
         How long it took.
     pauses : bool
@@ -50,9 +51,14 @@ class Epoch:
     columns: list
     objectives: list
     ceiling: float | None
-    coef: np.ndarray | None = None
+    ends: bool = False
     seconds: float = 0.0
     pauses: bool = False
+
+    @cached_property
+    def coef(self):
+        """The weights, of shape (n_features + 1, n_columns); the intercepts come last."""
+        return self.trainer.weights()
 
 
 @dataclass
@@ -133,7 +139,7 @@ def training(trainer, problem, courses, rung, *, shuffle=True, listeners=()):
                 follow(Epoch(trainer, active, columns, objective, ceiling))
             n_epochs += len(losses)
             seconds, pauses = time.perf_counter() - begin, n_epochs >= rung.n_epochs
-            epoch = Epoch(trainer, active, columns, last, ceiling, trainer.weights(), seconds, pauses=pauses)
+            epoch = Epoch(trainer, active, columns, last, ceiling, True, seconds, pauses)
             for listener in (follow, *listeners):
                 listener(epoch)
             going_on = _going_on(active)
@@ -164,18 +170,17 @@ def follow(epoch):
             course.check(objective, epoch.trainer, columns, epoch.ceiling)
     live = _going_on(epoch.courses)
     scorers = [epoch.courses[model].score for model in live]
-    scores = _scores(scorers, epoch.coef, [epoch.columns[model] for model in live])
+    scores = _scores(scorers, epoch, [epoch.columns[model] for model in live])
     for model, score in zip(live, scores, strict=True):
-        options = {"coef": epoch.coef, "columns": epoch.columns[model], "trainer": epoch.trainer}
-        epoch.courses[model].see(epoch.objectives[model], score, **options)
+        epoch.courses[model].see(epoch.objectives[model], score, epoch=epoch, columns=epoch.columns[model])
 
 
-def _scores(scorers, coef, columns):
+def _scores(scorers, epoch, columns):
     """The validation score of each model, None if there is no such thing, or the error that its scorer raised."""
     scores = [None] * len(columns)
     for scorer in {*scorers} - {None}:
         models = [model for model, other in enumerate(scorers) if other is scorer]
-        values = _scores_of(scorer, coef, [columns[model] for model in models])
+        values = _scores_of(scorer, epoch.coef, [columns[model] for model in models])
         for model, score in zip(models, values, strict=True):
             scores[model] = score
     return scores
