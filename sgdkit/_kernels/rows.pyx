@@ -581,7 +581,11 @@ cdef inline Py_ssize_t drop_zeros(
 
 def shared_csr(X):
     """`X` as a csr_array that shares its data, but for strided indices, and those of neither 32 nor 64 bits."""
-    if len(X.indptr) != X.shape[0] + 1 or any(part.ndim != 1 for part in (X.data, X.indices, X.indptr)):
+    for name in "data", "indices", "indptr":
+        n_dimensions = getattr(X, name).ndim
+        if n_dimensions != 1:
+            raise ValueError(f"X is not a valid CSR matrix: its {name} has {n_dimensions} dimensions instead of one.")
+    if len(X.indptr) != X.shape[0] + 1:
         raise ValueError(NOT_VALID)
     # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit, and those of mixed
     # types to 64.

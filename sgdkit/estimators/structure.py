@@ -7,28 +7,32 @@ reads and writes there. CSR of a dtype that we take is not converted, and `Rows`
 import numpy as np
 from scipy import sparse
 
-COMPRESSED = ("csr", "csc", "bsr")
+# Formats of three parts, and how many dimensions their values have; those of BSR are blocks.
+COMPRESSED = {"csr": 1, "csc": 1, "bsr": 3}
 
 
 def check_structure(X, name="X"):
     """Raise if `X` is sparse, and its parts point outside of it; anything else passes."""
     if not sparse.issparse(X):
         return
+    kind = f"{name} is not a valid {X.format.upper()} matrix"
+    for part in ("data", "indices", "indptr") if X.format in COMPRESSED else ():
+        n_dimensions = COMPRESSED[X.format] if part == "data" else 1
+        found = getattr(X, part).ndim
+        if found != n_dimensions:
+            raise ValueError(f"{kind}: its {part} has {found} dimensions instead of {n_dimensions}.")
     sound = _fits(X) if X.format in COMPRESSED else X.format != "coo" or _lies_within(X)
     if not sound:
         raise ValueError(
-            f"{name} is not a valid {X.format.upper()} matrix: its "
-            f"{'coordinates' if X.format == 'coo' else 'indptr or indices'} point outside of it."
+            f"{kind}: its {'coordinates' if X.format == 'coo' else 'indptr or indices'} point outside of it."
         )
 
 
 def _fits(X):
     n_major, n_minor = X.shape if X.format != "csc" else X.shape[::-1]
     if X.format == "bsr":
-        n_major, n_minor = np.array(X.shape) // X.data.shape[1:] if X.data.ndim == 3 else (-1, -1)
+        n_major, n_minor = np.array(X.shape) // X.data.shape[1:]
     begins, indices = X.indptr, X.indices
-    if begins.ndim != 1 or indices.ndim != 1 or X.data.ndim != (3 if X.format == "bsr" else 1):
-        return False
     if len(begins) != n_major + 1 or begins[0] < 0 or (begins[1:] < begins[:-1]).any():
         return False
     if begins[-1] > min(len(indices), len(X.data)):

@@ -75,7 +75,28 @@ class ModelScores:
         if steps is not None:
             model = completed(steps, models, targets_only=not self._asks_for_all)
             X = _safe_indexing(self.X, indices) if self._asks_for_all else X
-        return _score(model, X, y, self.scorer, params, self.search.error_score)
+        return self._without_infinities(_score(model, X, y, self.scorer, params, self.search.error_score))
+
+    def _without_infinities(self, scores):
+        """Scores of which infinite ones have failed: they have no mean, and would be better than any model is."""
+        named = scores if isinstance(scores, dict) else {"score": scores}
+        infinite = [name for name, score in named.items() if np.isinf(score)]
+        if not infinite:
+            return scores
+        error_score, name = self.search.error_score, infinite[0]
+        scoring = self.search.scoring if named is not scores else name
+        message = f"scoring={scoring!r} returned {named[name]}, and a score must be finite."
+        if error_score == "raise":
+            raise ValueError(message)
+        warnings.warn(
+            f"Scoring failed. {message} The score on this train-test partition for these parameters will be set to "
+            f"{error_score}.",
+            UserWarning,
+            stacklevel=2,
+        )
+        if named is not scores:
+            return error_score
+        return {name: error_score if name in infinite else score for name, score in scores.items()}
 
     @property
     def _missing(self):

@@ -185,7 +185,7 @@ def test_sparse_parts_of_two_dimensions(model, part):
         lambda: model.predict(broken),
         lambda: model.score(broken, Y),
     ):
-        with pytest.raises(ValueError, match="not a valid CSR matrix"):
+        with pytest.raises(ValueError, match=f"not a valid CSR matrix: its {part} has 2 dimensions"):
             act()
 
 

@@ -334,6 +334,25 @@ def test_a_score_that_fails():
         OnePassGridSearchCV(model, ALPHAS, cv=3, scoring=make_scorer(fail), error_score="raise").fit(X, y)
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_score_that_is_infinite_has_failed(value, several):
+    model, (X, y) = make_model("classes"), make_data("classes")
+
+    def one(model, X, y):
+        return value if model.alpha == ALPHAS["alpha"][0] else model.score(X, y)
+
+    options = {"scoring": {"one": one, "other": "accuracy"} if several else one, "cv": 3}
+    options["refit"] = "one" if several else True
+    match = f"scoring={'.one.' if several else '<.*>'} returned {value}, and a score must be finite"
+    with pytest.warns(UserWarning, match=match):
+        search = OnePassGridSearchCV(model, ALPHAS, **options).fit(X, y)
+    assert np.isfinite(search.best_score_)
+    assert search.best_params_["alpha"] != ALPHAS["alpha"][0]
+    with pytest.raises(ValueError, match=match):
+        OnePassGridSearchCV(model, ALPHAS, error_score="raise", **options).fit(X, y)
+
+
 def test_parameters_of_fit_that_it_does_not_take():
     X, y = make_data("classes")
     with pytest.raises(TypeError, match="coef_init"):
