@@ -5,11 +5,11 @@
 import numpy as np
 
 from cython cimport floating
-from libc.math cimport INFINITY, NAN, fmax, log, sqrt
+from libc.math cimport INFINITY, NAN, fabs, fmax, log, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from sgdkit._kernels.compiler cimport SGDKIT_PREFETCH, cloned, fetch_lines
+from sgdkit._kernels.compiler cimport SGDKIT_POPCOUNT, SGDKIT_PREFETCH, cloned, fetch_lines
 from sgdkit._kernels.rows cimport ROWS, Rows, begin, get_row, look
 from sgdkit._kernels.scores cimport index_t
 
@@ -56,7 +56,7 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
     cdef const floating* x
     cdef const int32_t* features
     cdef Py_ssize_t i, k, n, row, n_visits = rows.n_rows if everything else visited.shape[0]
-    cdef double weight = 1, value
+    cdef double weight = 1
     cdef double* moment
     # Where neighbours in the matrix are neighbours in the order, but for some rows, and none is copied to be read.
     cdef bint fetches = rows.n_features > MANY_FEATURES and not rows.dense and not rows.wide
@@ -79,17 +79,66 @@ def add_moments(Rows rows, const floating[::1] origin, order, const double[::1] 
                     SGDKIT_PREFETCH(moment)
                     SGDKIT_PREFETCH(moment + 5)
                     SGDKIT_PREFETCH(&origin[stored[ahead + k]])
-                moment = &moments[features[k], 0]
-                value = <double> x[k] - <double> origin[features[k]]
-                moment[0] += 1
-                moment[1] += weight
-                moment[2] += weight * value
-                moment[3] += weight * value * value
-                moment[4] += weight * n
-                moment[5] += weight * n * (<double> x[k]) * (<double> x[k])
+                add_value(&moments[features[k], 0], <double> x[k], <double> origin[features[k]], weight, n)
     if not valid:
         rows.check()
     rows.checked = True
+
+
+cdef inline void add_value(double* moment, double x, double origin, double weight, double n) noexcept nogil:
+    """Add a value of a row of `n` to the moments of its feature."""
+    cdef double value = x - origin
+    # Written at the end, so that the compiler works on two at once.
+    cdef double hits = moment[0] + 1, mass = moment[1] + weight
+    cdef double first = moment[2] + weight * value, second = moment[3] + weight * value * value
+    cdef double counts = moment[4] + weight * n, products = moment[5] + weight * n * x * x
+    moment[0], moment[1], moment[2], moment[3], moment[4], moment[5] = hits, mass, first, second, counts, products
+
+
+def add_moments_of_few(
+    Rows rows, Py_ssize_t step, const int32_t[::1] places, const double[::1] weights, double[:, ::1] known,
+):
+    """Add the moments of some sparse rows of few features to what is known of all, about the same values.
+
+    Parameters
+    ----------
+    rows : Rows
+        They have been looked at, and are neither scaled nor to be merged.
+    step : int
+        By how many rows those to look at are apart; each stands for so many.
+    places : ndarray of int32
+        Where what is known of each of their features stands.
+    weights : ndarray of shape (n_rows,)
+        Empty for weights of 1.
+    known : ndarray of float64 of shape (n_features, 8)
+        The moments, see `add_moments`; and the value that they are about.
+    """
+    if rows.single:
+        add_moments_at[float](rows, <const float*> rows.values, step, places, weights, known)
+    else:
+        add_moments_at[double](rows, <const double*> rows.values, step, places, weights, known)
+
+
+cdef void add_moments_at(
+    Rows rows, const floating* x, Py_ssize_t step, const int32_t[::1] places, const double[::1] weights,
+    double[:, ::1] known,
+) noexcept nogil:
+    cdef const int32_t* features = <const int32_t*> rows.indices
+    cdef Py_ssize_t i = 0, k, first, last, coming, end
+    cdef double weight = step
+    cdef double* its
+    while i < rows.n_rows:
+        first, last = begin(rows, i), begin(rows, i + 1)
+        if weights.shape[0]:
+            weight = step * weights[i]
+        i += step
+        # Those of the row to come, while this one is added.
+        coming, end = begin(rows, min(i, rows.n_rows)), begin(rows, min(i + 1, rows.n_rows))
+        for k in range(coming, end):
+            SGDKIT_PREFETCH(&known[places[features[k]], 0])
+        for k in range(first, last):
+            its = &known[places[features[k]], 0]
+            add_value(its, <double> x[k], its[6], weight, last - first)
 
 
 def add_squares(Rows rows, const double[::1] weights, double[::1] squares):
@@ -155,15 +204,16 @@ def scale_sparse(
             scaled[k] = (values[k] - shift[indices[k]]) * factor[indices[k]]
 
 
-def number_features(const index_t[::1] indices, int32_t[::1] places, Py_ssize_t n_most, numbers):
-    """Give each feature that occurs a number, in the order of their first appearance.
+def number_features(const index_t[::1] indices, uint64_t[:, ::1] bits, Py_ssize_t n_most, int32_t[::1] numbers):
+    """Give each feature that occurs a number, in the order of all.
 
     Parameters
     ----------
     indices : ndarray of int32 or int64 of shape (n_values,)
         The feature of each value.
-    places : ndarray of int32 of shape (n_features,)
-        Room to work in: -1 everywhere, before and after.
+    bits : ndarray of uint64 of shape (n_words, 2)
+        Room to work in, 0 everywhere, before and after: a bit for each of 64 features, and how many of those before
+        occur. So little that it stays near the processor.
     n_most : int
     numbers : ndarray of int32 of shape (n_values,)
         Where the number of each value's feature is written, its place among those that are returned.
@@ -171,28 +221,76 @@ def number_features(const index_t[::1] indices, int32_t[::1] places, Py_ssize_t 
     Returns
     -------
     features : ndarray of int32, or None
-        Those that occur; None where there are more than `n_most`.
+        Those that occur, which rise; None where there are more than `n_most`.
     """
-    cdef Py_ssize_t n_values = indices.shape[0], n = 0, k
-    cdef int32_t number
-    n_most = max(min(n_most, n_values), 0)
-    features = np.empty(n_most + 1, np.int32)
-    cdef int32_t[::1] found = features, out = numbers
+    cdef Py_ssize_t n_values = indices.shape[0], n_words = bits.shape[0], n = 0
+    cdef int32_t[::1] found
+    if not n_values:
+        return np.empty(0, np.int32)
     with nogil:
-        for k in range(n_values):
-            if k + FETCH < n_values:
-                SGDKIT_PREFETCH(&places[indices[k + FETCH]])
-            number = places[indices[k]]
-            if number < 0:
-                found[n] = <int32_t> indices[k]
-                number = places[indices[k]] = <int32_t> n
-                n += 1
-                if n > n_most:
-                    break
-            out[k] = number
+        mark(&indices[0], n_values, &bits[0, 0])
+        rank(&bits[0, 0], n_words, &n)
+    features = None
+    if n <= n_most:
+        features = found = np.empty(n, np.int32)
+        with nogil:
+            renumber(&indices[0], n_values, &bits[0, 0], &numbers[0])
+            name_marked(&bits[0, 0], n_words, &found[0])
+    bits[:] = 0
+    return features
+
+
+cdef cloned mark(const index_t* indices, Py_ssize_t n, uint64_t* bits) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        bits[indices[k] >> 6 << 1] |= <uint64_t> 1 << (indices[k] & 63)
+
+
+cdef cloned rank(uint64_t* bits, Py_ssize_t n_words, Py_ssize_t* n) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n_words):
+        bits[2 * k + 1] = n[0]
+        n[0] += SGDKIT_POPCOUNT(bits[2 * k])
+
+
+cdef cloned renumber(const index_t* indices, Py_ssize_t n, const uint64_t* bits, int32_t* numbers) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef const uint64_t* word
+    for k in range(n):
+        word = bits + (indices[k] >> 6 << 1)
+        numbers[k] = <int32_t> (word[1] + SGDKIT_POPCOUNT(word[0] & ((<uint64_t> 1 << (indices[k] & 63)) - 1)))
+
+
+cdef cloned name_marked(const uint64_t* bits, Py_ssize_t n_words, int32_t* features) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef int32_t* next = features
+    cdef uint64_t word
+    for k in range(n_words):
+        word = bits[2 * k]
+        while word:
+            # What is below the lowest bit that is set.
+            next[0] = <int32_t> (64 * k + SGDKIT_POPCOUNT(~word & (word - 1)))
+            word &= word - 1
+            next += 1
+
+
+def features_beyond(const floating[:, :] weights, double size):
+    """The features that have a weight whose absolute value is larger than some size, of shape (n_features, n_columns).
+
+    Their numbers, an array of int32, rise.
+    """
+    cdef Py_ssize_t n = weights.shape[0], m = weights.shape[1], n_found = 0, k, c
+    cdef floating largest
+    found = np.empty(n, np.int32)
+    cdef int32_t[::1] features = found
+    with nogil:
         for k in range(n):
-            places[found[k]] = -1
-    return None if n > n_most else features[:n]
+            largest = 0
+            for c in range(m):
+                largest = max(largest, <floating> fabs(weights[k, c]))
+            features[n_found] = <int32_t> k
+            n_found += largest > size
+    return found[:n_found]
 
 
 def take_rows(const floating[:, :] table, const int32_t[::1] rows, floating[:, :] part):

@@ -8,6 +8,7 @@ cdef extern from *:
     #define SGDKIT_PREFETCH(address) do { __builtin_prefetch(address, 0, 3); __asm__ volatile (""); } while (0)
     /* Keeps a loop over k from being vectorised. */
     #define SGDKIT_ONE_BY_ONE(k) __asm__ ("" : "+r" (k))
+    #define SGDKIT_POPCOUNT(bits) __builtin_popcountll(bits)
     #define SGDKIT_ALWAYS __attribute__((always_inline))
     #define SGDKIT_WITHIN __attribute__((always_inline)) void
     #define SGDKIT_APART __attribute__((noinline)) void
@@ -22,6 +23,13 @@ cdef extern from *:
     typedef double sgdkit_doubles2, sgdkit_doubles4;
     #define SGDKIT_PREFETCH(address)
     #define SGDKIT_ONE_BY_ONE(k)
+    #define SGDKIT_POPCOUNT(bits) sgdkit_popcount(bits)
+    static inline int sgdkit_popcount(unsigned long long bits) {
+        int n = 0;
+        for (; bits; bits &= bits - 1)
+            n++;
+        return n;
+    }
     #define SGDKIT_ALWAYS
     #define SGDKIT_WITHIN void
     #define SGDKIT_APART void
@@ -51,6 +59,8 @@ cdef extern from *:
     """
     void SGDKIT_PREFETCH(const void* address) noexcept nogil
     void SGDKIT_ONE_BY_ONE(Py_ssize_t k) noexcept nogil
+    # How many bits are set.
+    int SGDKIT_POPCOUNT(unsigned long long bits) noexcept nogil
     # Three attributes of functions. Cython has no place for these but the return type, which it writes into C as it is,
     # so they go for types: functions of these types return 0.
     # Inlined wherever it is called: an argument that is a constant there is one inside, and loops over it are dropped.

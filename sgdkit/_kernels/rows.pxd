@@ -41,7 +41,7 @@ cdef class Rows:
     # distance is that from 0.
     cdef const void* factor
     cdef const void* shift
-    cdef object _X, _owners, _scale
+    cdef object _X, _owners, _scale, _sizes
 
     cdef Rows _share(self, Py_ssize_t n_rows)
 

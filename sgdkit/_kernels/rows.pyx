@@ -15,6 +15,7 @@ from mmap import mmap
 import numpy as np
 from scipy import sparse
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
@@ -285,6 +286,16 @@ cdef class Rows:
         measure(self, *self.buffers(), counts, norms)
         return norms if counts is None else counts
 
+    def sizes(self, row_indices=None):
+        """The smallest and the largest absolute value of some rows; infinity and 0 where there are no values."""
+        if self._sizes is None or row_indices is not None:
+            X = self.merged(row_indices)
+            sizes = range_of_sizes(X.ravel() if self.dense else X.data)
+            if row_indices is not None:
+                return sizes
+            self._sizes = sizes
+        return self._sizes
+
     def buffers(self):
         """Room for the values and the indices that `get_row` shows."""
         return np.empty(max(self.longest, 1), self.dtype), np.empty(max(self.room, 1), np.int32)
@@ -336,6 +347,37 @@ def longest_row(const index_t[::1] begins):
             return n
         longest = max(longest, n)
     return longest
+
+
+def range_of_sizes(const floating[::1] values):
+    """The smallest and the largest absolute value; infinity and 0 where there are none."""
+    cdef floating lowest = INFINITY, highest = 0
+    if values.shape[0]:
+        with nogil:
+            find_range(&values[0], values.shape[0], &lowest, &highest)
+    return float(lowest), float(highest)
+
+
+cdef cloned find_range(const floating* values, Py_ssize_t n, floating* lowest, floating* highest) noexcept nogil:
+    # Sixteen at a time, so that the compiler compares several at once.
+    cdef floating low[16]
+    cdef floating high[16]
+    cdef floating size
+    cdef Py_ssize_t k, c, m = 0
+    for c in range(16):
+        low[c], high[c] = lowest[0], highest[0]
+    for k in range(0, n, 16):
+        m = min(16, n - k)
+        if m == 16:
+            for c in range(16):
+                size = max(values[k + c], -values[k + c])
+                low[c] = size if size < low[c] else low[c]
+                high[c] = size if size > high[c] else high[c]
+    for c in range(m if m < 16 else 0):
+        size = max(values[n - m + c], -values[n - m + c])
+        low[c], high[c] = min(low[c], size), max(high[c], size)
+    for c in range(16):
+        lowest[0], highest[0] = min(lowest[0], low[c]), max(highest[0], high[c])
 
 
 def without_zeros(const floating[:, ::1] X):

@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from sgdkit._kernels.arrays import features_beyond
 from sgdkit._kernels.scores import score_rows
 
 # A value is far out if it is so many times the root mean square of those before.
@@ -49,7 +50,7 @@ def retract(weights, problem, seen, *, curvature, size):
         How much a value has to add to a score, for its feature to be looked at.
     """
     X = problem.rows.merged(problem.row_indices)
-    features = _that_reach_too_far(X, weights, seen, size)
+    features = _that_reach_too_far(problem, X, weights, seen, size)
     if not len(features):
         return False
     _, squares = seen(features)
@@ -72,29 +73,31 @@ def retract(weights, problem, seen, *, curvature, size):
     return changed
 
 
-def _that_reach_too_far(X, weights, seen, size):
+def _that_reach_too_far(problem, X, weights, seen, size):
     """The features of a value that is far out, and adds more than some size to a score; the most come first."""
-    reach, values = np.abs(weights[:-1]).max(axis=1), np.abs(X.data if sparse.issparse(X) else X)
-    largest = values.max(initial=0)
-    # A value that is no larger than this is none of these. Most features have none, which takes no look at the values.
-    limits = np.full(len(reach), np.inf)
-    features = np.flatnonzero(reach * largest > size)
+    # Most features have no value so large, which takes no look at the values.
+    largest = problem.largest
+    features = features_beyond(weights[:-1], size / largest if largest else np.inf)
     mass, squares = seen(features)
     known = mass > 0
     features, squares = features[known], squares[known] / mass[known]
-    limits[features] = np.maximum(size / reach[features], FAR * np.sqrt(squares))
+    reach = np.abs(weights[features]).max(axis=1, initial=0)
+    limits = np.maximum(size / reach, FAR * np.sqrt(squares))
     if not (limits < largest).any():
         return features[:0]
+    of_features = np.full(X.shape[1], np.inf, X.dtype)
+    of_features[features] = limits
+    values = np.abs(X.data if sparse.issparse(X) else X)
     if sparse.issparse(X):
-        places = np.flatnonzero(values > limits.astype(X.dtype)[X.indices])
-        features, values = X.indices[places], values[places]
+        places = np.flatnonzero(values > of_features[X.indices])
+        far, values = X.indices[places], values[places]
     else:
-        rows, features = np.nonzero(values > limits)
-        values = values[rows, features]
-    features, numbers = np.unique(features, return_inverse=True)
-    most = np.zeros(len(features))
-    np.maximum.at(most, numbers, values * reach[features[numbers]])
-    return features[np.argsort(-most, kind="stable")][:MOST_FEATURES]
+        rows, far = np.nonzero(values > of_features)
+        values = values[rows, far]
+    far, numbers = np.unique(far, return_inverse=True)
+    most = np.zeros(len(far))
+    np.maximum.at(most, numbers, values * np.abs(weights[far]).max(axis=1)[numbers])
+    return far[np.argsort(-most, kind="stable")][:MOST_FEATURES]
 
 
 def temper(problem, trainer, seen):

@@ -86,6 +86,8 @@ class Scaling:
     """
 
     moments = names = None
+    # Whether it learns from the rows.
+    learns = False
 
     def __init__(self):
         self.shift = self.factor = None
@@ -167,6 +169,7 @@ class Standard(Scaling):
         The weight of the rows that these were chosen by.
     """
 
+    learns = True
     center, level, chosen_at = None, None, 0.0
     # Of which parts were taken (`part.py`): the features that were seen, and those that every row had.
     _seen = _everywhere = None

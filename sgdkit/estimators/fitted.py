@@ -58,7 +58,7 @@ class Past:
     @property
     def everywhere(self):
         """The features that every row had, which the absence of a value touches too."""
-        return np.empty(0, dtype=np.int32) if self.scaling.moments is None else everywhere(self.scaling)
+        return np.empty(0, dtype=np.int32) if not self.scaling.learns else everywhere(self.scaling)
 
     def of_all(self):
         """What is known of all features, to go on with rows that may have any."""
@@ -76,7 +76,7 @@ class Past:
     def of_features(self, features, room):
         """What is known of some features alone; until `take_in`, nothing here changes."""
         scaling, trainer = self.scaling, self.trainer.of_features(features, room)
-        if scaling.moments is not None:
+        if scaling.learns:
             scaling = Part.of(scaling, features, room)
         weights = scaling.to_raw(trainer.weights())
         return replace(self, scaling=scaling, trainer=trainer, squared_gradients=None, weights=weights)
@@ -87,7 +87,7 @@ class Past:
             goes_on = plan.scaling.whole is self.scaling
         else:
             # Neither has seen anything.
-            goes_on = plan.scaling.moments is None and self.scaling.moments is None
+            goes_on = not plan.scaling.learns and not self.scaling.learns
         return goes_on and plan.resumed_trainer is not None and np.ndim(plan.units) == 0
 
     def take_in(self, plan, features):

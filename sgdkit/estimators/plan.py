@@ -155,7 +155,7 @@ class Plan:
         They are those of features as training sees them. What the user has set stays as it is, and so does an average,
         which is not what steps go on from.
         """
-        if self.whole or self.resumed_trainer is None or self.past.scaling.moments is None:
+        if self.whole or self.resumed_trainer is None or not self.past.scaling.learns:
             return False
         if self.edited or self.settings.average:
             return False
@@ -175,16 +175,21 @@ class Plan:
 
         Losses that are no exponentials are not steep enough to need it.
         """
-        known = not self.whole and self.past.scaling.moments is not None
+        known = not self.whole and self.past.scaling.learns
         if not (known and self.problem.loss.log_link) or self.optimizer.full_batch or self.settings.average:
             return self.problem
         with np.errstate(over="ignore", invalid="ignore"):
             return temper(self.problem, trainer, self._seen)
 
     def first_weights(self):
-        """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns)."""
+        """The weights to begin with, on the scale of training; shape (n_features + 1, n_columns).
+
+        Of a part, they may be those of its trainer, which nobody else has.
+        """
         if self.guess is not None and self.optimizer.full_batch:
             return self.guess
+        if self.past is not None and self.past.weights is not None:
+            return self.scaling.to_scaled(self.past.weights)
         shape = self.problem.rows.n_features + 1, self.problem.targets.n_columns
         weights = np.zeros(shape, dtype=self.problem.rows.dtype)
         if self.coef is not None:
@@ -271,7 +276,6 @@ class Plan:
 
     def resume(self, trainer):
         """Have the trainer of an earlier fit go on from the fitted weights, which the user may have edited."""
-        weights = np.append(self.coef, self.intercept[np.newaxis], axis=0).astype(trainer.dtype, copy=False)
         changed = self.edited or self.retracted
         if self.change is not None:
             trainer.rescale(*self.change)
@@ -282,7 +286,8 @@ class Plan:
             if schedule is None or trainer.schedule is None or schedule.settings != trainer.schedule.settings:
                 trainer.follow(schedule, self.rate_factors)
         if changed:
-            trainer.load(self.scaling.to_scaled(weights))
+            weights = np.append(self.coef, self.intercept[np.newaxis], axis=0)
+            trainer.load(self.scaling.to_scaled(weights.astype(trainer.dtype, copy=False)))
 
     def gathered_squares(self):
         """What AdaGrad's sums would have been, had it trained in the place of full gradients that "auto" has chosen.

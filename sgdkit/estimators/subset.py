@@ -13,6 +13,7 @@ from scipy import sparse
 
 from sgdkit._kernels.arrays import number_features
 from sgdkit._kernels.rows import Rows, csr
+from sgdkit.training.room import Room
 
 # With fewer features than these, it takes no time to look at all.
 MANY_FEATURES = 1 << 12
@@ -59,13 +60,9 @@ def on_subset(rows):
     if X.nnz > VALUES_A_FEATURE * n_features:
         return None, rows
     X = rows.with_valid_indices()
-    numbers = np.empty(len(X.indices), np.int32)
-    met = number_features(X.indices, np.full(n_features, -1, np.int32), n_features // FEW, numbers)
-    if met is None:
+    numbers, bits = np.empty(len(X.indices), np.int32), Room().bits(n_features)
+    features = number_features(X.indices, bits, n_features // FEW, numbers)
+    if features is None:
         return None, rows
-    features, rank = np.sort(met), np.empty(len(met), np.int32)
-    rank[np.argsort(met)] = np.arange(len(met), dtype=np.int32)
-    np.take(rank, numbers, out=numbers, mode="clip")
-    return Subset(features, n_features), Rows(
-        csr(X.data, numbers, X.indptr, len(features)), check=rows.checked
-    )
+    rows = Rows(csr(X.data, numbers, X.indptr, len(features)), check=rows.checked)
+    return Subset(features, n_features), rows

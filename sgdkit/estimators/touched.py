@@ -52,7 +52,7 @@ def on_touched(X, also, room):
     n_features = X.shape[1]
     indices = np.append(X.indices, also.astype(X.indices.dtype)) if len(also) else X.indices
     numbers = room.array("numbers", len(indices), np.int32)
-    features = number_features(indices, room.places(n_features), n_features // FEW, numbers)
+    features = number_features(indices, room.bits(n_features), n_features // FEW, numbers)
     if features is None:
         return None, None
     return features, csr(X.data, numbers[: len(X.indices)], X.indptr, len(features))
@@ -90,7 +90,7 @@ def train_touched(plan, past, new_course):
             return None
         if course.error is not None:
             raise course.error
-        weights = trainer.weights().copy()
+        weights = trainer.weights()
         if plan.retract(weights):
             trainer.load(weights)
         # An error, if they are too large.

@@ -110,6 +110,11 @@ class Problem:
         return float(np.average(self.select(self.rows.counts()), weights=weights)) / n_features
 
     @property
+    def largest(self):
+        """The largest absolute value of the rows that count."""
+        return self.rows.sizes(self.row_indices)[1]
+
+    @property
     def span(self):
         """The `Span` of the rows, or None where training in it would not take less time."""
         return self._find("span", lambda: span_of(self.rows), self.rows)

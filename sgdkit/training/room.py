@@ -33,8 +33,8 @@ class Room:
             kept = self._arrays[name] = from_a_line(np.empty, size + size // 4, dtype)
         return kept[:size].reshape(shape)
 
-    def places(self, n_features):
+    def bits(self, n_features):
         """What `number_features` works in."""
-        if "places" not in self._arrays:
-            self._arrays["places"] = np.full(n_features, -1, dtype=np.int32)
-        return self._arrays["places"]
+        if "bits" not in self._arrays:
+            self._arrays["bits"] = np.zeros((-(-n_features // 64), 2), np.uint64)
+        return self._arrays["bits"]
