@@ -5,6 +5,7 @@ and the weights are what is stored over it.
 """
 
 from cython cimport floating
+from libc.math cimport log
 from libc.stdint cimport int32_t
 
 from sgdkit._kernels.compiler cimport sole_doubles, sole_floats, sole_numbers, within
@@ -107,6 +108,8 @@ cdef inline void fold(State u, floating* inverse) noexcept nogil:
         for c in range(u.n_columns):
             weight[c] *= inverse[0 if shares_growth(u) else c]
         weight += u.record_size
+    for c in range(u.n_columns):
+        u.grown[c] += log(u.growth[0 if shares_growth(u) else c])
     for c in range(u.n_columns):
         u.growth[c] = 1
         inverse[c] = 1

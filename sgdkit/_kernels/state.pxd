@@ -111,8 +111,10 @@ cdef class State:
     cdef public Py_ssize_t average_from, n_rows_seen, n_averaged
     cdef bint stale
 
-    # The growth of each column, its inverse, and what a step at rate 1 makes it grow by.
+    # The growth of each column, its inverse, and what a step at rate 1 makes it grow by; and the logarithm of what has
+    # been folded into the weights since the penalty was set.
     cdef double* growth
+    cdef double* grown
     cdef void* inverse
     cdef double* decay
     cdef double largest_growth, largest_unit

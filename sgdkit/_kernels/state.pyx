@@ -129,8 +129,8 @@ cdef class State:
             self._hold(record)
             self.n_shared = record.shape[1] - self.n_slots * self.n_columns
         self.stale = self.clock > 0
-        if self.adaptive and not self.stale:
-            self.record[:, self.n_slots * self.n_columns] = FRESH
+        if self.adaptive and not self.stale and self._clocks[self.n_features] >= 0:
+            self._clocks[:] = FRESH
         fits = self.n_columns == 1 and self.record_size in (4, 8)
         self.layout = LANES if self.adaptive and self.plain and not self.average and fits else COLUMNS
         self._make_room(ROOM)
@@ -196,6 +196,8 @@ cdef class State:
         """The state of all features, given that of a `Subset`, between two epochs."""
         _, _, (_, n_columns), dtype, *rest = self._arguments(self.record, slice(None))
         whole = type(self)(self.optimizer, None, (subset.n_features, n_columns), dtype, *rest)
+        if not self.adaptive:
+            whole._lay_out(self.n_shared)
         whole.take_in(self, subset.features)
         return whole
 
@@ -203,37 +205,62 @@ cdef class State:
         """Take over what the state of some features, and of the intercept, has come to."""
         part._settle()
         part._complete()
-        n_slots = self.n_slots * self.n_columns + (self.n_shared if self.adaptive else 0)
-        record, other = self.record[:, :n_slots], part.record[:, :n_slots]
-        put_rows(record, features, other)
-        record[self.n_features] = other[len(features)]
+        put_rows(self.record, features, part.record)
+        self.record[self.n_features] = part.record[len(features)]
         self.n_rows_seen, self.n_averaged = part.n_rows_seen, part.n_averaged
         self._vectors["elapsed"][:] = part._vectors["elapsed"]
 
-    def take_missed(self, missed):
-        """Take the penalty that features have missed, between two epochs.
+    @property
+    def _clocks(self):
+        return self.record[:, self.n_slots * self.n_columns]
+
+    @property
+    def log_growth(self):
+        """The logarithm of what each column has shrunk by since the penalty was set, where weights are `GROWN`."""
+        return self._vectors["grown"]
+
+    def shrink(self, growth):
+        """Divide weights by the growth of their columns, where they are `GROWN`."""
+        if self.form == GROWN and (growth != 1).any():
+            self.slot(0)[:self.n_features] /= growth.astype(self.record.dtype)
+
+    def wait(self, time):
+        """Note on the clocks, if there are any, that features are up to date at a time, between two epochs.
+
+        Times are below zero there, so that no step is taken for the last. Like the clock of an epoch they are rounded,
+        so that the differences add up to the whole.
+        """
+        if self.n_shared:
+            self._settle()
+            self._clocks[:] = FRESH - time
+
+    def take_missed(self, time, speed):
+        """Take a lazy penalty that features have missed, whose clocks tell when they took it last, between two epochs.
 
         Parameters
         ----------
-        missed : ndarray of float64 of shape (n_features,)
-            The sum of the rates of the steps that each has missed.
+        time : float
+            The present.
+        speed : float
+            By how much it passes for each unit of the rates.
         """
-        latest = missed.max(initial=0.0)
-        if not latest or not (self.lazy or self.form == GROWN):
+        if not self.lazy:
             return
         self._settle()
-        if not self.lazy:
-            self.slot(0)[:self.n_features] /= 1 + missed[:, np.newaxis] * self._vectors["decay"]
+        now = float(self.record.dtype.type(FRESH - time))
+        missed = (np.minimum(self._clocks[:self.n_features], FRESH, dtype=np.float64) - now).clip(0) / speed
+        latest = missed.max(initial=0.0)
+        if not latest:
             return
         elapsed = self._vectors["elapsed"]
-        now = elapsed.copy()
+        before = elapsed.copy()
         # A clock that began as long ago as what has missed the most was read last.
         elapsed -= latest * self._vectors["factors"]
-        self.record[:self.n_features, self.n_slots * self.n_columns] = latest - missed
+        self._clocks[:self.n_features] = latest - missed
         self.clock, self.form = latest, WEIGHT
         self.bring_up_to_date()
         self.clock = 0
-        elapsed[:] = now
+        elapsed[:] = before
 
     def _arguments(self, record, columns):
         """What a state of some columns is made with, whose record is given."""
@@ -272,6 +299,7 @@ cdef class State:
         # What a step at rate 1 shrinks a weight by, to first order.
         self.decay = <double*> self._vector("decay", l2 * rate_factors / self.metric_scale, np.float64)
         self.growth = <double*> self._vector("growth", 1.0, np.float64)
+        self.grown = <double*> self._vector("grown", 0.0, np.float64)
 
     def prepare(self, n_rates, longest=0):
         """Get ready for steps at `n_rates` (1, or one a column) rates each.

@@ -14,7 +14,7 @@ from sgdkit.disk.maps import check_unchanged
 from sgdkit.training.passes import Passes
 from sgdkit.training.room import Room
 from sgdkit.training.stop import check_stop
-from sgdkit.training.waiting import Waiting
+from sgdkit.training.waiting import LARGEST_GROWTH, Waiting
 
 
 class Trainer:
@@ -40,7 +40,7 @@ class Trainer:
     # What features that no row touches wait for; None where none does.
     waiting = None
     # Of a part: the penalty of all other features before, and how many times as strong it has become.
-    elsewhere, pace = 0.0, 1.0
+    elsewhere, pace = None, 1.0
     # The sum of the rates of the steps, and memory for parts.
     travelled, _room = 0.0, None
     # What the first rate was in proportion to when it was chosen; None where nobody knows.
@@ -186,8 +186,17 @@ class Trainer:
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""
         if len(self.states) == 1:
-            return self.states[0].penalty() + self.pace * self.elsewhere
-        return np.concatenate([state.penalty() for state in self.states]) + self.pace * self.elsewhere
+            penalty = self.states[0].penalty()
+        else:
+            penalty = np.concatenate([state.penalty() for state in self.states])
+        if self.elsewhere is None:
+            return penalty
+        return penalty + self.pace * self.elsewhere * np.exp(-2 * self.log_growth)
+
+    @property
+    def log_growth(self):
+        """The logarithm of what weights have shrunk by since the penalty was set, where all do alike; else 0."""
+        return np.concatenate([state.log_growth for state in self.states])
 
     @property
     def n_columns(self):
@@ -213,15 +222,11 @@ class Trainer:
         room = Room() if room is None else room
         if self.waiting is None:
             self.set_penalty(self._penalty)
-            self.waiting = Waiting(self._penalty, self.factors, self.states[0].n_features, self.penalty())
-        part, missed = copy(self), self.waiting.missed(features)
+            self.waiting = Waiting(self._penalty, self.factors, self.penalty())
+        part = copy(self)
         part.waiting, part.pace, part.travelled, part.lowered = None, 1.0, 0.0, self.lowered.copy()
         part.states = [state.of_features(features, room.array) for state in self.states]
-        # As it is stored, since that is what the sum of all is of.
-        part._wait_for(self.waiting)
-        part.elsewhere = self.waiting.value - part.penalty()
-        for state in part.states:
-            state.take_missed(missed)
+        part._catch_up(self.waiting)
         return part
 
     def spread(self, subset):
@@ -234,25 +239,40 @@ class Trainer:
 
     def take_in(self, part, features):
         """Take over what a trainer of some features has come to; its `pace` is to be that of its penalty."""
-        for mine, its in zip(self.states, part.states, strict=True):
-            mine.take_in(its, features)
         for name in "schedule", "rate_factors", "rate_unit", "lowered", "n_steps":
             setattr(self, name, getattr(part, name))
-        self.waiting.go_on(features, part._penalty, part.factors, part.pace, part.travelled)
-        self.waiting.value = part.penalty()
+        waiting = self.waiting
+        waiting.penalty, waiting.factors, waiting.value = part._penalty, part.factors, part.penalty()
+        waiting.go_on(part.pace, part.travelled, part.log_growth)
+        too_large = (waiting.growth > LARGEST_GROWTH).any()
+        for block, mine, its in zip(self.columns, self.states, part.states, strict=True):
+            if too_large:
+                mine.shrink(waiting.growth[block])
+            else:
+                its.shrink(1 / waiting.growth[block])
+            its.wait(waiting.time)
+            mine.take_in(its, features)
+        if too_large:
+            waiting.growth = np.ones_like(waiting.growth)
 
     def settle(self):
         """Have all features take the penalty that they wait for."""
         if self.waiting is not None:
-            self._wait_for(self.waiting)
+            self._catch_up(self.waiting)
             for state in self.states:
-                state.take_missed(self.waiting.missed())
-            self.waiting = None
+                state.wait(0.0)
+            self.waiting = self.elsewhere = None
 
-    def _wait_for(self, waiting):
-        """Have the penalty that features have missed."""
-        for block, state in zip(self.columns, self.states, strict=True):
+    def _catch_up(self, waiting):
+        """Take the penalty that has been missed, and note what is left of it for others."""
+        blocks = [*zip(self.columns, self.states, strict=True)]
+        for block, state in blocks:
             state.set_columns(waiting.penalty.take(block), waiting.factors[block])
+            state.shrink(waiting.growth[block])
+        self.elsewhere = None
+        self.elsewhere = waiting.value - self.penalty()
+        for _, state in blocks:
+            state.take_missed(waiting.time, waiting.speed)
 
     def epochs(self, problem, n_most, *, shuffle=True):
         """Pass over the rows up to `n_most` times, as often as is worth one call.

@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from sgdkit._kernels.arrays import put, take_rows
-
 # Strengths that are multiples of others are so up to rounding errors.
 ROUNDING = 1e-9
+# Weights are multiplied by no more than this.
+LARGEST_GROWTH = 1e15
 
 
 class Waiting:
-    """What each feature has missed of a penalty since rows touched it last; it is taken when they touch it next.
+    """What features have missed of a penalty since rows touched them last; they take it when they are touched next.
 
-    Time is the sum of the rates of all steps. Where the penalty has become stronger or weaker, as that of
-    ``alpha = 1 / n`` does, it passes so much faster or more slowly.
+    Where it shrinks all weights of a column alike, these are stored times the growth since the first chunk, so that
+    they miss nothing. Otherwise their clocks tell when they took it last, in a time that is the sum of the rates of all
+    steps. Where the penalty has become stronger or weaker, as that of ``alpha = 1 / n`` does, it passes so much faster
+    or more slowly.
 
     Parameters
     ----------
@@ -20,22 +22,20 @@ class Waiting:
         The latest one, without units.
     factors : ndarray of shape (n_columns,)
         By which columns multiply the rates.
-    n_features : int
     value : ndarray of shape (n_columns,)
-        The penalty of all weights, as they are stored.
+        The penalty of all weights; of those that wait, as it was when they took theirs last.
 
     Attributes
     ----------
     time : float
     speed : float
         How fast it passes with the latest penalty.
-    since : ndarray of shape (n_features,)
-        When each feature took its penalty last.
+    growth : ndarray of shape (n_columns,)
     """
 
-    def __init__(self, penalty, factors, n_features, value):
+    def __init__(self, penalty, factors, value):
         self.penalty, self.factors, self.value = penalty, factors, value
-        self.time, self.speed, self.since = 0.0, 1.0, np.zeros(n_features)
+        self.time, self.speed, self.growth = 0.0, 1.0, np.ones(len(factors))
 
     def pace(self, penalty, factors):
         """How many times as strong as the latest one another penalty is; None where it is no multiple."""
@@ -49,23 +49,12 @@ class Waiting:
             return 1.0
         return float(ratios[0]) if np.ptp(ratios) <= ROUNDING * ratios[0] else None
 
-    def missed(self, features=None):
-        """The sum of the rates of the steps that features have missed, for the latest penalty."""
-        if features is None:
-            return (self.time - self.since) / self.speed
-        since = np.empty(len(features))
-        take_rows(self.since[:, np.newaxis], features, since[:, np.newaxis])
-        return (self.time - since) / self.speed
-
-    def go_on(self, features, penalty, factors, pace, rates):
-        """Have steps of a sum of rates pass, with a penalty at a pace, of which some features miss nothing."""
-        self.penalty, self.factors = penalty, factors
+    def go_on(self, pace, rates, log_growth):
+        """Have steps of a sum of rates pass with the latest penalty, so many times as strong as the one before."""
         self.speed *= pace
         self.time += self.speed * rates
-        if not self.since.flags.writeable:
-            # It is mapped to the memory of a file.
-            self.since = self.since.copy()
-        put(self.since, features, self.time)
+        with np.errstate(over="ignore"):
+            self.growth = self.growth * np.exp(log_growth)
 
 
 def _strengths(penalty, factors):
