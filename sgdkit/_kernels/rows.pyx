@@ -167,6 +167,21 @@ cdef class Rows:
         rows.flags = self.flags + first
         return rows
 
+    def renumbered(self, numbers, Py_ssize_t n_features):
+        """Sparse rows that have been looked at, and have nothing to be merged, on other features; values are shared.
+
+        Parameters
+        ----------
+        numbers : ndarray of int32
+            What stands in the place of the indices.
+        n_features : int
+        """
+        cdef Rows rows = self._share(self.n_rows)
+        rows._X = csr(self._X.data, numbers, self._X.indptr, n_features)
+        rows._owners += (numbers,)
+        rows.indices, rows.wide, rows.n_features = address(numbers), False, n_features
+        return rows
+
     def looked_at(self, parts):
         """Take in what was found when all parts of the rows were looked at."""
         cdef Rows part

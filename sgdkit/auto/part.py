@@ -57,7 +57,7 @@ class Part(Standard):
     @property
     def moments(self):
         """The sums over the rows that the whole knows, or over those of the chunk too."""
-        return (self.whole.known[self.features] if self.known is None else self.known)[:, :N_MOMENTS]
+        return (self._known_of(slice(None)) if self.known is None else self.known)[:, :N_MOMENTS]
 
     def after(self, rows, row_indices, row_weights, *, shifts, exact, n_threads=1):
         if shifts != self.shifts or exact != self.exact or rows.dtype != self.dtype:
@@ -74,13 +74,13 @@ class Part(Standard):
         step = -(-rows.n_rows // MOST_ROWS)
         part.n_rows += -(-rows.n_rows // step)
         part.total += step * (weights[::step].sum() if len(weights) else -(-rows.n_rows // step))
-        if part._is_settled(rows, weights):
+        if part._is_settled(self, rows, weights):
             part.learnt = rows, step, weights
         else:
             part._learn(self, rows, row_indices, row_weights)
         return part
 
-    def _is_settled(self, rows, weights):
+    def _is_settled(self, earlier, rows, weights):
         """Whether rows change no scale: all features share one, and nothing in the rows is far from it."""
         shares = self.center is not None and self.shared == self.unit and self.factor is None
         if not shares or self._is_due or len(everywhere(self.whole)):
@@ -98,8 +98,8 @@ class Part(Standard):
         masses = np.ones(len(places))
         if len(weights):
             masses = weights[np.searchsorted(X.indptr, places, side="right") - 1]
-        masses = masses * (self.whole.n_rows / self.whole.total)
-        mass, square = self.seen(features, 0.0, 1.0)
+        masses = masses * (earlier.n_rows / earlier.total)
+        mass, square = earlier.seen(features, 0.0, 1.0)
         mass = mass + np.bincount(numbers, masses)
         with np.errstate(over="ignore"):
             square = square + np.bincount(numbers, masses * np.square(values[places], dtype=np.float64))
@@ -172,9 +172,11 @@ class Part(Standard):
         mass = old.moments[:, 1]
         return mass @ ((ratio != 1) | (drift != 0)) <= FAR_SHARE * mass.sum()
 
-    def seen(self, features, shift, factor):
-        """What the whole has seen; see `Standard.seen`."""
-        return self.whole.seen(self.features[features], shift, factor)
+    def _known_of(self, features):
+        features = self.features[features]
+        known = np.empty((len(features), SCALE + 1))
+        take_rows(self.whole.known, features, known)
+        return known
 
     def give_back(self):
         """Have the whole take the part in."""

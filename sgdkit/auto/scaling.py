@@ -358,9 +358,13 @@ class Standard(Scaling):
 
     def seen(self, features, shift, factor):
         """How many values of some features there were, and the sums of their squares, shifted and scaled anew."""
-        mass, first, second = self.moments[features, 1:4].T * (self.n_rows / self.total)
-        shift = shift - self.origin[features].astype(np.float64)
+        known = self._known_of(features)
+        mass, first, second = known[:, 1:4].T * (self.n_rows / self.total)
+        shift = shift - known[:, ORIGIN]
         return mass, (second - 2 * shift * first + shift * shift * mass) * factor**2
+
+    def _known_of(self, features):
+        return self.known[features]
 
     def _stay_near(self, earlier):
         """Leave what was chosen before, where it is not too far off; the unit always, since rates depend on it."""

@@ -6,7 +6,7 @@ from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sgdkit._kernels.rows import Rows
+from sgdkit._kernels.rows import Rows, csr
 from sgdkit._kernels.scores import score_rows
 from sgdkit._typing import Array
 from sgdkit.disk.maps import check_unchanged
@@ -126,8 +126,8 @@ class LazyCoefMixin(SparseCoefMixin):
             past.n_scored += rows.nnz
             # Others may predict at the same time.
             room = Room()
-            features, part = on_touched(rows, (), room) if past.n_scored < rows.shape[1] else (None, None)
+            features, numbers = on_touched(rows, (), room) if past.n_scored < rows.shape[1] else (None, None)
             if features is not None:
                 weights = np.ascontiguousarray(past.of_features(features, room).weights)
-                return part, weights[:-1], weights[-1]
+                return csr(rows.data, numbers, rows.indptr, len(features)), weights[:-1], weights[-1]
         return rows, np.atleast_2d(self.coef_).T, self.intercept_

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from sgdkit._kernels.arrays import number_features
-from sgdkit._kernels.rows import Rows, csr
+from sgdkit._kernels.rows import Rows
 from sgdkit.estimators.plan import set_rates
 from sgdkit.estimators.subset import FEW, MANY_FEATURES
 from sgdkit.training.loop import Report, train
@@ -31,31 +31,29 @@ def touched(data, *, also, room):
     """
     if data.rows.n_features < MANY_FEATURES:
         return None, None
-    X = data.rows.merged(data.row_indices)
+    X, rows = data.rows.merged(data.row_indices), data.rows
     if not sparse.issparse(X):
         n_most = data.rows.n_features // FEW
         if np.count_nonzero(X[:1]) > n_most or np.count_nonzero(X.any(axis=0)) > n_most:
             return None, None
         X = sparse.csr_array(X)
-    features, X = on_touched(X, also, room)
+    if X is not rows.stored:
+        rows = Rows(X)
+    features, numbers = on_touched(X, also, room)
     if features is None:
         return None, None
-    rows = Rows(X, check=False)
-    # They have been looked at.
-    rows.checked = True
     part = data if data.row_indices is None else data.take(data.row_indices)
-    return features, replace(part, X=X, rows=rows)
+    rows = rows.renumbered(numbers, len(features))
+    return features, replace(part, X=rows.stored, rows=rows)
 
 
 def on_touched(X, also, room):
-    """The features that sparse rows touch, and the rows on these alone; None and None where they are many."""
+    """The features that sparse rows touch, and the number of each value's among them; None where they are many."""
     n_features = X.shape[1]
     indices = np.append(X.indices, also.astype(X.indices.dtype)) if len(also) else X.indices
     numbers = room.array("numbers", len(indices), np.int32)
     features = number_features(indices, room.bits(n_features), n_features // FEW, numbers)
-    if features is None:
-        return None, None
-    return features, csr(X.data, numbers[: len(X.indices)], X.indptr, len(features))
+    return features, numbers[: len(X.indices)]
 
 
 def train_touched(plan, past, new_course):
