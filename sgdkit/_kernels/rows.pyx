@@ -15,6 +15,7 @@ from mmap import mmap
 import numpy as np
 from scipy import sparse
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
@@ -53,6 +54,8 @@ ctypedef fused bits_t:
 cdef enum:
     # Indices that are looked at in one go.
     STRETCH = 4096
+    # Values that are looked at in one call, which takes a fraction of a second.
+    CHECKED_AT_ONCE = 1 << 25
     # Marks that tell whether features are there twice: few enough to stay near the processor.
     MOST_MARKS = 1 << 16
     # Each byte of a number that is below zero: of a slot of a hash table that holds no place.
@@ -244,14 +247,18 @@ cdef class Rows:
 
     def check(self):
         """Look at the indices and values of a sparse `X`, unless that is done."""
-        cdef Py_ssize_t row = 0
+        cdef Py_ssize_t row = 0, first, last, most = CHECKED_AT_ONCE
         cdef bint valid = True
         if self.checked:
             return
-        with nogil:
-            while row < self.n_rows and valid:
-                valid = look(self, row, min(row + ROWS, self.n_rows))
-                row += ROWS
+        while row < self.n_rows and valid:
+            first, last = row, self.n_rows
+            with nogil:
+                while row < last and valid and begin(self, row) - begin(self, first) < most:
+                    valid = look(self, row, min(row + ROWS, self.n_rows))
+                    row += ROWS
+            # Between two of these calls, Ctrl-C is heard.
+            PyErr_CheckSignals()
         if not valid:
             self.with_valid_indices()
             fault = "NaN" if np.isnan(self._X.data).any() else f"infinity or a value too large for {self.dtype!r}"

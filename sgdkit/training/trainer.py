@@ -41,6 +41,8 @@ class Trainer:
     waiting = None
     # Of a part: the penalty of all other features before, and how many times as strong it has become.
     elsewhere, pace = None, 1.0
+    # The penalty after the latest epoch, as long as nobody has changed the weights.
+    value = None
     # The sum of the rates of the steps, and memory for parts.
     travelled, _room = 0.0, None
     # What the first rate was in proportion to when it was chosen; None where nobody knows.
@@ -161,6 +163,7 @@ class Trainer:
         return np.concatenate([state.weights() for state in self.states], axis=1)
 
     def load(self, weights):
+        self.value = None
         for block, state in zip(self.columns, self.states, strict=True):
             state.load(weights if len(self.states) == 1 else weights[:, block])
 
@@ -224,7 +227,8 @@ class Trainer:
             self.set_penalty(self._penalty)
             self.waiting = Waiting(self._penalty, self.factors, self.penalty())
         part = copy(self)
-        part.waiting, part.pace, part.travelled, part.lowered = None, 1.0, 0.0, self.lowered.copy()
+        part.waiting, part.pace, part.travelled, part.value = None, 1.0, 0.0, None
+        part.lowered = self.lowered.copy()
         part.states = [state.of_features(features, room.array) for state in self.states]
         part._catch_up(self.waiting)
         return part
@@ -242,7 +246,8 @@ class Trainer:
         for name in "schedule", "rate_factors", "rate_unit", "lowered", "n_steps":
             setattr(self, name, getattr(part, name))
         waiting = self.waiting
-        waiting.penalty, waiting.factors, waiting.value = part._penalty, part.factors, part.penalty()
+        waiting.penalty, waiting.factors = part._penalty, part.factors
+        waiting.value = part.penalty() if part.value is None else part.value
         waiting.go_on(part.pace, part.travelled, part.log_growth)
         too_large = (waiting.growth > LARGEST_GROWTH).any()
         for block, mine, its in zip(self.columns, self.states, part.states, strict=True):
@@ -286,7 +291,9 @@ class Trainer:
         if not self.optimizer.full_batch:
             n_epochs = min(n_most, self._passes_over(problem).n_together(self.schedule))
         if n_epochs < 2:
-            return self.epoch(problem, shuffle=shuffle)[np.newaxis], self.penalty()[np.newaxis]
+            losses = self.epoch(problem, shuffle=shuffle)
+            self.value = self.penalty()
+            return losses[np.newaxis], self.value[np.newaxis]
         passes = self._passes_over(problem)
         orders = passes.orders(n_epochs, self.generator if shuffle else None)
         rates = self._rates(n_epochs * problem.steps_an_epoch)
