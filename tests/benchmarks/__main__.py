@@ -11,16 +11,15 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from tests.benchmarks import whole_fits, whole_searches
+from tests.benchmarks import whole_fits, whole_searches, whole_tables
 from tests.benchmarks.bars import BARS
-from tests.benchmarks.data import PROBLEMS
 from tests.benchmarks.growth import growth
 from tests.benchmarks.report import cells, draw, growth_table, table
 from tests.benchmarks.timing import Missing, Settings
 
 GROWTH = "growth"
 # These have tables of their own, take an hour, and run only where they are named.
-WHOLE = (whole_fits, whole_searches)
+WHOLE = (whole_fits, whole_searches, whole_tables)
 
 
 def parsed(arguments):
@@ -49,8 +48,9 @@ def chosen(names):
 def chosen_whole(names):
     """The tables of whole fits and searches that are named, each with the problems of its rows."""
     for table_of in WHOLE:
+        whole_names = [name for name in names if name.startswith("whole")]
         problems = [
-            p for p in PROBLEMS if any(n in f"{table_of.NAME} {p}" for n in names if n.startswith("whole"))
+            p for p in table_of.PROBLEMS if any(name in f"{table_of.NAME} {p}" for name in whole_names)
         ]
         if problems:
             yield table_of, problems
@@ -86,7 +86,7 @@ def main(arguments=None):
     bars, with_growth = chosen(options.names)
     tables = list(chosen_whole(options.names))
     if options.list:
-        tables = tables if options.names else [(table_of, PROBLEMS) for table_of in WHOLE]
+        tables = tables if options.names else [(table_of, table_of.PROBLEMS) for table_of in WHOLE]
         whole_names = [f"{table_of.NAME} {name}" for table_of, problems in tables for name in problems]
         print("\n".join([*(bar.name for bar in bars), *[GROWTH] * with_growth, *whole_names]))
         return
