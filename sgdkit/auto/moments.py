@@ -1,5 +1,6 @@
 """What is known of features, in records; and sums over rows, wherever these are, which are added to it."""
 
+import itertools
 from functools import singledispatch
 
 import numpy as np
@@ -12,6 +13,9 @@ from sgdkit.training.room import from_a_line
 # What is known of a feature: its moments; the value that they are about; its scale.
 ORIGIN, SCALE = N_MOMENTS, N_MOMENTS + 1
 
+# Threads share out so many stretches of rows.
+MOST_STRETCHES = 16
+
 
 def nothing_known(n_features):
     """What is known of features before any row; that of one is one line of cache."""
@@ -21,7 +25,7 @@ def nothing_known(n_features):
 @singledispatch
 def add_moments(rows, origin, order, weights, moments, *, n_threads=1):
     """Add the moments of rows: see `arrays.add_moments`. Threads share the blocks of full gradients."""
-    places = places_of(rows, order)
+    places = _in_stretches(places_of(rows, order))
     if len(places) == 1:
         arrays.add_moments(rows, origin, order, weights, moments)
         return
@@ -33,6 +37,14 @@ def add_moments(rows, origin, order, weights, moments, *, n_threads=1):
         parts, visits = [rows], [(rows, origin, order[place], weights) for place in places]
     moments += add_up(map_of(n_threads, places)(_moments, visits))
     rows.looked_at(parts)
+
+
+def _in_stretches(places):
+    """Some stretches of blocks, which depend on these alone; the sums of each are a table as long as the features."""
+    ends = np.linspace(0, len(places), min(len(places), MOST_STRETCHES) + 1).astype(int)
+    return [
+        slice(places[begin].start, places[end - 1].stop) for begin, end in itertools.pairwise(ends.tolist())
+    ]
 
 
 def _moments(visit):

@@ -9,8 +9,8 @@ from sgdkit._kernels.targets import Targets
 from sgdkit.estimators.structure import check_structure
 from sgdkit.losses import CLASSIFIER_LOSSES, MULTINOMIAL
 
-# Labels are encoded so many at a time, to take no room beside them.
-STRETCH = 1 << 14
+# Labels are encoded, and counted, so many at a time, to take no room beside them.
+STRETCH, COUNTED = 1 << 14, 1 << 18
 
 
 class Labels:
@@ -249,6 +249,9 @@ def _distinct(y):
     if y.dtype.kind in "iu" and y.itemsize <= 8 and y.size:
         low, high = int(y.min()), int(y.max())
         if high - low < min(y.size, 1 << 16) and abs(low) < 2**62:
-            places = np.bincount((y - low).astype(np.intp, copy=False).ravel())
-            return (np.flatnonzero(places) + low).astype(y.dtype)
+            counts, labels = np.zeros(high - low + 1, np.intp), y.ravel()
+            for begin in range(0, len(labels), COUNTED):
+                part = (labels[begin : begin + COUNTED] - low).astype(np.intp, copy=False)
+                counts += np.bincount(part, minlength=len(counts))
+            return (np.flatnonzero(counts) + low).astype(y.dtype)
     return np.unique(y)

@@ -200,9 +200,12 @@ def places_of(rows, indices):
     if n_blocks < 2:
         return [slice(0, n_rows)]
     if issparse(stored):
-        counts = np.diff(stored.indptr)
-        begins = np.cumsum(counts if indices is None else counts[indices], dtype=np.int64)
-        inner = np.searchsorted(begins, [int(begins[-1]) * k // n_blocks for k in range(1, n_blocks)])
+        # Where each row ends; of all rows, that is there already.
+        ends, first = stored.indptr[1:], int(stored.indptr[0])
+        if indices is not None:
+            ends, first = np.cumsum(np.diff(stored.indptr)[indices], dtype=np.int64), 0
+        n_values = int(ends[-1]) - first
+        inner = np.searchsorted(ends, [first + n_values * k // n_blocks for k in range(1, n_blocks)])
         ends = np.unique([0, *inner, n_rows]).tolist()
     else:
         ends = [n_rows * k // n_blocks for k in range(n_blocks + 1)]
