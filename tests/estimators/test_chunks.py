@@ -11,8 +11,10 @@ from sklearn.base import clone
 from sklearn.feature_selection import SelectFromModel
 
 from sgdkit import SGDClassifierPlus, SGDRegressorPlus
+from sgdkit.auto import part
 from sgdkit.auto.part import GROWN
 from sgdkit.estimators import touched
+from sgdkit.training import trainer
 from tests.internals import scaling_of, trainer_of
 from tests.problems import STOCHASTIC
 
@@ -113,6 +115,24 @@ def test_dense_rows_and_absent_ones_are_the_same(optimizer):
         )
         absent.partial_fit(mixed, labels, classes=CLASSES, sample_weight=weights)
     assert_allclose(absent.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
+def test_unsorted_rows_with_zeros_and_duplicates_are_the_same(optimizer):
+    """But for rounding: what rows show comes in another order."""
+    expected = stream(SGDClassifierPlus(optimizer=optimizer, random_state=0), n_chunks=4)
+    rng, n = np.random.default_rng(0), X.nnz
+    rows = np.repeat(np.arange(len(Y)), np.diff(X.indptr))
+    rows, features = (
+        np.concatenate([rows, rows, rows]),
+        np.concatenate([X.indices, X.indices, (X.indices + 1) % 99]),
+    )
+    values = np.concatenate([X.data - 0.25, np.full(n, 0.25), np.zeros(n)])
+    order = rng.permutation(3 * n)
+    order = order[np.argsort(rows[order], kind="stable")]
+    mixed = sparse.csr_array((values[order], features[order].astype(np.int64), 3 * X.indptr), shape=X.shape)
+    other = stream(SGDClassifierPlus(optimizer=optimizer, random_state=0), mixed, n_chunks=4)
+    assert_allclose(other.coef_, expected.coef_, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("optimizer", STOCHASTIC)
@@ -276,3 +296,52 @@ def test_features_wait_for_the_penalty():
         model.partial_fit(X[begin : begin + CHUNK], Y[begin : begin + CHUNK])
     n_steps = trainer_of(model).n_steps - 1
     assert_allclose(model.coef_[:, rare], before / (1 + 0.05 * 0.1 * n_steps), rtol=1e-3)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
+def test_what_weights_are_multiplied_by_while_they_wait_is_no_matter(optimizer, penalty, monkeypatch):
+    options = {"optimizer": optimizer, "penalty": penalty, "alpha": 1e-2, "eta0": 0.1}
+    expected = stream(SGDClassifierPlus(**options, random_state=0))
+    monkeypatch.setattr(trainer, "LARGEST_GROWTH", 1.0)
+    model = stream(SGDClassifierPlus(**options, random_state=0))
+    assert_allclose(model.coef_, expected.coef_, rtol=1e-9, atol=1e-14)
+    assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", STOCHASTIC)
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+def test_the_penalty_of_the_objective_is_that_of_all_weights(optimizer, penalty):
+    """Also of those that wait, as they were when they took theirs last."""
+    options = {"optimizer": optimizer, "penalty": penalty, "alpha": 0.1, "eta0": 1e-3, "standardize": False}
+    model = stream(SGDClassifierPlus(**options, random_state=0), n_chunks=9)
+    rows, y = X[900:], Y[900:]
+    before = model.coef_.copy()
+    model.set_params(eta0=1e-12).partial_fit(rows, y)
+    norm = np.abs(before).sum() if penalty == "l1" else np.square(before).sum() / 2
+    losses = -np.log(model.predict_proba(rows)[np.arange(len(y)), y]).mean()
+    assert_allclose(model.loss_curve_[-1], losses + 0.1 * norm, rtol=0.02)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_some_rows_of_a_chunk_tell_what_features_have_in_common(optimizer, monkeypatch):
+    scaled = sparse.csr_array(sparse.diags_array(1 / np.sqrt(np.diff(X.indptr))) @ X)
+    model = SGDClassifierPlus(optimizer=optimizer, random_state=0)
+    every = stream(clone(model), scaled)
+    monkeypatch.setattr(part, "MOST_ROWS", CHUNK // 4)
+    some = stream(clone(model), scaled)
+    assert scaling_of(some).n_rows < scaling_of(every).n_rows
+    assert scaling_of(some).total == scaling_of(every).total == len(Y)
+    assert_allclose(scaling_of(some).shared, scaling_of(every).shared, rtol=0.02)
+    assert abs(some.score(scaled, Y) - every.score(scaled, Y)) < 0.02
+
+
+def test_values_far_from_the_common_scale_of_features_that_are_near_it_change_nothing():
+    model = stream(SGDClassifierPlus(optimizer="adagrad", eta0=0.01, random_state=0), n_chunks=9)
+    most = np.argmax(np.minimum(X[: 9 * CHUNK].sum(axis=0), X[9 * CHUNK :].sum(axis=0)))
+    other, scale = copy.deepcopy(model), scaling_of(model).scale.copy()
+    for factor, changed in (1e-3, False), (1e-300, False), (1e3, True):
+        chunk, model = X[9 * CHUNK :].copy(), copy.deepcopy(other)
+        chunk.data[np.flatnonzero(chunk.indices == most)[:1]] *= factor
+        model.partial_fit(chunk, Y[9 * CHUNK :])
+        assert (scaling_of(model).scale[most] != scale[most]) == changed
