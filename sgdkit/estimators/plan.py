@@ -341,6 +341,7 @@ class Plan:
         options = {"n_settling": epochs_to_settle(self.problem) if settles else 0}
         # Steps on all rows are whole or not taken, so their weights are there when training is interrupted.
         options["keeps_last"] = keeps_last and not self.optimizer.full_batch
+        options["noisy"] = not self.problem.single_batch
         options["scores_losses"] = settings.scoring == "loss"
         return Course(patience, max_iter, score=score, history=history, **options)
 

@@ -148,8 +148,8 @@ class SGDRegressorPlus(RegressorPredictions, BaseSGDPlus):
         The epoch whose weights these are, counted from 1: the best one with `early_stopping`, else the last.
     loss_curve_ : list of float, one for each epoch
         The objective of each epoch, summed over outputs: the mean of the losses of the rows, plus the penalty at the
-        end of the epoch. The loss of a row is taken before the step that the row is part of; with "gd" and "lbfgs",
-        after the epoch.
+        end of the epoch. The loss of a row is taken before the step that the row is part of, and so is the penalty of
+        a single batch; with "gd" and "lbfgs", after the epoch.
     validation_scores_ : list of float, one for each epoch, or None
         The validation score of each epoch, if `early_stopping`.
     t_ : int

@@ -55,6 +55,13 @@ class Patience:
     def exhausted(self):
         return self.tol is not None and self.n_idle >= self.n_iter_no_change
 
+    def is_progress(self, before, after, n_epochs=1):
+        """Whether a fall from one value to another, in so many epochs, is more than `tol` takes for nothing."""
+        if self.tol is None:
+            return False
+        least = self.tol * max(n_epochs / self.n_iter_no_change, 1)
+        return after < before - least * (abs(before) if self.relative else 1.0)
+
     def would_idle(self, fall):
         """Whether a fall by so much would be no progress; one that nobody knows is infinite, and would be."""
         if self.tol is None or np.isinf(fall):
@@ -132,6 +139,8 @@ class Course:
     n_settling : int, default=0
         Once patience is exhausted, the rate falls to 0 over as many epochs as there were, and no fewer than these; with
         0, training ends.
+    noisy : bool, default=True
+        Whether epochs differ by their order of rows, so that falling rates lower the objective at any time.
     score : callable, default=None
         Takes the weights of some models, and returns an array of their validation scores; higher is better.
     scores_losses : bool, default=False
@@ -156,6 +165,7 @@ class Course:
         max_iter,
         *,
         n_settling=0,
+        noisy=True,
         score=None,
         scores_losses=False,
         history=None,
@@ -165,6 +175,7 @@ class Course:
         self.max_iter = max_iter
         # The epochs that the rate takes to fall to 0; and of these those that are left, None before.
         self.n_settling, self.n_left = n_settling, None
+        self.noisy, self.best_before = noisy, math.inf
         self.score, self.scores_losses = score, scores_losses
         self.lowest_objective = math.inf
         self.history = History() if history is None else history
@@ -214,7 +225,7 @@ class Course:
             self.patience.reset()
         self.history.add(objective, score)
         if self.n_left is not None:
-            self._settle(trainer, columns)
+            self._settle(trainer, columns, objective)
         elif (
             score is None
             and self.patience.n_idle
@@ -259,16 +270,31 @@ class Course:
         n_most = self.max_iter - self.n_epochs
         if self.n_settling and n_most:
             self.n_settling = self.n_left = min(max(self.n_epochs, self.n_settling), n_most)
-            self._settle(trainer, columns)
+            self.best_before = self.patience.best
+            self._lower(trainer, columns)
         elif trainer.lower(columns):
             self.patience.reset()
         else:
             self.history.converged = self.over = True
 
-    def _settle(self, trainer, columns):
-        """Let the rate fall by one part of as many as there are epochs, or end."""
+    def _settle(self, trainer, columns, objective):
+        """Let the rate fall by one part of as many as there are epochs; then end, or begin anew.
+
+        What stood still may have overshot: then the end is above what was passed on the way. Without noise, an end that
+        is lower says that what stood still was not at the minimum.
+        """
+        if self.n_left:
+            self._lower(trainer, columns)
+            return
+        missed = self.patience.is_progress(objective, self.patience.best)
+        gained = not self.noisy and self.patience.is_progress(self.best_before, objective, self.n_settling)
+        if (missed or gained) and self.n_epochs < self.max_iter:
+            self._stand_still(trainer, columns)
+        else:
+            self.history.converged = self.over = True
+
+    def _lower(self, trainer, columns):
         trainer.lower_to(columns, self.n_left / (self.n_settling + 1))
-        self.history.converged = self.over = self.n_left == 0
         self.n_left -= 1
 
     def fail(self, error):

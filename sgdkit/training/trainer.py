@@ -285,8 +285,18 @@ class Trainer:
         Returns
         -------
         losses, penalties : ndarray of float64 of shape (n_epochs, n_columns)
-            Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it.
+            Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it; of a single
+            batch, the penalty of the weights that met the losses.
         """
+        before = self.penalty()
+        losses, penalties = self._epochs(problem, n_most, shuffle)
+        if problem.single_batch and not self.optimizer.full_batch:
+            # What is not finite tells of weights that have overflowed in the last step.
+            met = np.concatenate([before[np.newaxis], penalties[:-1]])
+            penalties = np.where(np.isfinite(penalties), met, penalties)
+        return losses, penalties
+
+    def _epochs(self, problem, n_most, shuffle):
         n_epochs = 1
         if not self.optimizer.full_batch:
             n_epochs = min(n_most, self._passes_over(problem).n_together(self.schedule))
