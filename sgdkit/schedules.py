@@ -20,8 +20,10 @@ class Schedule:
         The least curvature of the objective, which is that of the penalty.
     n_steps : int, default=None
         The steps of the planned epochs; None where nobody knows the end.
+    n_level : int, default=1
+        The steps before which the rates of "invscaling" do not fall.
     first_step : int, default=1
-        The number t of the first step, from which "optimal" and "linear" count; it is not 1 where training goes on.
+        The number t of the first step, from which the others but "constant" count; it is not 1 where training goes on.
 
     Attributes
     ----------
@@ -38,11 +40,12 @@ class Schedule:
     lowers = False
     needs_end = False
 
-    def __init__(self, eta0, *, power_t=0.5, alpha=0.0, n_steps=None, first_step=1):
+    def __init__(self, eta0, *, power_t=0.5, alpha=0.0, n_steps=None, n_level=1, first_step=1):
         self.eta0 = eta0
         self.power_t = power_t
         self.alpha = alpha
         self.n_steps = n_steps
+        self.n_level = n_level
         self.first_step = first_step
 
     @property
@@ -65,7 +68,7 @@ class Schedule:
 
     def for_pilot(self):
         """The schedule of pilot runs, whose columns multiply its rates by candidates for `eta0`."""
-        return type(self)(1.0, power_t=self.power_t, alpha=self.alpha)
+        return type(self)(1.0, power_t=self.power_t, alpha=self.alpha, n_level=self.n_level)
 
 
 class Constant(Schedule):
@@ -76,14 +79,17 @@ class Constant(Schedule):
 
 
 class InvScaling(Schedule):
-    """``eta(t) = eta0 / t ** power_t``."""
+    """``eta(t) = eta0 / t ** power_t``; in a warm fit with another alpha, t counts from its first step.
+
+    With `n_level` above 1, it is ``eta0 / max(1, t / n_level) ** power_t``.
+    """
 
     @property
     def shape(self):
-        return type(self), self.power_t
+        return type(self), self.power_t, self.n_level
 
     def rates(self, t):
-        return self.eta0 / t**self.power_t
+        return self.eta0 / np.maximum((t - (self.first_step - 1)) / self.n_level, 1) ** self.power_t
 
 
 class Optimal(Schedule):

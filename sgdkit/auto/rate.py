@@ -105,7 +105,7 @@ class ChosenRate:
         return np.where(spread > 0, spread, spread.max()) / spread.max() if spread.max() > 0 else None
 
 
-def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
+def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed, of_few=None):
     """Return the first rate of each model; shape (n_models,).
 
     Parameters
@@ -119,6 +119,8 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     fit_intercept : bool
     seed : int
         Of the sample, and of its shuffling.
+    of_few : float, default=None
+        Of a chunk, the rate if it has too few rows to tell.
     """
     rate, factors = _by_formula(problem, optimizer, schedule), CANDIDATES_AROUND
     varied_batch = problem.single_batch and _has_many_rows(problem)
@@ -133,6 +135,9 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     if rate is None:
         rate = _rate_scale(sample, initial)
         factors = CANDIDATES_OF_A_BATCH if varied_batch else CANDIDATES
+        if problem.single_batch and not varied_batch and of_few is not None:
+            # What suits these few rows best may be any number of times as large as what suits the next ones.
+            return np.full(problem.n_models, min(rate, _rate_scale(sample, initial, 0), of_few))
     if problem.loss.homogeneous or sample.targets.constant:
         # A pilot would prefer the rate that moves least.
         return np.full(problem.n_models, rate * factors[len(factors) // 2])
@@ -140,6 +145,18 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed):
     losses = _pilot(sample, optimizer, schedule, rates=rate * factors, initial=initial, **options)
     best = rate * factors[np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)]
     return SHARE_OF_THE_BEST * best if optimizer.scales_with_gradient and not optimizer.full_batch else best
+
+
+def steps_at_first_rate(problem):
+    """How many steps of a stream SGD's first rate suits, before it has to fall.
+
+    Pilots that visit row by row tell a rate for as many rows as they visit; those of a batch know nothing of what the
+    next ones differ by, so it falls at once. That of a batch that is too small for pilots is no longer than one row may
+    ask for.
+    """
+    if not problem.single_batch:
+        return -(-SAMPLE_ROWS // problem.batch_size)
+    return 1 if problem.n_rows >= FEWEST_ROWS else STEPS_OF_A_BATCH
 
 
 def _by_formula(problem, optimizer, schedule):
@@ -325,15 +342,15 @@ def _size(problem):
     return SIZE_OF_NUMBERS * (spread or problem.targets.size or 1.0)
 
 
-def _rate_scale(problem, initial):
+def _rate_scale(problem, initial, distance=1):
     """The rate at which one step along a gradient changes a typical score by about what it lacks.
 
     That is ``s / (g r^2)``, with the size s, and g the root mean square of the loss's derivative at a distance of s
-    from the beginning; not at the beginning itself, where it may be no more than rounding error.
+    from the beginning; at the beginning itself, it may be no more than rounding error.
     """
     X = problem.rows.X
     size = _size(problem) / (SIZE_OF_LABELS if problem.targets.signs else SIZE_OF_NUMBERS)
-    scores = score_rows(X, initial[:-1]) + (initial[-1] + X.dtype.type(size))
+    scores = score_rows(X, initial[:-1]) + (initial[-1] + X.dtype.type(distance * size))
     derivative = np.empty_like(scores)
     problem.loss.total(scores, problem.targets, None, derivative)
     squares = np.square(derivative, dtype=np.float64).mean(axis=1)

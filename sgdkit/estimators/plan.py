@@ -16,7 +16,7 @@ from joblib import effective_n_jobs
 
 from sgdkit.auto.epochs import NO_PLAN, epochs_to_settle, planned_epochs
 from sgdkit.auto.optimizer import choose_optimizer, means_sgd
-from sgdkit.auto.rate import choose_rates, rate_choice
+from sgdkit.auto.rate import choose_rates, rate_choice, steps_at_first_rate
 from sgdkit.auto.reach import retract, temper
 from sgdkit.auto.scaling import Scaling, choose_scaling
 from sgdkit.auto.strength import alpha_of, choose_strength, in_units_of_targets, see_targets, units_of_targets
@@ -35,8 +35,6 @@ from sgdkit.training.trainer import Trainer
 
 # With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
 ONE_BATCH_ROWS = 256
-# Chunks of fewer rows make steps like those of single rows.
-FEWEST_IN_A_BATCH = 20
 # A rate is left, as long as the spread of the targets so far is no more than so many times the one it was chosen for.
 GROWN_UNIT = 4.0
 
@@ -163,12 +161,25 @@ class Plan:
         with np.errstate(over="ignore", invalid="ignore"):
             return retract(weights, self.problem, self._seen, **options)
 
-    def _seen(self, features):
+    def _seen(self, features, scaling=None):
         """How many values of some features the rows before have had, and the sum of their squares, as scaled now."""
-        scaling = self.scaling
-        shift = 0.0 if scaling.shift is None else scaling.shift[features].astype(np.float64)
-        factor = 1.0 if scaling.factor is None else scaling.factor[features].astype(np.float64)
-        return self.past.scaling.seen(features, shift, factor)
+        shift = 0.0 if self.scaling.shift is None else self.scaling.shift[features].astype(np.float64)
+        factor = 1.0 if self.scaling.factor is None else self.scaling.factor[features].astype(np.float64)
+        return (scaling or self.past.scaling).seen(features, shift, factor)
+
+    @property
+    def rate_of_few(self):
+        """SGD's rate at which the step of a row of usual size takes its score about to where it should be.
+
+        It is ``s / (g r^2)``, where targets spread by s, the loss has a derivative of about g there, and r^2 is the
+        mean of ``||x||^2`` of all rows so far, as they are scaled now, with the intercept's 1.
+        """
+        mean_square = 1.0
+        if self.scaling.moments is not None:
+            mean_square += self._seen(slice(None), self.scaling)[1].sum() / self.scaling.n_rows
+        spread, pull = units_of_targets(self.problem, self.targets_seen)
+        pull = self.problem.loss.stiffness if self.problem.targets.signs else pull
+        return float(np.max(spread / pull)) * (1 - self.optimizer.inertia) / mean_square
 
     def tempered(self, trainer):
         """The problem of a chunk, with smaller weights of rows that are too far out for the trainer that goes on.
@@ -213,19 +224,33 @@ class Plan:
             name = self._default_schedule
         steps_an_epoch = 1 if self.optimizer.full_batch else self.problem.steps_an_epoch
         numbers = {"n_steps": (self.n_epochs or 0) * steps_an_epoch, "first_step": first_step}
+        if settings.learning_rate == "auto" and self.streams and self.optimizer.scales_with_gradient:
+            numbers["n_level"] = steps_at_first_rate(self.problem)
         return SCHEDULES[name](rate, power_t=settings.power_t, alpha=self.curvature, **numbers)
 
     @property
     def _default_schedule(self):
         if self.n_epochs:
             return "linear"
-        # Of a chunk in one step, pilots tell the rate of full gradients, to which what chunks differ by is noise. In a
-        # stream no penalty makes the rate fall, since alpha itself falls with the number of rows.
-        batch = not self.whole and self.problem.single_batch and self.problem.n_rows >= FEWEST_IN_A_BATCH
-        chosen = self.rate_choice.chosen and self.settings.alpha == "auto"
-        if batch and chosen and self.optimizer.scales_with_gradient:
-            return "invscaling"
-        return self.optimizer.default_schedule(self.problem.loss)
+        return self.optimizer.schedule_for(
+            self.problem.loss, stream=self.streams, elsewhere=self._is_elsewhere
+        )
+
+    @property
+    def streams(self):
+        """Whether other rows are to come, and only the first ones have told the rate.
+
+        With a given alpha, chunks that are all rows are epochs of a fit.
+        """
+        return not self.whole and self.rate_choice.chosen and self.settings.alpha == "auto"
+
+    @property
+    def _is_elsewhere(self):
+        """Whether a warm fit begins at the weights of another alpha, and has no noise for which rates should fall."""
+        trainer = self.resumed_trainer if self.whole and self.problem.single_batch else None
+        return (
+            trainer is not None and trainer.schedule is not None and trainer.schedule.alpha != self.curvature
+        )
 
     def keeps_rate(self, trainer):
         """Whether the rate that was chosen for a trainer of an earlier fit still suits this one."""
@@ -504,6 +529,7 @@ def _choose_rates(plans, seed):
     """Choose first rates; plans share pilots as far as the schedule does not depend on the strength of the penalty."""
     problem, optimizer = join_problems(plans), plans[0].optimizer
     options = {"initial": join_weights(plans), "fit_intercept": plans[0].settings.fit_intercept, "seed": seed}
+    options["of_few"] = plans[0].rate_of_few if plans[0].streams else None
     rates = {}
     for number, plan in enumerate(plans):
         schedule = plan.schedule(1.0)

@@ -79,6 +79,25 @@ class Optimizer(Parametrized):
         """
         return "constant"
 
+    def schedule_for(self, loss: Any, *, stream: bool = False, elsewhere: bool = False) -> str:
+        """Return the same for a kind of training.
+
+        Parameters
+        ----------
+        loss : Loss
+            The loss to be minimised.
+        stream : bool, default=False
+            Whether other rows are to come, and the rate was chosen for those that came first.
+        elsewhere : bool, default=False
+            Whether steps of all rows begin at the weights of another penalty.
+
+        Returns
+        -------
+        name : str
+            A key of `SCHEDULES`.
+        """
+        return self.default_schedule(loss)
+
     def check(self, loss: Any, *, selects: bool) -> None:
         """Raise a ValueError if the optimizer cannot minimise an objective.
 

@@ -42,6 +42,11 @@ class SGD(Optimizer):
     def default_schedule(self, loss):
         return "optimal"
 
+    def schedule_for(self, loss, *, stream=False, elsewhere=False):
+        if stream:
+            return "invscaling"
+        return "constant" if elsewhere else self.default_schedule(loss)
+
     def make_state(self, record, shape, dtype, **settings):
         return SGDState(self, record, shape, dtype, **settings)
 

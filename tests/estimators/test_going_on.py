@@ -399,14 +399,16 @@ def test_a_chunk_goes_on_from_weights_that_were_set_before_any_fit():
     assert_allclose(model.intercept_, intercept, atol=1e-6)
 
 
-def test_a_path_of_strengths():
+@pytest.mark.parametrize("optimizer", [name for name in WITH_RATES if name != "ftrl"])
+def test_a_path_of_strengths(optimizer):
     """Rates that have fallen by a weak penalty's clock are no rates for a strong one."""
-    model = SGDClassifierPlus(optimizer="sgd", warm_start=True, random_state=0)
+    model = SGDClassifierPlus(optimizer=optimizer, warm_start=True, random_state=0)
     for alpha in (1.0, 0.1, 0.01, 0.001, 0.01, 0.1, 1.0):
         cold = clone(model).set_params(alpha=alpha).fit(*IRIS)
         warm = model.set_params(alpha=alpha).fit(*IRIS)
-        assert warm.loss_curve_[-1] <= 1.02 * cold.loss_curve_[-1]
+        assert warm.loss_curve_[-1] <= (1.02 if optimizer == "sgd" else 1.1) * cold.loss_curve_[-1]
         assert warm.eta0_ > 0
+    assert warm.loss_curve_[-1] <= 1.0002 * cold.loss_curve_[-1]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
