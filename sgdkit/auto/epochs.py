@@ -9,8 +9,9 @@ The end is also known where `max_iter` is a number and `tol` is None; then a pla
 Otherwise an epoch is one of as many as it takes: `tol` is a number, a validation set says when to stop, an average
 makes up for the noise, a rate or a schedule is given, or steps are of so many rows that there is little noise. Where
 `tol` decides, and no schedule is given, the rate falls in a straight line to 0 once training stands still, over as many
-epochs as it took until then: what stands still is at the level of the noise, or has overshot, and not at the minimum. The same again follows where
-the end is above what was passed on the way; and in a single batch, which has no noise, as long as it gains anything.
+epochs as it took until then: what stands still is at the level of the noise, or has overshot, and not at the minimum.
+The same again follows where the end is above what was passed on the way; and in a single batch, which has no noise, as
+long as it gains anything.
 
 .. [1] A. Defazio, A. Cutkosky, H. Mehta & K. Mishchenko, "Optimal Linear Decay Learning Rate Schedules and Further
    Refinements", 2023.
