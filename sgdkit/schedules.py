@@ -39,6 +39,8 @@ class Schedule:
     separable = True
     lowers = False
     needs_end = False
+    # Of a file of version 0.1.0.
+    n_level = 1
 
     def __init__(self, eta0, *, power_t=0.5, alpha=0.0, n_steps=None, n_level=1, first_step=1):
         self.eta0 = eta0
