@@ -2,9 +2,9 @@
 
 The modules are compiled anew, in a copy of the sources under `build/sanitizers` (a few minutes; later runs compile what
 has changed), and the first fault that a sanitizer finds ends the run with its report. It needs GCC on Linux, and what
-`pip install --upgrade '.[test]' cython setuptools` brings; where the compiler has no sanitizers, it says so, and its exit status
-is `SKIPPED`. Without arguments it runs `TESTS`: those that reach every compiled module with every layout of rows, and
-the promises of docs/reliability.md.
+`pip install --upgrade '.[test]' cython setuptools` brings; where the compiler has no sanitizers, it says so, and its
+exit status is `SKIPPED`. Without arguments it runs `TESTS`: those that reach every compiled module with every layout of
+rows, and the promises of docs/reliability.md.
 """
 
 import os

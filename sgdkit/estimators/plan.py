@@ -175,7 +175,7 @@ class Plan:
         mean of ``||x||^2`` of all rows so far, as they are scaled now, with the intercept's 1.
         """
         mean_square = 1.0
-        if self.scaling.moments is not None:
+        if self.scaling.learns:
             mean_square += self._seen(slice(None), self.scaling)[1].sum() / self.scaling.n_rows
         spread, pull = units_of_targets(self.problem, self.targets_seen)
         pull = self.problem.loss.stiffness if self.problem.targets.signs else pull
@@ -529,7 +529,8 @@ def _choose_rates(plans, seed):
     """Choose first rates; plans share pilots as far as the schedule does not depend on the strength of the penalty."""
     problem, optimizer = join_problems(plans), plans[0].optimizer
     options = {"initial": join_weights(plans), "fit_intercept": plans[0].settings.fit_intercept, "seed": seed}
-    options["of_few"] = plans[0].rate_of_few if plans[0].streams else None
+    if plans[0].streams and problem.single_batch and optimizer.scales_with_gradient:
+        options["of_few"] = plans[0].rate_of_few
     rates = {}
     for number, plan in enumerate(plans):
         schedule = plan.schedule(1.0)

@@ -79,12 +79,10 @@ class Patience:
         if self.n_ignored:
             self.n_ignored -= 1
             return True
-        first = self.best == np.inf
-        scale = abs(self.best) if self.relative else 1.0
         enough = (
-            first
+            self.best == np.inf
             or self.tol is None
-            or (self.best >= self.negligible and value < self.best - self.tol * scale)
+            or (self.best >= self.negligible and self.is_progress(self.best, value))
         )
         self.n_idle = 0 if enough else self.n_idle + 1
         lowest = value < self.best

@@ -288,13 +288,13 @@ class Trainer:
             Each column's weighted sum of losses in each epoch, see `epoch`, and its penalty after it; of a single
             batch, the penalty of the weights that met the losses.
         """
+        if self.optimizer.full_batch or not problem.single_batch:
+            return self._epochs(problem, n_most, shuffle)
         before = self.penalty()
         losses, penalties = self._epochs(problem, n_most, shuffle)
-        if problem.single_batch and not self.optimizer.full_batch:
-            # What is not finite tells of weights that have overflowed in the last step.
-            met = np.concatenate([before[np.newaxis], penalties[:-1]])
-            penalties = np.where(np.isfinite(penalties), met, penalties)
-        return losses, penalties
+        met = np.concatenate([before[np.newaxis], penalties[:-1]])
+        # What is not finite tells of weights that have overflowed in the last step.
+        return losses, np.where(np.isfinite(penalties), met, penalties)
 
     def _epochs(self, problem, n_most, shuffle):
         n_epochs = 1
