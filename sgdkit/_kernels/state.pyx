@@ -134,7 +134,8 @@ cdef class State:
         fits = self.n_columns == 1 and self.record_size in (4, 8)
         self.layout = LANES if self.adaptive and self.plain and not self.average and fits else COLUMNS
         self._make_room(ROOM)
-        self.set_columns(NO_PENALTY, np.ones(self.n_columns))
+        # Clocks that came along are kept until it is known what they are for.
+        self._set_columns(NO_PENALTY, np.ones(self.n_columns))
 
     @property
     def average(self):
@@ -275,14 +276,17 @@ cdef class State:
         The strengths of the penalty are numbers, or arrays of shape (n_columns,).
         """
         self._settle()
+        self._set_columns(penalty, rate_factors)
+        if not self.adaptive and (self.lazy or not self.clock):
+            self._lay_out(self.lazy)
+
+    def _set_columns(self, penalty, rate_factors):
         l1, l2 = penalty.l1, penalty.l2
         self.has_l1 = bool(np.any(l1))
         penalised = self.has_l1 or bool(np.any(l2))
         waits = not penalty.shrinks_alike or self.adaptive or self.average
         self.lazy = self.dual or (penalised and waits)
         self.form = GROWN if penalised and not self.lazy else WEIGHT
-        if not self.adaptive and (self.lazy or not self.clock):
-            self._lay_out(self.lazy)
         self.units = NULL
         if penalty.units is not None:
             self._units = penalty.units.clip(None, self.largest_unit).astype(self.record.dtype)

@@ -58,9 +58,10 @@ def asked(model):
 
 
 @pytest.mark.parametrize("between", [through_pickle, copy.deepcopy, copy.copy, asked])
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
 @pytest.mark.parametrize("optimizer", STOCHASTIC)
-def test_nothing_between_chunks_changes_a_bit(optimizer, between):
-    model = SGDClassifierPlus(optimizer=optimizer, random_state=0)
+def test_nothing_between_chunks_changes_a_bit(optimizer, penalty, between):
+    model = SGDClassifierPlus(optimizer=optimizer, penalty=penalty, random_state=0)
     plain, other = stream(clone(model)), stream(clone(model), between=between)
     assert not is_made(plain)
     assert_array_equal(plain.coef_, other.coef_)
@@ -74,18 +75,22 @@ def test_nothing_between_chunks_changes_a_bit(optimizer, between):
     [("l2", np.float32), ("l1", np.float64), ("elasticnet", np.float64), (None, np.float32)],
 )
 @pytest.mark.parametrize("optimizer", STOCHASTIC)
-def test_chunks_on_their_features_are_about_chunks_on_all(optimizer, penalty, dtype, monkeypatch):
-    """But for the penalty that features missed, which comes in one step; and for the time when scales are chosen."""
+def test_chunks_on_their_features_are_chunks_on_all(optimizer, penalty, dtype, monkeypatch):
+    """But for the penalty that features missed, which comes in one step: of l2, that is not quite that of many."""
     model = SGDClassifierPlus(optimizer=optimizer, penalty=penalty, alpha=1e-4, eta0=0.01, random_state=0)
     X, y = hashed(dtype=dtype)
-    part = stream(clone(model), X, y)
-    monkeypatch.setattr(touched, "MANY_FEATURES", N_FEATURES + 1)
-    whole = stream(clone(model), X, y)
-    assert is_made(whole)
+    part, whole = clone(model), clone(model)
+    for _ in range(3):
+        stream(part, X, y)
     assert not is_made(part)
-    assert_allclose(part.loss_curve_, whole.loss_curve_, rtol=0.02)
-    assert np.corrcoef(part.coef_.ravel(), whole.coef_.ravel())[0, 1] > 0.999
-    assert abs(part.score(X, y) - whole.score(X, y)) < 0.02
+    monkeypatch.setattr(touched, "MANY_FEATURES", N_FEATURES + 1)
+    for _ in range(3):
+        stream(whole, X, y)
+    assert is_made(whole)
+    close = 1e-12 if penalty == "l1" else 1e-4
+    assert_allclose(part.coef_, whole.coef_, rtol=0, atol=close * np.abs(whole.coef_).max())
+    # The penalty of what waits is that of when it took its own last.
+    assert_allclose(part.loss_curve_, whole.loss_curve_, rtol=5e-3)
 
 
 @pytest.mark.parametrize("average", [False, 150])
@@ -285,17 +290,18 @@ def test_a_stream_of_far_apart_units():
     assert other.score(scaled, Y) > plain.score(X, Y) - 0.05
 
 
-def test_features_wait_for_the_penalty():
+@pytest.mark.parametrize("batch_size", [1, 10, CHUNK])
+def test_features_wait_for_the_penalty(batch_size):
     """What no chunk touches shrinks as if it had been there all the time."""
     model = SGDClassifierPlus(optimizer="sgd", penalty="l2", alpha=0.05, eta0=0.1, learning_rate="constant")
-    model.set_params(standardize=False, random_state=0)
+    model.set_params(batch_size=batch_size, standardize=False, random_state=0)
     stream(model, n_chunks=1)
     rare = np.flatnonzero((X[:CHUNK].sum(axis=0) > 0) & (X[CHUNK:500].sum(axis=0) == 0))
     before = model.coef_[:, rare].copy()
     for begin in range(CHUNK, 500, CHUNK):
         model.partial_fit(X[begin : begin + CHUNK], Y[begin : begin + CHUNK])
-    n_steps = trainer_of(model).n_steps - 1
-    assert_allclose(model.coef_[:, rare], before / (1 + 0.05 * 0.1 * n_steps), rtol=1e-3)
+    n_steps = trainer_of(model).n_steps - CHUNK // batch_size
+    assert_allclose(model.coef_[:, rare], before / (1 + 0.05 * 0.1) ** n_steps, rtol=1e-12)
 
 
 @pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
