@@ -48,7 +48,7 @@ MODELS = {
     "adagrad": SGDClassifierPlus(optimizer="adagrad", random_state=0),
     "sgd": SGDClassifierPlus(optimizer="sgd", random_state=0),
     "adam, constant rate": SGDClassifierPlus(
-        optimizer=Adam(), learning_rate="constant", eta0=0.1, random_state=0
+        optimizer=Adam(), learning_rate="constant", eta0=0.01, random_state=0
     ),
     "never again": SGDClassifierPlus(optimizer="adagrad", random_state=0),
 }

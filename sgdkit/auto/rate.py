@@ -51,8 +51,9 @@ CANDIDATES_OF_A_BATCH = 10.0 ** np.arange(-3, 2.01, 0.25)
 CANDIDATES_AROUND = 10.0 ** np.arange(-1, 1.01, 0.25)
 # A sample has rows at random, and those that have the largest norms of all: they are what makes a rate too large.
 SAMPLE_ROWS, LARGEST_ROWS = 2000, 20
-# A batch of fewer different rows, as chunks may be, does not tell what suits the next ones.
-FEWEST_ROWS = 40
+# A batch of fewer different rows, as chunks may be, does not tell what suits the next ones; nor does a chunk of fewer
+# rows that are visited one by one.
+FEWEST_ROWS, FEWEST_ROWS_OF_A_CHUNK = 40, 20
 SAMPLE_BATCHES = 20
 # Pilots of one batch make so many steps, and are compared after the first ones.
 STEPS_OF_A_BATCH, FIRST_OF_A_BATCH = 30, 3
@@ -120,7 +121,7 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed, 
     seed : int
         Of the sample, and of its shuffling.
     of_few : float, default=None
-        Of a chunk, the rate if it has too few rows to tell.
+        Of a chunk of a stream, the rate if it has too few rows for pilots.
     """
     rate, factors = _by_formula(problem, optimizer, schedule), CANDIDATES_AROUND
     varied_batch = problem.single_batch and _has_many_rows(problem)
@@ -135,7 +136,7 @@ def choose_rates(problem, optimizer, schedule, *, initial, fit_intercept, seed, 
     if rate is None:
         rate = _rate_scale(sample, initial)
         factors = CANDIDATES_OF_A_BATCH if varied_batch else CANDIDATES
-        if problem.single_batch and not varied_batch and of_few is not None:
+        if of_few is not None and _is_small_chunk(problem):
             # What suits these few rows best may be any number of times as large as what suits the next ones.
             return np.full(problem.n_models, min(rate, _rate_scale(sample, initial, 0), of_few))
     if problem.loss.homogeneous or sample.targets.constant:
@@ -151,12 +152,12 @@ def steps_at_first_rate(problem):
     """How many steps of a stream SGD's first rate suits, before it has to fall.
 
     Pilots that visit row by row tell a rate for as many rows as they visit; those of a batch know nothing of what the
-    next ones differ by, so it falls at once. That of a batch that is too small for pilots is no longer than one row may
+    next ones differ by, so it falls at once. That of a chunk that is too small for pilots is no longer than one row may
     ask for.
     """
-    if not problem.single_batch:
-        return -(-SAMPLE_ROWS // problem.batch_size)
-    return 1 if problem.n_rows >= FEWEST_ROWS else STEPS_OF_A_BATCH
+    if _is_small_chunk(problem):
+        return STEPS_OF_A_BATCH
+    return 1 if problem.single_batch else -(-SAMPLE_ROWS // problem.batch_size)
 
 
 def _by_formula(problem, optimizer, schedule):
@@ -241,6 +242,13 @@ def _has_many_rows(problem):
         if len(different) == FEWEST_ROWS:
             return True
     return False
+
+
+def _is_small_chunk(problem):
+    """Whether a chunk has too few rows for pilots that visit them in this way."""
+    if problem.single_batch:
+        return not _has_many_rows(problem)
+    return problem.n_rows < FEWEST_ROWS_OF_A_CHUNK
 
 
 def _pilot(sample, optimizer, schedule, *, rates, initial, **options):

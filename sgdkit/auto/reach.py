@@ -6,9 +6,9 @@ to infinity, and sums of squared gradients keep it for good. So before and after
 halved, as long as the loss of the chunk falls by more than the loss of earlier rows rises. The latter is taken for a
 parabola with its minimum at the weight as it was.
 
-Where weights reach too short and the loss is an exponential, this does not help: the gradient of a row far out is many
-times that of all others together, and drives weights too far. Such a row gets a smaller weight, if its own step would
-lead far beyond its minimum.
+Where weights reach too short, this does not help: the gradient of a row far out may be many times that of all others
+together. If the loss is an exponential, it drives weights too far; and sums of squared gradients keep it. Such a row
+gets a smaller weight, if its own step would lead far beyond its minimum, or its gradient is beyond all before it.
 """
 
 from dataclasses import replace
@@ -101,11 +101,12 @@ def _that_reach_too_far(problem, X, weights, seen, size):
 
 
 def temper(problem, trainer, seen):
-    """Lower the weights of rows whose own steps would lead far beyond their minima, and return the problem of these.
+    """Lower the weights of rows whose gradients are too large, and return the problem of these.
 
-    Only rows that have a value far out are looked at. The weight that such a row gets makes its step the implicit one:
-    along the derivative at the step's own end, which does not lead beyond [1]_. So what it says is learnt, and neither
-    weights nor denominators are driven away.
+    Only rows that have a value far out are looked at. One whose own step would lead far beyond its minimum gets the
+    weight that makes its step the implicit one: along the derivative at the step's own end, which does not lead beyond
+    [1]_. Where squared gradients are summed up, a row adds at most as much as there is. So what it says is learnt, and
+    neither weights nor denominators are driven away.
 
     Parameters
     ----------
@@ -125,13 +126,20 @@ def temper(problem, trainer, seen):
     if not len(far):
         return problem
     indices, weights, row_weights = problem.indices[far], trainer.weights(), np.array(problem.weights_or_ones)
-    X, targets, masses = X[far], problem.targets.take(indices), row_weights[indices]
+    X, targets, masses = sparse.csr_array(X[far]), problem.targets.take(indices), row_weights[indices]
     # Those of one step are taken for copies of each other, which lead the farthest.
-    lengths = trainer.step_lengths(X, problem.batch_size)
-    lengths *= masses.sum() if problem.single_batch else masses[:, np.newaxis]
-    steps = _Steps(problem.loss, score_rows(X, weights[:-1]) + weights[-1], targets, lengths)
+    masses = masses.sum() if problem.single_batch else masses[:, np.newaxis]
+    inverse = trainer.inverse_metric()
+    lengths = (
+        trainer.rates(trainer.n_steps + 1) / problem.batch_size * (X.multiply(X) @ inverse[:-1] + inverse[-1])
+    )
+    steps = _Steps(problem.loss, score_rows(X, weights[:-1]) + weights[-1], targets, lengths * masses)
     too_long = ~steps.are_shorter(np.full(len(far), SMALL_SHARE))
-    row_weights[indices[too_long]] *= steps.implicit_shares()[too_long]
+    shares = np.where(too_long, steps.implicit_shares(), 1.0)
+    if trainer.optimizer.decays:
+        gradients = np.abs(steps.derivative) * masses * _largest(X, inverse) / problem.batch_size
+        shares /= np.maximum(1.0, shares * gradients.max(axis=1))
+    row_weights[indices] *= shares
     return replace(problem, row_weights=row_weights)
 
 
@@ -147,6 +155,12 @@ def _rows_far_out(X, mass, squares):
         return np.flatnonzero((values > limits).any(axis=1))
     places = np.flatnonzero(values > limits[X.indices])
     return np.unique(np.searchsorted(X.indptr, places, side="right") - 1)
+
+
+def _largest(X, factors):
+    """The largest of each row's absolute values times the factors of their features; (n_rows, n_columns)."""
+    products = np.abs(X.data)[:, np.newaxis] * factors[X.indices]
+    return np.maximum.reduceat(products, X.indptr[:-1])
 
 
 class _Steps:

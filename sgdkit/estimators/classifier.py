@@ -67,8 +67,8 @@ class SGDClassifierPlus(ClassifierPredictions, BaseSGDPlus):
         Whether to fit an intercept.
     batch_size : int >= 1 or "auto", default="auto"
         Rows in a mini-batch, whose mean gradient makes one step. "auto" takes data of up to 256 rows as one batch,
-        which makes the fit deterministic, and larger data row by row, which is the fastest; so is smaller data where
-        `optimizer` is "auto", and `eta0` or a schedule is given.
+        which makes the fit deterministic, and larger data row by row, which is the fastest; so are the chunks of
+        `partial_fit`, and smaller data where `optimizer` is "auto", and `eta0` or a schedule is given.
     learning_rate : {"auto", "constant", "invscaling", "optimal", "linear", "adaptive"}, default="auto"
         The rate of step t = 1, 2, ...: "constant" is ``eta0``, "invscaling" ``eta0 / t ** power_t``, "optimal"
         ``eta0 / (1 + alpha * eta0 * (t - 1))`` [1]_, "linear" ``eta0 * (1 - (t - 1) / n)``, with n the steps of

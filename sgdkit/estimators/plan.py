@@ -33,7 +33,7 @@ from sgdkit.training.problem import Problem
 from sgdkit.training.selection import truncated
 from sgdkit.training.trainer import Trainer
 
-# With batch_size="auto", data of up to so many rows are one batch; others are visited row by row.
+# With batch_size="auto", data of up to so many rows are one batch; others, and chunks, are visited row by row.
 ONE_BATCH_ROWS = 256
 # A rate is left, as long as the spread of the targets so far is no more than so many times the one it was chosen for.
 GROWN_UNIT = 4.0
@@ -184,10 +184,13 @@ class Plan:
     def tempered(self, trainer):
         """The problem of a chunk, with smaller weights of rows that are too far out for the trainer that goes on.
 
-        Losses that are no exponentials are not steep enough to need it.
+        Losses that are no exponentials are not steep enough to need it, but where the squared gradients of numbers,
+        which are of any size, are kept for good.
         """
         known = not self.whole and self.past.scaling.learns
-        if not (known and self.problem.loss.log_link) or self.optimizer.full_batch or self.settings.average:
+        if not known or self.optimizer.full_batch or self.settings.average:
+            return self.problem
+        if not self.problem.loss.log_link and (self.problem.targets.signs or not self.optimizer.decays):
             return self.problem
         with np.errstate(over="ignore", invalid="ignore"):
             return temper(self.problem, trainer, self._seen)
@@ -238,11 +241,8 @@ class Plan:
 
     @property
     def streams(self):
-        """Whether other rows are to come, and only the first ones have told the rate.
-
-        With a given alpha, chunks that are all rows are epochs of a fit.
-        """
-        return not self.whole and self.rate_choice.chosen and self.settings.alpha == "auto"
+        """Whether other rows are to come, and only the first ones have told the rate."""
+        return not self.whole and self.rate_choice.chosen
 
     @property
     def _is_elsewhere(self):
@@ -434,7 +434,8 @@ def _base(settings, data, past, loss, whole):
         data = data.alone()
     batch_size, n_rows = settings.batch_size, max(data.n_rows, 1)
     if batch_size == "auto":
-        batch_size = n_rows if data.n_rows <= ONE_BATCH_ROWS and not means_sgd(settings) else 1
+        one_batch = whole and data.n_rows <= ONE_BATCH_ROWS and not means_sgd(settings)
+        batch_size = n_rows if one_batch else 1
     n_seen, weight_seen = seen
     n_threads = effective_n_jobs(settings.n_jobs)
     problem = Problem(
@@ -529,7 +530,7 @@ def _choose_rates(plans, seed):
     """Choose first rates; plans share pilots as far as the schedule does not depend on the strength of the penalty."""
     problem, optimizer = join_problems(plans), plans[0].optimizer
     options = {"initial": join_weights(plans), "fit_intercept": plans[0].settings.fit_intercept, "seed": seed}
-    if plans[0].streams and problem.single_batch and optimizer.scales_with_gradient:
+    if plans[0].streams and optimizer.scales_with_gradient:
         options["of_few"] = plans[0].rate_of_few
     rates = {}
     for number, plan in enumerate(plans):

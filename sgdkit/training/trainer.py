@@ -8,7 +8,6 @@ Invariants:
 from copy import copy
 
 import numpy as np
-from scipy.sparse import issparse
 
 from sgdkit.disk.maps import check_unchanged
 from sgdkit.training.passes import Passes
@@ -177,14 +176,9 @@ class Trainer:
         for state in self.states:
             state.rescale(ratio, drift)
 
-    def step_lengths(self, X, batch_size):
-        """By how much the next step moves the scores of rows for each unit of their derivatives; (n_rows, n_columns).
-
-        The metric is that before the step.
-        """
-        inverse = np.concatenate([state.inverse_metric() for state in self.states], axis=1)
-        rates = self.rates(self.n_steps + 1) / batch_size
-        return rates * ((X.multiply(X) if issparse(X) else np.square(X)) @ inverse[:-1] + inverse[-1])
+    def inverse_metric(self):
+        """The inverse of the metric, of shape (n_features + 1, n_columns); 0 where there is none yet."""
+        return np.concatenate([state.inverse_metric() for state in self.states], axis=1)
 
     def penalty(self):
         """The penalty of each column, of shape (n_columns,); nan or infinite where a weight is not finite."""

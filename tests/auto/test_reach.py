@@ -91,10 +91,8 @@ def explained(model, X, y):
 
 
 def is_open(loss=None, optimizer=None, kind=None, **others):
-    """Five passes are too few for squares and a row far out, and for counts and a tail."""
-    return (kind == "far" and str(loss).startswith("squared")) or (
-        kind == "tail" and loss in ("poisson", "gamma")
-    )
+    """Five passes are too few for squares and a row far out, and for Gamma and a tail."""
+    return (kind == "far" and str(loss).startswith("squared")) or (kind == "tail" and loss == "gamma")
 
 
 @all_pairs(unless=is_open)
@@ -103,14 +101,17 @@ def is_open(loss=None, optimizer=None, kind=None, **others):
 @pytest.mark.parametrize("kind", ["tail", "far", "none"])
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_several_passes_come_near_fit(loss, optimizer, kind, container, dtype, seed):
-    X, y = stream(loss, kind, seed)
-    alone = (X, y) if kind == "tail" else stream(loss, "none", seed + 100, 3000)
-    best = explained(SGDRegressorPlus(loss).fit(X, y), *alone)
-    model = SGDRegressorPlus(loss, optimizer=optimizer, random_state=0)
-    learn(model, container(X.astype(dtype)), y, 5)
-    assert explained(model, *alone) > best - 0.02
+def test_several_passes_come_near_fit(loss, optimizer, kind, container, dtype):
+    """On average over streams: a single row far out, or a tail, is as it happens to be."""
+    short = []
+    for seed in range(4):
+        X, y = stream(loss, kind, seed)
+        alone = (X, y) if kind == "tail" else stream(loss, "none", seed + 100, 3000)
+        best = explained(SGDRegressorPlus(loss, random_state=0).fit(X, y), *alone)
+        model = SGDRegressorPlus(loss, optimizer=optimizer, random_state=0)
+        learn(model, container(X.astype(dtype)), y, 5)
+        short.append(best - explained(model, *alone))
+    assert np.mean(short) < 0.02
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "squared_epsilon_insensitive"])
@@ -184,14 +185,19 @@ def test_a_target_far_out_changes_no_rate():
 @pytest.mark.parametrize("chunk", [1, 2, 5, 20, 100, 300])
 @pytest.mark.parametrize("data", [load_breast_cancer, load_wine, load_diabetes])
 def test_streams_of_sgd_in_chunks_of_any_size(data, chunk):
-    """What suits a few rows best may be any number of times as long as what suits the next ones."""
+    """What suits a few rows best may be any number of times as long as what suits the next ones.
+
+    Of the median of three orders: the first few rows may be any.
+    """
     X, y = data(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(y))
-    X, y = X[order], y[order]
-    numbers = data is load_diabetes
-    model = (SGDRegressorPlus if numbers else SGDClassifierPlus)(optimizer="sgd", random_state=0)
-    for _ in range(3):
-        for begin in range(0, len(y), chunk):
-            rows = slice(begin, begin + chunk)
-            model.partial_fit(X[rows], y[rows], **({} if numbers else {"classes": np.unique(y)}))
-    assert model.score(X, y) > (0.2 if numbers else 0.93)
+    numbers, scores = data is load_diabetes, []
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(y))[: 100 * min(chunk, 5)]
+        model = (SGDRegressorPlus if numbers else SGDClassifierPlus)(optimizer="sgd", random_state=0)
+        options = {} if numbers else {"classes": np.unique(y)}
+        for _ in range(3):
+            for begin in range(0, len(order), chunk):
+                rows = order[begin : begin + chunk]
+                model.partial_fit(X[rows], y[rows], **options)
+        scores.append(model.score(X, y))
+    assert np.median(scores) > (0.4 if numbers else 0.95)
