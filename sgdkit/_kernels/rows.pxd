@@ -1,15 +1,12 @@
 from cython cimport floating
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
-from sgdkit._kernels.scores cimport index_t
+from sgdkit._kernels.merging cimport tidy
 
 
 cdef enum:
     # Rows that are looked at in one go, while what tells where they begin is near.
     ROWS = 64
-    # What keeps a row from being shown as it stands.
-    HAS_ZEROS = 1
-    HAS_DUPLICATES = 2
 
 
 cdef class Rows:
@@ -49,24 +46,10 @@ cdef class Rows:
 cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil
 
 
-cdef Py_ssize_t tidy(
-    uint8_t flags, const floating* x, const int32_t* features, Py_ssize_t n,
-    floating* values, int32_t* indices, int32_t* table,
-) noexcept nogil
-
-
 cdef Py_ssize_t scale(
     Rows rows, const floating** values, const int32_t** indices, Py_ssize_t n, floating* value_buffer,
     int32_t* index_buffer,
 ) noexcept nogil
-
-
-cdef inline Py_ssize_t table_size(Py_ssize_t n) noexcept nogil:
-    """The size of a hash table for `n` features: a power of 2, four to eight times as many, so that few meet."""
-    cdef Py_ssize_t size = 4
-    while size < 4 * n:
-        size *= 2
-    return size
 
 
 cdef inline Py_ssize_t begin(Rows rows, Py_ssize_t i) noexcept nogil:

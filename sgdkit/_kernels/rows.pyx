@@ -15,12 +15,14 @@ from mmap import mmap
 import numpy as np
 from scipy import sparse
 
+from sgdkit._kernels.checks import any_outside, longest_row, range_of_sizes, without_zeros
+from sgdkit._kernels.csr import NOT_VALID, aligned, csr, shared_csr, take_rows
+
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport INFINITY
-from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from sgdkit._kernels.compiler cimport cloned
+from sgdkit._kernels.checks cimport look_at_indices, look_at_values
+from sgdkit._kernels.merging cimport HAS_DUPLICATES, HAS_ZEROS, any_repeated, drop_zeros, table_size
 from sgdkit._kernels.scores cimport index_t
 
 
@@ -46,23 +48,11 @@ cdef extern from *:
     void sgdkit_read_ahead(const char* begin, Py_ssize_t n_bytes) noexcept nogil
 
 
-ctypedef fused bits_t:
-    uint32_t
-    uint64_t
-
-
 cdef enum:
-    # Indices that are looked at in one go.
-    STRETCH = 4096
     # Values that are looked at in one call, which takes a fraction of a second.
     CHECKED_AT_ONCE = 1 << 25
     # Marks that tell whether features are there twice: few enough to stay near the processor.
     MOST_MARKS = 1 << 16
-    # Each byte of a number that is below zero: of a slot of a hash table that holds no place.
-    EMPTY = 0xff
-
-
-NOT_VALID = "X is not a valid CSR matrix: its indptr or indices point outside of it."
 
 
 cdef class Rows:
@@ -360,123 +350,6 @@ cdef const void* address(array) except? NULL:
     return <const void*> <size_t> array.__array_interface__["data"][0]
 
 
-def longest_row(const index_t[::1] begins):
-    """The number of values that the longest row has; below 0 where a row ends before it begins."""
-    cdef Py_ssize_t i, n, longest = 0
-    for i in range(1, begins.shape[0]):
-        n = <Py_ssize_t> begins[i] - <Py_ssize_t> begins[i - 1]
-        if n < 0:
-            return n
-        longest = max(longest, n)
-    return longest
-
-
-def range_of_sizes(const floating[::1] values):
-    """The smallest and the largest absolute value; infinity and 0 where there are none."""
-    cdef floating lowest = INFINITY, highest = 0
-    if values.shape[0]:
-        with nogil:
-            find_range(&values[0], values.shape[0], &lowest, &highest)
-    return float(lowest), float(highest)
-
-
-cdef cloned find_range(const floating* values, Py_ssize_t n, floating* lowest, floating* highest) noexcept nogil:
-    # Sixteen at a time, so that the compiler compares several at once.
-    cdef floating low[16]
-    cdef floating high[16]
-    cdef floating size
-    cdef Py_ssize_t k, c, m = 0
-    for c in range(16):
-        low[c], high[c] = lowest[0], highest[0]
-    for k in range(0, n, 16):
-        m = min(16, n - k)
-        if m == 16:
-            for c in range(16):
-                size = max(values[k + c], -values[k + c])
-                low[c] = size if size < low[c] else low[c]
-                high[c] = size if size > high[c] else high[c]
-    for c in range(m if m < 16 else 0):
-        size = max(values[n - m + c], -values[n - m + c])
-        low[c], high[c] = min(low[c], size), max(high[c], size)
-    for c in range(16):
-        lowest[0], highest[0] = min(lowest[0], low[c]), max(highest[0], high[c])
-
-
-def without_zeros(const floating[:, ::1] X):
-    """Whether no number is zero; ends soon after the first that is."""
-    cdef Py_ssize_t n = X.shape[0] * X.shape[1], begin = 0, n_zeros = 0
-    with nogil:
-        while begin < n and n_zeros == 0:
-            count_zeros(&X[0, 0] + begin, min(STRETCH, n - begin), &n_zeros)
-            begin += STRETCH
-    return n_zeros == 0
-
-
-cdef cloned count_zeros(const floating* values, Py_ssize_t n, Py_ssize_t* n_zeros) noexcept nogil:
-    cdef int zeros = 0
-    cdef Py_ssize_t k
-    for k in range(n):
-        zeros += values[k] == 0
-    n_zeros[0] += zeros
-
-
-cdef cloned look_at(const bits_t* bits, Py_ssize_t n, bits_t exponent, bits_t* zeros, bits_t* odd) noexcept nogil:
-    # In registers, until the end.
-    cdef bits_t any_zero = 0, any_odd = 0
-    cdef Py_ssize_t k
-    for k in range(n):
-        any_zero |= <bits_t> ((bits[k] << 1) == 0)
-        any_odd |= <bits_t> ((bits[k] & exponent) == exponent)
-    zeros[0], odd[0] = any_zero, any_odd
-
-
-cdef inline void look_at_values(
-    Rows rows, Py_ssize_t begin, Py_ssize_t end, bint* zeros, bint* finite,
-) noexcept nogil:
-    """Whether there are zeros among values, and whether all are finite: not all bits of the exponent are set.
-
-    Integers are compared as fast as memory gives them; comparisons of floating-point numbers are not vectorised.
-    """
-    cdef uint32_t zero = 0, odd = 0
-    cdef uint64_t long_zero = 0, long_odd = 0
-    if rows.single:
-        look_at((<const uint32_t*> rows.values) + begin, end - begin, <uint32_t> 0x7f800000, &zero, &odd)
-    else:
-        look_at(
-            (<const uint64_t*> rows.values) + begin, end - begin, <uint64_t> 0x7ff0000000000000, &long_zero, &long_odd,
-        )
-    zeros[0], finite[0] = (zero | long_zero) != 0, (odd | long_odd) == 0
-
-
-cdef cloned look_at_indices(
-    const index_t* indices, Py_ssize_t n, index_t last, Py_ssize_t* falls, index_t* outside,
-) noexcept nogil:
-    """How many of `n` indices are no higher than the one before, and whether any is not one of 0, ..., last."""
-    cdef Py_ssize_t k, begin = 1
-    cdef int falls_here
-    cdef index_t any_outside = (indices[0] < 0) | (indices[0] > last)
-    falls[0] = 0
-    while begin < n:
-        # Counted in 32 bits, so that the compiler counts several at once.
-        falls_here = 0
-        for k in range(begin, min(begin + STRETCH, n)):
-            falls_here += indices[k] <= indices[k - 1]
-            any_outside |= <index_t> ((indices[k] < 0) | (indices[k] > last))
-        falls[0] += falls_here
-        begin += STRETCH
-    outside[0] = any_outside
-
-
-def any_outside(const index_t[::1] indices, Py_ssize_t n_features):
-    """Whether an index is that of no feature."""
-    cdef Py_ssize_t falls
-    cdef index_t outside = 0
-    if indices.shape[0]:
-        with nogil:
-            look_at_indices(&indices[0], indices.shape[0], <index_t> (n_features - 1), &falls, &outside)
-    return bool(outside)
-
-
 cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Whether neighbouring rows are valid and finite; those with stored zeros or duplicates are noted.
 
@@ -489,13 +362,11 @@ cdef bint look(Rows rows, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
 
 cdef bint look_at_rows(Rows rows, const index_t* indices, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Py_ssize_t i, start = begin(rows, first), end = begin(rows, last), here, next, falls
-    cdef index_t outside
     cdef bint zeros, finite
     if start == end:
         return True
-    look_at_values(rows, start, end, &zeros, &finite)
-    look_at_indices(indices + start, end - start, <index_t> (rows.n_features - 1), &falls, &outside)
-    if outside or not finite:
+    look_at_values(rows.values, rows.single, start, end, &zeros, &finite)
+    if not finite or not look_at_indices(indices + start, end - start, rows.n_features, &falls):
         return False
     for i in range(first + 1, last):
         # From row to row, indices may fall.
@@ -516,7 +387,7 @@ cdef inline void note(
     if falls and marks_meet(rows, features, end - begin):
         repeats = any_repeated(features, end - begin, rows.table)
     if zeros:
-        look_at_values(rows, begin, end, &has_zeros, &finite)
+        look_at_values(rows.values, rows.single, begin, end, &has_zeros, &finite)
     if has_zeros or repeats:
         rows.flags[row] = (HAS_ZEROS if has_zeros else 0) | (HAS_DUPLICATES if repeats else 0)
         rows.untidy = True
@@ -542,62 +413,6 @@ cdef inline bint marks_meet(Rows rows, const index_t* features, Py_ssize_t n) no
         highest = max(highest, marks[place])
         marks[place] = mark
     return highest == mark
-
-
-cdef inline Py_ssize_t slot_of(
-    int64_t feature, const index_t* features, const int32_t* table, Py_ssize_t size,
-) noexcept nogil:
-    """The slot that has the place of a feature among `features`, or is empty and stands for it (linear probing)."""
-    cdef Py_ssize_t last = size - 1
-    # The middle bits of a product with 2^64 over the golden ratio depend on all bits of the feature.
-    cdef Py_ssize_t slot = <Py_ssize_t> ((<uint64_t> feature * <uint64_t> 0x9E3779B97F4A7C15) >> 32) & last
-    while table[slot] >= 0 and features[table[slot]] != feature:
-        slot = (slot + 1) & last
-    return slot
-
-
-cdef bint any_repeated(const index_t* features, Py_ssize_t n, int32_t* table) noexcept nogil:
-    """Whether a feature is there twice."""
-    cdef Py_ssize_t size = table_size(n), k, slot
-    memset(table, EMPTY, size * sizeof(int32_t))
-    for k in range(n):
-        slot = slot_of(features[k], features, table, size)
-        if table[slot] >= 0:
-            return True
-        table[slot] = <int32_t> k
-    return False
-
-
-cdef Py_ssize_t merge(
-    const floating* x, const int32_t* features, Py_ssize_t n, floating* values, int32_t* indices, int32_t* table,
-) noexcept nogil:
-    """Write features, each once and with the sum of its values, and return how many there are.
-
-    What is read may be what is written to.
-    """
-    cdef Py_ssize_t size = table_size(n), n_merged = 0, k, slot
-    cdef int32_t feature
-    memset(table, EMPTY, size * sizeof(int32_t))
-    for k in range(n):
-        feature = features[k]
-        slot = slot_of(feature, indices, table, size)
-        if table[slot] >= 0:
-            values[table[slot]] += x[k]
-        else:
-            table[slot] = <int32_t> n_merged
-            indices[n_merged], values[n_merged] = feature, x[k]
-            n_merged += 1
-    return n_merged
-
-
-cdef Py_ssize_t tidy(
-    uint8_t flags, const floating* x, const int32_t* features, Py_ssize_t n,
-    floating* values, int32_t* indices, int32_t* table,
-) noexcept nogil:
-    """Write the non-zeros of a row, each once, and return how many there are."""
-    if flags & HAS_DUPLICATES:
-        n, x, features = merge(x, features, n, values, indices, table), values, indices
-    return drop_zeros(x, features, n, values, indices)
 
 
 cdef Py_ssize_t scale(
@@ -626,84 +441,3 @@ cdef Py_ssize_t scale(
         return n
     indices[0] = index_buffer
     return drop_zeros(value_buffer, features, n, value_buffer, index_buffer)
-
-
-cdef inline Py_ssize_t drop_zeros(
-    const floating* x, const int32_t* features, Py_ssize_t n, floating* values, int32_t* indices,
-) noexcept nogil:
-    """Write what is not 0, and return how many that are. What is read may be what is written to."""
-    cdef Py_ssize_t n_kept = 0, k
-    cdef floating value
-    # Without a branch: a zero is overwritten by the value that follows it.
-    for k in range(n):
-        value = x[k]
-        values[n_kept] = value
-        indices[n_kept] = features[k]
-        n_kept += value != 0
-    return n_kept
-
-
-def shared_csr(X):
-    """`X` as a csr_array that shares its data, but for strided indices, and those of neither 32 nor 64 bits."""
-    for name in "data", "indices", "indptr":
-        n_dimensions = getattr(X, name).ndim
-        if n_dimensions != 1:
-            raise ValueError(f"X is not a valid CSR matrix: its {name} has {n_dimensions} dimensions instead of one.")
-    if len(X.indptr) != X.shape[0] + 1:
-        raise ValueError(NOT_VALID)
-    # Set one by one, because the constructor copies 64-bit indices to 32 bits wherever they fit, and those of mixed
-    # types to 64.
-    shared = sparse.csr_array(X.shape, dtype=X.dtype)
-    shared.data = aligned(X.data)
-    shared.indices, shared.indptr = _of_known_type(X.indices), _of_known_type(X.indptr)
-    first, end = int(shared.indptr[0]), int(shared.indptr[shared.shape[0]])
-    if 0 <= first <= end <= min(len(shared.data), len(shared.indices)):
-        # What stands before the first row, or after the last one, is nobody's.
-        shared.data, shared.indices = shared.data[first:end], shared.indices[first:end]
-        shared.indptr = shared.indptr - first if first else shared.indptr
-    return shared
-
-
-def _of_known_type(indices):
-    return aligned(indices, np.int32 if indices.dtype == np.int32 else np.int64)
-
-
-def aligned(array, dtype=None):
-    """A C-contiguous array whose numbers stand where the processor wants them; a copy if need be."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
-
-
-def csr(values, indices, begins, n_features, cls=sparse.csr_array):
-    """Rows in CSR form that share their values and indices; `begins` has 32 bits where these do.
-
-    Set one by one, because SciPy's constructor copies indices of 32 bits to 64 if `begins` has so many.
-    """
-    X = cls((len(begins) - 1, n_features), dtype=values.dtype)
-    X.data, X.indices = values, indices
-    X.indptr = begins if begins[len(begins) - 1] > np.iinfo(np.int32).max else begins.astype(np.int32, copy=False)
-    return X
-
-
-def take_rows(X, rows):
-    """``X[rows]``, for an array of row numbers or a slice.
-
-    SciPy copies the rows of a slice, and copies all indices of `X` to 64 bits if its indptr has so many.
-    """
-    if not sparse.issparse(X):
-        return X[rows]
-    if isinstance(rows, slice):
-        begin, end, step = rows.indices(X.shape[0])
-        if step == 1:
-            begins = X.indptr[begin:max(begin, end) + 1]
-            stored = slice(begins[0], begins[len(begins) - 1])
-            return csr(X.data[stored], X.indices[stored], begins - begins[0], X.shape[1], type(X))
-        rows = np.arange(begin, end, step)
-    if X.indices.dtype == X.indptr.dtype:
-        return X[rows]
-    rows = np.asarray(rows)
-    counts = X.indptr[rows + 1] - X.indptr[rows]
-    begins = np.append(0, np.cumsum(counts, dtype=np.int64))
-    # Where a value stands among those taken comes to where it stands in `X`.
-    places = np.arange(begins[len(rows)]) + (X.indptr[rows] - begins[:len(rows)]).repeat(counts)
-    return csr(X.data[places], X.indices[places], begins, X.shape[1], type(X))

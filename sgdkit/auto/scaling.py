@@ -32,7 +32,8 @@ from joblib import effective_n_jobs
 from scipy import sparse
 
 from sgdkit._kernels.arrays import N_MOMENTS, scale_dense, scale_sparse, sums_over_features
-from sgdkit._kernels.rows import Rows, csr
+from sgdkit._kernels.csr import csr
+from sgdkit._kernels.rows import Rows
 from sgdkit.auto.moments import ORIGIN, SCALE, add_moments, nothing_known
 from sgdkit.auto.rate import rate_choice
 from sgdkit.optimizers.blocks import map_of, places_of

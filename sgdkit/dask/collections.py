@@ -9,7 +9,8 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import _get_feature_names
 
-from sgdkit._kernels.rows import Rows, csr
+from sgdkit._kernels.csr import csr
+from sgdkit._kernels.rows import Rows
 from sgdkit.estimators.structure import check_structure
 
 

@@ -20,7 +20,8 @@ from dask.delayed import delayed
 from distributed import futures_of, wait
 
 from sgdkit._kernels.arrays import N_MOMENTS, add_moments
-from sgdkit._kernels.rows import Rows, take_rows
+from sgdkit._kernels.csr import take_rows
+from sgdkit._kernels.rows import Rows
 from sgdkit.auto.moments import add_moments as add_moments_of
 from sgdkit.dask.collections import described, joined, stacked
 from sgdkit.optimizers.blocks import Block, add, blocks_of

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from scipy import sparse
 
-from sgdkit._kernels.rows import take_rows
+from sgdkit._kernels.csr import take_rows
 from sgdkit._kernels.watch import Watch
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 
-from sgdkit._kernels.rows import Rows, csr, take_rows
+from sgdkit._kernels.csr import csr, take_rows
+from sgdkit._kernels.rows import Rows
 
 
 @dataclass

@@ -4,7 +4,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from sgdkit._kernels.rows import csr
+from sgdkit._kernels.csr import csr
 from sgdkit._typing import Array
 from sgdkit.disk.folder import map_array, read_manifest
 from sgdkit.disk.maps import RowsArray

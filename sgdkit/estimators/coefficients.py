@@ -6,7 +6,8 @@ from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sgdkit._kernels.rows import Rows, csr
+from sgdkit._kernels.csr import csr
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 from sgdkit._typing import Array
 from sgdkit.disk.maps import check_unchanged

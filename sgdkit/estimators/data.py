@@ -18,7 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from sgdkit._kernels.arrays import move_rows
-from sgdkit._kernels.rows import Rows, take_rows
+from sgdkit._kernels.csr import take_rows
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.disk.maps import check_unchanged
 from sgdkit.estimators.labels import Labels

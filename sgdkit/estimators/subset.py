@@ -12,7 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from sgdkit._kernels.arrays import number_features
-from sgdkit._kernels.rows import Rows, csr
+from sgdkit._kernels.csr import csr
+from sgdkit._kernels.rows import Rows
 from sgdkit.training.room import Room
 
 # With fewer features than these, it takes no time to look at all.

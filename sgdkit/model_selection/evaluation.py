@@ -13,7 +13,8 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_method_params
 
-from sgdkit._kernels.rows import Rows, take_rows
+from sgdkit._kernels.csr import take_rows
+from sgdkit._kernels.rows import Rows
 from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.callbacks import call_arguments

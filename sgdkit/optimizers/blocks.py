@@ -14,7 +14,8 @@ import numpy as np
 from scipy.sparse import csc_array, issparse
 
 from sgdkit._kernels.arrays import add_squares
-from sgdkit._kernels.rows import Rows, take_rows
+from sgdkit._kernels.csr import take_rows
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.scores import score_rows
 
 # A block has so many values, and so many times as many as there are features, which its sums have room for.

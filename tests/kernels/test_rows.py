@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sgdkit import SGDClassifierPlus
+from sgdkit._kernels.csr import take_rows
 from sgdkit._kernels.epoch import Pass
-from sgdkit._kernels.rows import Rows, take_rows
+from sgdkit._kernels.rows import Rows
 from sgdkit._kernels.targets import Targets
 from sgdkit.losses import LogLoss
 from sgdkit.model_selection import OnePassGridSearchCV
