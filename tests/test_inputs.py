@@ -368,8 +368,44 @@ def test_few_features_leave_room_for_few_numbers_a_row(optimizer):
     assert peak < 1.02 * X.nbytes + 100 * len(X)
 
 
-def test_folds_of_a_search_are_copied_one_after_the_other():
-    X, y = many_values(10_000, 300)
-    search = OnePassGridSearchCV(SGDRegressorPlus(max_iter=3, random_state=0), {"alpha": [0.1, 1.0]}, cv=3)
-    # The training rows as scaled, and the others.
-    assert peak_of(search.fit, X, y)[1] < 1.15 * X.nbytes
+SEARCHES = {
+    "numbers": lambda: OnePassGridSearchCV(
+        SGDRegressorPlus(max_iter=3, random_state=0), {"alpha": [0.1, 1.0]}, cv=3
+    ),
+    "classes": lambda: OnePassGridSearchCV(
+        SGDClassifierPlus(max_iter=3, random_state=0), {"class_weight": [None, "balanced"]}, cv=3
+    ),
+    "early_stopping": lambda: OnePassGridSearchCV(
+        SGDRegressorPlus(max_iter=3, early_stopping=True, random_state=0), {"alpha": [0.1, 1.0]}, cv=3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("layout", ["c", "fortran_float32", "int64"])
+def test_folds_of_a_search_are_copied_one_after_the_other(layout, name):
+    X, y = many_values(6_000, 300)
+    y = y > 0 if name == "classes" else y
+    X = COPIED[layout](X)
+    before = X.copy()
+    search, peak = peak_of(SEARCHES[name]().fit, X, y)
+    # The training rows as scaled, or converted, and the others.
+    size = X.size * search.best_estimator_.coef_.itemsize
+    assert peak < 1.15 * size + 0.5 * FEW_BYTES
+    assert_array_equal(X, before)
+    same = SEARCHES[name]().fit(np.array(X, dtype=search.best_estimator_.coef_.dtype, order="C"), y)
+    assert_allclose(search.cv_results_["mean_test_score"], same.cv_results_["mean_test_score"], rtol=1e-9)
+
+
+def test_a_scorer_that_is_a_function_sees_rows_as_they_came():
+    X, y = many_values(300, 4)
+    X, seen = COPIED["int64"](X), []
+
+    def score(model, X, y):
+        seen.append(X)
+        return model.score(X, y)
+
+    OnePassGridSearchCV(
+        SGDRegressorPlus(max_iter=3, random_state=0), {"alpha": [0.1]}, scoring=score, cv=3
+    ).fit(X, y)
+    assert_array_equal(np.concatenate(seen), X, strict=True)

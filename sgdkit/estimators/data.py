@@ -260,6 +260,15 @@ def _converted(frame, dtypes):
     return X
 
 
+def rows_as(X, rows, dtype):
+    """Some rows of an array, C-contiguous and of a dtype; a part after the other, to take no room besides them."""
+    converted = np.empty((len(rows), X.shape[1]), dtype)
+    n_rows = max(STRETCH // X.shape[1], 1)
+    for begin in range(0, len(rows), n_rows):
+        converted[begin : begin + n_rows] = X[rows[begin : begin + n_rows]]
+    return converted
+
+
 def is_copy(X, given):
     """Whether validated rows are a copy of what was given."""
     if is_frame_of_numbers(given):

@@ -18,7 +18,7 @@ from sgdkit._kernels.rows import Rows
 from sgdkit.auto.optimizer import numbers_a_weight
 from sgdkit.estimators.base import check_parameters
 from sgdkit.estimators.callbacks import call_arguments
-from sgdkit.estimators.data import check_rows, check_weights
+from sgdkit.estimators.data import check_rows, check_weights, is_copy, rows_as
 from sgdkit.estimators.subset import on_subset
 from sgdkit.model_selection.pipelines import (
     check_pairs,
@@ -139,7 +139,7 @@ class Evaluation:
             prepare = partial(self._prepared_fold, pipeline)
             parts = [(k, groups) for k in range(self.n_splits)]
         else:
-            whole = self._validated(estimator, self.X, self.y, params.get("sample_weight"))
+            whole = self._validated(estimator, self.X, self.y, params.get("sample_weight"), keeps=True)
             prepare = partial(self._plain_fold, whole, _validation_set(params))
             parts = [(k, part) for k in range(self.n_splits) for part in self._parts(groups)]
         return prepare, parts
@@ -181,7 +181,7 @@ class Evaluation:
     def _blocks(self, groups, fold):
         """Groups of as many candidates as gain by sharing a pass, and fit into the working memory on all threads."""
         working_memory = self.search.working_memory or get_config()["working_memory"]
-        numbers = working_memory * 2**20 / fold.X.dtype.itemsize / self._n_under_way
+        numbers = working_memory * 2**20 / fold.dtype.itemsize / self._n_under_way
         for group in groups:
             n_columns = 1 if fold.y.ndim == 1 else fold.y.shape[1]
             if is_classifier(group.estimator) and fold.y.ndim == 1:
@@ -189,9 +189,10 @@ class Evaluation:
                 n_columns = n_classes if n_classes > 2 else 1
             # The state, the weights to return, and those that scores are computed from.
             n_slots = (
-                numbers_a_weight(group.estimator.optimizer, fold.X.dtype) + bool(group.estimator.average) + 2
+                numbers_a_weight(group.estimator.optimizer, fold.dtype) + bool(group.estimator.average) + 2
             )
-            size = (fold.rows.n_features + 1) * n_columns * n_slots
+            n_features = fold.X.shape[1] if fold.subset is None else len(fold.subset.features)
+            size = (n_features + 1) * n_columns * n_slots
             yield from group.split(max(1, min(int(numbers / size), MOST_COLUMNS // n_columns)))
 
     # ------------------------------------------------------------------------------------------------------- folds
@@ -209,26 +210,30 @@ class Evaluation:
         check_pairs(pipeline, params)
         return params
 
-    def _validated(self, estimator, X, y, sample_weight):
-        estimator = clone(estimator)
+    def _validated(self, estimator, X, y, sample_weight, *, keeps=False):
+        """What a fold is made of; if `keeps`, an array that has to be converted is, fold by fold."""
+        estimator, given = clone(estimator), X
         if not is_classifier(estimator):
             # Losses have their own say about targets, candidate by candidate.
             estimator.set_params(loss="squared_error")
         X, y = check_rows(estimator, X, y, reset=True)
-        sample_weight = check_weights(sample_weight, X)
-        return estimator, X, on_subset(Rows(X)), y, sample_weight
+        sample_weight, dtype = check_weights(sample_weight, X), X.dtype
+        if keeps and isinstance(given, np.ndarray) and is_copy(X, given):
+            return estimator, given, (None, None), y, sample_weight, dtype
+        return estimator, X, on_subset(Rows(X)), y, sample_weight, dtype
 
     def _plain_fold(self, whole, validation, k):
-        estimator, X, (subset, rows), y, sample_weight = whole
+        estimator, X, (subset, rows), y, sample_weight, dtype = whole
         train, test = self.splits[k]
         seen = X if subset is None else rows.stored
-        sets = {"test": (*self._taken(X, seen, test), test)}
+        taken = partial(self._converted, dtype) if rows is None else partial(self._taken, X, seen)
+        sets = {"test": (*taken(test), test)}
         if self.search.return_train_score:
-            sets["train"] = (*self._taken(X, seen, train), train)
+            sets["train"] = (*taken(train), train)
         given = [partial(_safe_indexing, part, train) for part in (self.X, self.y)]
         given = call_arguments(*given, None if sample_weight is None else sample_weight[train])
         known = features_seen(estimator), subset
-        fold = Fold(X, rows, y, sample_weight, np.asarray(train), validation, given, *known)
+        fold = Fold(X, rows, y, sample_weight, np.asarray(train), dtype, validation, given, *known)
         return [fold], sets, None
 
     def _taken(self, X, seen, indices):
@@ -242,6 +247,11 @@ class Evaluation:
             return _safe_indexing(self.X, indices), rows
         return rows if seen is X else take_rows(X, indices), rows
 
+    def _converted(self, dtype, indices):
+        """The same of an array that is converted; who asks for predictions alone does not see rows as they came."""
+        rows = rows_as(self.X, indices, dtype)
+        return _safe_indexing(self.X, indices) if self._scores.asks_for_all else rows, rows
+
     def _prepared_fold(self, pipeline, k):
         """Fit a pipeline's steps but the last, to have the rows that this is fitted to, and those to predict for."""
         train, test = self.splits[k]
@@ -252,11 +262,12 @@ class Evaluation:
         steps, given = recorded(pipeline, X, y, params)
         X, y, params = given[0]
         weights = params.get("sample_weight")
-        estimator, X, (subset, rows), y, weights = self._validated(final_estimator(pipeline), X, y, weights)
+        final = final_estimator(pipeline)
+        estimator, X, (subset, rows), y, weights, dtype = self._validated(final, X, y, weights)
         sets = {"test": (*self._transformed(steps, test, X, subset), test)}
         if self.search.return_train_score:
             sets["train"] = (*self._transformed(steps, train, X, subset), train)
-        fold = Fold(X, rows, y, weights, np.arange(len(y)), _validation_set(params))
+        fold = Fold(X, rows, y, weights, np.arange(len(y)), dtype, _validation_set(params))
         fold.features, fold.subset = features_seen(estimator), subset
         # All are given the same rows.
         targets = [y, *(np.asarray(other) for _, other, _ in given[1:])]

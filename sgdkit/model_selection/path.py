@@ -85,7 +85,8 @@ def regularization_path(
     check_parameters(estimator)
     rows, targets = check_rows(estimator, X, y, reset=True)
     subset, seen = on_subset(Rows(rows))
-    fold = Fold(rows, seen, targets, check_weights(sample_weight, rows), np.arange(len(targets)))
+    weights, everyone = check_weights(sample_weight, rows), np.arange(len(targets))
+    fold = Fold(rows, seen, targets, weights, everyone, rows.dtype)
     fold.features, fold.subset = features_seen(estimator), subset
     models = [model for group in _groups(estimator, targets, strengths) for model in _fitted(group, fold)]
     return Bunch(

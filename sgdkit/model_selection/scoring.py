@@ -37,7 +37,7 @@ class ModelScores:
         self._several = isinstance(scorer, _MultimetricScorer)
         scorers = scorer._scorers.values() if self._several else [scorer]
         # Who knows what a function asks of the model.
-        self._asks_for_all = not all(isinstance(each, (_BaseScorer, _PassthroughScorer)) for each in scorers)
+        self.asks_for_all = not all(isinstance(each, (_BaseScorer, _PassthroughScorer)) for each in scorers)
 
     def of_models(self, models, sets, subset, steps):
         """Yield the results of models in the form of `_fit_and_score`, but for those of the fit.
@@ -73,8 +73,8 @@ class ModelScores:
         params = _check_method_params(self.X, params=self.params, indices=indices)
         y, model = _safe_indexing(self.y, indices), models[0]
         if steps is not None:
-            model = completed(steps, models, targets_only=not self._asks_for_all)
-            X = _safe_indexing(self.X, indices) if self._asks_for_all else X
+            model = completed(steps, models, targets_only=not self.asks_for_all)
+            X = _safe_indexing(self.X, indices) if self.asks_for_all else X
         return self._without_infinities(_score(model, X, y, self.scorer, params, self.search.error_score))
 
     def _without_infinities(self, scores):

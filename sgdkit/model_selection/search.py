@@ -234,8 +234,8 @@ class OnePassGridSearchCV(_OnePassSearch, GridSearchCV):
     - candidates of "gd", which `optimizer="auto"` takes for dense features;
     - candidates of "sgd" that differ in `alpha` or `eta0`, with `learning_rate="optimal"` (its "auto") and either a
       penalty other than "l2" or averaging;
-    - values of `class_weight` where features are scaled (`standardize=True`, and rows that are not text or one-hot),
-      and those that are 0 for a class.
+    - values of `class_weight` where features are scaled (`standardize=True`, and rows that are not text or one-hot) or
+      arrays converted to another type or order, and those that are 0 for a class.
 
     Examples
     --------

@@ -26,7 +26,7 @@ from sgdkit.auto.rate import rate_choice
 from sgdkit.estimators.base import BaseSGDPlus, draw_seeds, warn_of_max_iter
 from sgdkit.estimators.callbacks import FitTasks
 from sgdkit.estimators.columns import join_problems, join_schedules, join_weights
-from sgdkit.estimators.data import ALL_ZERO, check_validation, encode, targets_kind
+from sgdkit.estimators.data import ALL_ZERO, check_validation, encode, rows_as, targets_kind
 from sgdkit.estimators.fitted import publish, publish_now
 from sgdkit.estimators.labels import make_loss
 from sgdkit.estimators.plan import Plan, make_plan, set_rates
@@ -112,12 +112,15 @@ class Fold:
     Attributes
     ----------
     X : ndarray or CSR
-        Validated. The training rows are some of its rows.
-    rows : Rows
+        Validated, but not converted where `rows` is None. The training rows are some of its rows.
+    rows : Rows, or None
+        None where X has to be converted: each pass has its training rows converted then, which are its own to change.
     y : ndarray
         Of all rows of X.
     sample_weight : ndarray or None
     train : ndarray of int
+    dtype : dtype
+        That of training.
     validation : tuple, or None
         The rows, targets and weights of the user's own validation set.
     given : dict
@@ -129,10 +132,11 @@ class Fold:
     """
 
     X: object
-    rows: Rows
+    rows: Rows | None
     y: np.ndarray
     sample_weight: np.ndarray | None
     train: np.ndarray
+    dtype: object
     validation: tuple | None = None
     given: dict = field(default_factory=dict)
     features: dict = field(default_factory=dict)
@@ -145,13 +149,16 @@ class Fold:
         return settings
 
     def data(self, settings):
-        """The training rows as `Data`: all rows of X, of which some count."""
+        """The training rows as `Data`: some of all rows of X count; of converted ones, all."""
         train, n_rows = self.train, _num_samples(self.X)
         kind = targets_kind(settings).learn(self.y[train])
         sample_weight = None if self.sample_weight is None else self.sample_weight[train]
         data = encode(settings, kind, None, self.y[train], sample_weight)
         if not data.n_rows:
             raise ValueError(ALL_ZERO)
+        if self.rows is None:
+            X = rows_as(self.X, train, self.dtype)
+            return replace(data, X=X, rows=Rows(X, owned=True))
 
         def spread(values):
             if values is None:
@@ -381,13 +388,15 @@ def _plan(candidates, estimator, fold, *, seeds, shared):
     """
     settings = fold.settings(estimator, candidates[0].parameters)
     data, validation = fold.data(settings), None
-    whole = data.row_indices.tobytes()
+    whole = None if data.row_indices is None else data.row_indices.tobytes()
     if fold.validation is not None:
         validation = check_validation(settings, data, *fold.validation)
         validation.X = shared.setdefault("given", validation.X)
     elif settings.early_stopping:
         data, validation = data.split(settings.validation_fraction, seeds[0])
-        validation.X = shared.setdefault(("held out", whole), validation.X)
+        if whole is not None:
+            # Converted rows stand where those held out do, and are to live no longer than their passes.
+            validation.X = shared.setdefault(("held out", whole), validation.X)
     data.row_indices = shared.setdefault(whole, data.row_indices)
     made = {}
     for candidate in candidates:
