@@ -24,11 +24,17 @@ class Features:
     rows : AllRows
     places : ndarray of intp
         Of the rows that tell how losses are curved.
+    chosen : Block, default=None
+        These rows, where they are at hand.
     """
 
-    def __init__(self, rows, places):
+    def __init__(self, rows, places, chosen=None):
         self._rows, self._places = rows, places
-        self._chosen, self._squares = rows.choose(places), rows.mean_squares()[:, np.newaxis]
+        self._chosen = rows.choose(places) if chosen is None else chosen
+
+    @cached_property
+    def _mean_squares(self):
+        return self._rows.mean_squares()[:, np.newaxis]
 
     def _second_derivatives(self, scores):
         """Those of the losses of the chosen rows, of shape (n_chosen, n_models)."""
@@ -36,7 +42,7 @@ class Features:
 
     def _of_losses(self, scores):
         """The mean curvature of losses along each direction; and that of losses whose second derivative is 1."""
-        return self._squares * self._second_derivatives(scores).mean(axis=0), self._squares
+        return self._mean_squares * self._second_derivatives(scores).mean(axis=0), self._mean_squares
 
     def _of_penalty(self, ridge):
         return ridge
@@ -80,7 +86,7 @@ class Axes(Features):
     """
 
     def __init__(self, rows, places):
-        self._rows, self._places, self._chosen = rows, places, rows.blocks.take(places)
+        super().__init__(rows, places, rows.blocks.take(places))
         X = with_ones(self._chosen.X)
         if rows.blocks.here:
             # Scores of these rows will be among those of all.
