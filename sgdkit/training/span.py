@@ -5,6 +5,7 @@ can take place there, in as many dimensions as there are rows: scores and norms 
 """
 
 import numpy as np
+from scipy.linalg import eigh
 
 from sgdkit._kernels.rows import Rows
 
@@ -25,7 +26,8 @@ class Span:
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
-    products : ndarray of float64 of shape (n_rows, n_rows)
+    squares, axes : ndarray of float64 of shape (n_rows,), (n_rows, n_rows)
+        The eigenvalues of the products of rows, in rising order, and the eigenvectors, which are overwritten.
 
     Attributes
     ----------
@@ -33,8 +35,7 @@ class Span:
         Their coordinates, of shape (n_rows, n_rows).
     """
 
-    def __init__(self, X, products):
-        squares, axes = np.linalg.eigh(products)
+    def __init__(self, X, squares, axes):
         known = squares > len(squares) * np.finfo(np.float64).eps * squares[-1]
         axes *= np.sqrt(np.where(known, squares, 0))
         self.rows = Rows(axes.astype(X.dtype, copy=False), owned=True)
@@ -60,7 +61,12 @@ def span_of(rows):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         products = _products(rows.X)
-    return Span(rows.X, products) if np.isfinite(products).all() else None
+    if not np.isfinite(products).all():
+        return None
+    # In no more room than the result takes, where NumPy's function takes four times as much; transposed, it is theirs.
+    squares, axes = eigh(products.T, overwrite_a=True, check_finite=False, driver="evr")
+    del products
+    return Span(rows.X, squares, axes)
 
 
 def _products(X):
