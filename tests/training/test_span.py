@@ -1,6 +1,7 @@
 """Training in the space that few rows span: the same scores and norms, and the same models."""
 
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sgdkit import SGDClassifierPlus, SGDRegressorPlus
 from sgdkit._kernels.rows import Rows
 from sgdkit.training import span
 from sgdkit.training.span import span_of
+from tests.processes import run
 
 TOLERANCES = {np.float64: 1e-8, np.float32: 2e-3}
 ALL_DTYPES = pytest.mark.parametrize("dtype", TOLERANCES)
@@ -90,3 +92,30 @@ def test_training_goes_on_without_it(table):
     first = np.full((1, 1200), 0.5)
     begun = clone(model).set_params(warm_start=False, tol=1e-10).fit(X, scores > 0, coef_init=first)
     assert_allclose(begun.coef_, clone(model).set_params(tol=1e-10).fit(X, scores > 0).coef_, atol=1e-4)
+
+
+# What the system says, since LAPACK's own work is among it.
+PEAK = """
+import resource
+import numpy as np
+from sgdkit._kernels.rows import Rows
+from sgdkit.training.span import span_of
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+X = np.random.default_rng(0).standard_normal((1000, 2000))
+span_of(Rows(X[:50]))
+before = peak()
+span_of(Rows(X))
+print((peak() - before) * 1024 / (8 * 1000**2))
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere, the peak is told in other units, or not at all"
+)
+def test_axes_are_found_in_little_more_room_than_twice_their_own():
+    code, output = run(PEAK)
+    assert code == 0
+    assert float(output) < 3
