@@ -5,15 +5,20 @@ this process.
 
 Invariants:
 - Tasks are pure: whatever a worker loses, another one computes again, to the same bits. Nothing is kept at workers but
-  results of tasks, and no worker waits for another one.
+  results of tasks, and scores that blocks remember, which are the same if they do not. No worker waits for another one.
 - Blocks are merged of parts in their order, and sums are added up in a tree of blocks; so any number of workers gives
   the same bits.
 
-Blocks that lie at a worker are one task in each round, so that Dask has nothing to move between workers: with a task
-for each block, it sends blocks to workers that it takes for idle.
+Blocks that lie at a worker are one task in each round, and one result, so that Dask has nothing to move between
+workers: with a task for each block, it sends blocks to workers that it takes for idle. What a round costs is messages:
+a few tasks are one, and their sums are added up here.
 """
 
+import itertools
+import operator
 import warnings
+import weakref
+from copy import copy
 
 import numpy as np
 from dask.delayed import delayed
@@ -24,19 +29,20 @@ from sgdkit._kernels.csr import take_rows
 from sgdkit._kernels.rows import Rows
 from sgdkit.auto.moments import add_moments as add_moments_of
 from sgdkit.dask.collections import described, joined, stacked
-from sgdkit.optimizers.blocks import Block, add, blocks_of
+from sgdkit.optimizers.blocks import FEWEST_VALUES, Block, add, blocks_of
 from sgdkit.optimizers.full_gradients import few_features
 
-# Parts are merged to blocks of so many values or more, so that work on a block outweighs the request for it.
-FEWEST_VALUES = 8_000_000
+# Of smaller parts, neighbours are merged to blocks: of so many times as many values as there are features too, so that
+# work on a block outweighs the sending of its sums, where its neighbours lie elsewhere.
+VALUES_A_FEATURE = 32
 # How often a task that fails is tried again.
 RETRIES = 3
-# Results of tasks whose sums one task adds up; and the bytes of sums that a task may return.
+# Results that are added up at a time, here or, where there are more, at workers; and the bytes of a task's sums.
 ADDED_AT_ONCE, MOST_BYTES = 8, 1 << 26
 # Of the memory of workers, what blocks may take, at two copies while they are scaled: Dask begins to spill at 60 %.
 SHARE_OF_MEMORY, COPIES = 0.6, 2
-# What a task holds of the size of the weights: these, their gradient, and a sum of two.
-WEIGHTS_HELD = 4
+# What a worker holds of the size of the weights: these, two that blocks remember, their gradient, and a sum of two.
+WEIGHTS_HELD = 6
 
 
 class FarRows:
@@ -59,10 +65,14 @@ class FarRows:
 
     def __init__(self, client, parts):
         self.client, self.shift, self.factor = client, None, None
+        # Blocks as futures, which scaled rows share.
+        self._held = []
+        # A weak reference to the `FarBlocks` of the last problem, once there are some.
+        self._last = lambda: None
         tasks = [delayed(described, pure=False)(part) for part in parts]
         known = client.gather(client.compute(tasks, retries=RETRIES))
         self._learn(known)
-        groups = merged_to_blocks(known)
+        groups = merged_to_blocks(known, max(FEWEST_VALUES, VALUES_A_FEATURE * self.n_features))
         self._counts = np.concatenate([part.counts for part in known])
         lengths = [sum(len(known[k].counts) for k in group) for group in groups]
         self.n_rows = len(self._counts)
@@ -72,7 +82,6 @@ class FarRows:
             for group in groups
         ]
         self.fits = self._fits(sum(part.n_bytes for part in known))
-        self.blocks = self.held(self.source)
 
     def _learn(self, known):
         """Note what parts have in common, or raise where they differ."""
@@ -111,9 +120,36 @@ class FarRows:
         )
         return False
 
-    def held(self, blocks):
-        """Blocks that workers keep, where they have room for them."""
-        return self.client.persist(blocks, retries=RETRIES) if self.fits else blocks
+    @property
+    def blocks(self):
+        """Of rows as they were read; workers keep them until they are told to `forget`, where they have room."""
+        if not self.fits:
+            return self.source
+        if not self._held:
+            self._held += futures_of(self.client.persist(self.source, retries=RETRIES))
+        return self._held
+
+    def forget(self):
+        """Let workers drop them, until somebody asks for them again."""
+        self._held.clear()
+
+    def started(self, function, *lists):
+        """Tasks, which call a function as `map` does; where the rows do not fit, they are run with those after them."""
+        if self.fits:
+            # In one message.
+            return self.client.map(function, *lists, pure=False, retries=RETRIES)
+        return [delayed(function, pure=False)(*arguments) for arguments in zip(*lists, strict=True)]
+
+    def results(self, tasks):
+        """What tasks return, brought here."""
+        return self.client.gather(tasks if self.fits else self.client.compute(tasks, retries=RETRIES))
+
+    def total(self, trees):
+        """The sum of what blocks return, given tasks that return it as a tree."""
+        while len(trees) > ADDED_AT_ONCE:
+            groups = [trees[k : k + ADDED_AT_ONCE] for k in range(0, len(trees), ADDED_AT_ONCE)]
+            trees = self.started(_grown, groups)
+        return total_of(_grown(self.results(trees)))
 
     @property
     def shape(self):
@@ -148,22 +184,31 @@ class FarRows:
         row = self.scaled(None, None).take(np.array([0 if order is None else order[0]]))
         return row[0].copy() if isinstance(row, np.ndarray) else row.toarray()[0]
 
+    def counted(self, problem):
+        """The `FarBlocks` of a problem; those that are in use, if they are the same."""
+        blocks = self._last()
+        if blocks is None or not blocks.are_of(problem):
+            blocks = FarBlocks(problem)
+            self._last = weakref.ref(blocks)
+        return blocks
+
     def take(self, row_indices):
         """Some rows as a matrix, brought here."""
         row_indices = np.asarray(row_indices)
         block = np.searchsorted(self.starts, row_indices, side="right") - 1
         order = np.argsort(block, kind="stable")
-        tasks = [
-            delayed(_take, pure=False)(
-                self.blocks[k], row_indices[block == k] - self.starts[k], self.shift, self.factor
-            )
-            for k in np.unique(block)
-        ]
-        taken = self.client.gather(self.client.compute(tasks, retries=RETRIES))
-        X = stacked(taken) if self.sparse else np.concatenate(taken)
-        return X[np.argsort(order)]
+        numbers = np.unique(block)
+        blocks = [self.blocks[k] for k in numbers]
+        places = [row_indices[block == k] - self.starts[k] for k in numbers]
+        n = len(numbers)
+        tasks = self.started(_take, blocks, places, [self.shift] * n, [self.factor] * n)
+        return self.stacked(self.results(tasks))[np.argsort(order)]
 
     merged = take
+
+    def stacked(self, parts):
+        """Parts of the rows as one matrix."""
+        return stacked(parts) if self.sparse else np.concatenate(parts)
 
     def parts(self, row_indices):
         """Of each block, its place among the rows, and which of them are among some; None stands for all."""
@@ -174,14 +219,14 @@ class FarRows:
                 inside = slice(*np.searchsorted(row_indices, [begin, end]))
                 yield slice(begin, end), row_indices[inside] - begin
 
-    def groups(self, blocks, n_numbers):
+    def groups(self, n_numbers):
         """The numbers of blocks that are a task together, of which each returns a sum of so many numbers.
 
         They lie at one worker, which has a task for each of its threads; or more, where sums are large.
         """
         if not self.fits:
-            return [[number] for number in range(len(blocks))]
-        futures = [futures_of(block)[0] for block in blocks]
+            return [[number] for number in range(len(self.blocks))]
+        futures = self.blocks
         wait(futures)
         holders, threads, held = self.client.who_has(futures), self.client.nthreads(), {}
         for number, future in enumerate(futures):
@@ -192,12 +237,22 @@ class FarRows:
             groups += [part.tolist() for part in np.array_split(numbers, min(n_groups, len(numbers)))]
         return groups
 
-    def total(self, tasks):
-        """The sum of what blocks return, given tasks that return it as a tree; added up at workers and brought here."""
-        while len(tasks) > 1:
-            groups = [tasks[k : k + ADDED_AT_ONCE] for k in range(0, len(tasks), ADDED_AT_ONCE)]
-            tasks = [delayed(_grown, pure=False)(group) for group in groups]
-        return total_of(self.client.compute(tasks[0], retries=RETRIES).result())
+
+class FarBlock(Block):
+    """A block that knows the scores of the last two weights that it was asked for, until it is sent elsewhere.
+
+    So it has those at both ends of a step. They are what they would be if they were computed again.
+    """
+
+    _known = ()
+
+    def scores(self, weights):
+        for known, scores in self._known:
+            if np.array_equal(known, weights):
+                return scores
+        scores = super().scores(weights)
+        self._known = *self._known[-1:], (weights, scores)
+        return scores
 
 
 class FarBlocks:
@@ -206,61 +261,67 @@ class FarBlocks:
     here = False
 
     def __init__(self, problem):
-        self.rows, self.indices = problem.rows, problem.indices
-        targets, row_weights = problem.targets, problem.row_weights
-        rows, tasks = self.rows, []
-        for block, (place, inside) in zip(rows.blocks, rows.parts(problem.row_indices), strict=True):
-            part = targets.take(place)
-            weights = None if row_weights is None else row_weights[place]
-            tasks.append(delayed(_prepare, pure=False)(block, rows.shift, rows.factor, inside, part, weights))
-        # Rows as they were read need no room any more.
-        self.blocks, rows.blocks = rows.held(tasks), rows.source
-        n_weights = (rows.n_features + 1) * targets.n_columns
+        self.rows, self.targets, self.row_weights = problem.rows, problem.targets, problem.row_weights
+        self.row_indices, self.indices = problem.row_indices, problem.indices
+        rows, parts, pieces = self.rows, list(problem.rows.parts(problem.row_indices)), []
+        for place, inside in parts:
+            counted = place if inside is None else inside + place.start
+            weights = None if self.row_weights is None else self.row_weights[counted]
+            pieces.append((inside, self.targets.take(counted), weights))
+        self.starts = np.searchsorted(self.indices, rows.starts)
+        n_weights = (rows.n_features + 1) * self.targets.n_columns
         n_numbers = max(n_weights, rows.n_features**2) if few_features(problem) else n_weights
-        self.groups = rows.groups(self.blocks, n_numbers)
-        self.targets, self.row_weights = targets, row_weights
+        self.groups = rows.groups(n_numbers)
+        sent = [rows.shift] * len(self.groups), [rows.factor] * len(self.groups)
+        self.blocks = rows.started(
+            _prepare, _of_groups(self.groups, rows.blocks), *sent, _of_groups(self.groups, pieces)
+        )
+        # Rows as they were read need no room any more.
+        rows.forget()
 
-    def total(self, function, *arguments, beside=None):
-        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them.
+    def are_of(self, problem):
+        """Whether a problem has the same rows, targets and weights."""
+        of_problem = problem.targets, problem.row_weights, problem.row_indices
+        return all(map(operator.is_, (self.targets, self.row_weights, self.row_indices), of_problem))
 
-        What is `kept` may be the last argument.
-        """
-        return self.rows.total(self._tasks(_summed, function, arguments, beside))
-
-    def kept(self, function, *arguments):
-        """What a function returns for each block, which stays where the block is for as long as it is referred to."""
-        return self.rows.client.persist(self._tasks(_called, function, arguments), retries=RETRIES)
-
-    def _tasks(self, task, function, arguments, beside=None):
-        """A task for each group of blocks."""
-        sent, beside = delayed(_same, pure=False)(*arguments), beside or [None] * len(self.groups)
-        return [
-            delayed(task, pure=False)(function, group, [self.blocks[k] for k in group], sent, its)
-            for group, its in zip(self.groups, beside, strict=True)
-        ]
+    def total(self, function, *arguments):
+        """The sum of ``function(block, *arguments)`` over all blocks: of arrays, or of tuples of them."""
+        # Blocks remember weights, which those of this process would share with the caller.
+        n, arguments = len(self.groups), [copy(argument) for argument in arguments]
+        if n > ADDED_AT_ONCE:
+            # Workers pass them on.
+            arguments = self.rows.started(_same, [arguments])[0]
+        return self.rows.total(
+            self.rows.started(_summed, [function] * n, self.groups, self.blocks, [arguments] * n)
+        )
 
     def take(self, places):
-        """Some of the rows that count, as a block in this process."""
+        """Some of the rows that count, in their order, as a block in this process."""
+        cuts = np.searchsorted(places, self.starts)
+        inside = [
+            places[slice(*cut)] - start
+            for cut, start in zip(itertools.pairwise(cuts), self.starts[:-1], strict=True)
+        ]
+        tasks = self.rows.started(_taken, self.blocks, _of_groups(self.groups, inside))
+        taken = itertools.chain.from_iterable(self.rows.results(tasks))
+        numbers = itertools.chain.from_iterable(self.groups)
+        X = [part for _, part in sorted(zip(numbers, taken, strict=True), key=operator.itemgetter(0))]
         indices = self.indices[places]
         weights = None if self.row_weights is None else self.row_weights[indices]
-        return Block(self.rows.take(indices), self.targets.take(indices), weights)
+        return Block(self.rows.stacked(X), self.targets.take(indices), weights)
 
 
 @blocks_of.register
 def _(rows: FarRows, problem):
-    return FarBlocks(problem)
+    return rows.counted(problem)
 
 
 @add_moments_of.register
 def _(rows: FarRows, origin, order, weights, moments, *, n_threads=1):
     visits = [(inside, weights[place] if len(weights) else weights) for place, inside in rows.parts(order)]
-    trees = [
-        delayed(_moments, pure=False)(
-            group, [rows.blocks[k] for k in group], origin, [visits[k] for k in group]
-        )
-        for group in rows.groups(rows.blocks, moments.size)
-    ]
-    moments += rows.total(trees)
+    groups = rows.groups(moments.size)
+    parts = _of_groups(groups, rows.blocks), [origin] * len(groups), _of_groups(groups, visits)
+    moments += rows.total(rows.started(_moments, groups, *parts))
 
 
 def memory_limits(client):
@@ -279,23 +340,23 @@ def check_room(client, n_features, n_columns, dtype):
         size = np.dtype(dtype).itemsize
         raise ValueError(
             f"The weights are too large for a worker: {n_features} features times {n_columns} columns times {size} "
-            f"bytes are {n_bytes / 2**30:.3g} GiB. A task holds {WEIGHTS_HELD} times that, and a worker has "
+            f"bytes are {n_bytes / 2**30:.3g} GiB. {WEIGHTS_HELD} times that is needed, and a worker has "
             f"{limit / 2**30:.3g} GiB of memory. Hash the features into fewer, use float32, or give workers more."
         )
 
 
-def merged_to_blocks(known):
-    """Neighbouring parts, by their numbers, that are a block together; parts without rows are left out."""
+def merged_to_blocks(known, n_least):
+    """Neighbouring parts, by their numbers, that are a block of so many values; parts without rows are left out."""
     groups, n_values = [[]], 0
     for number, part in enumerate(known):
         if not len(part.counts):
             continue
-        if n_values >= FEWEST_VALUES:
+        if n_values >= n_least:
             groups.append([])
             n_values = 0
         groups[-1].append(number)
         n_values += part.n_values
-    if len(groups) > 1 and n_values < FEWEST_VALUES:
+    if len(groups) > 1 and n_values < n_least:
         groups[-2].extend(groups.pop())
     return groups
 
@@ -326,33 +387,36 @@ def _moments_of(block, origin, order, weights):
     return moments
 
 
-def _prepare(block, shift, factor, places, targets, row_weights):
-    """The rows of a block that count, as training sees them."""
-    X = block.X
-    if factor is not None or places is not None:
-        rows = _rows_of(X, shift, factor)
-        X = rows.X if places is None else rows.take(places)
-    if places is not None:
-        targets, row_weights = targets.take(places), None if row_weights is None else row_weights[places]
-    return Block(X, targets, row_weights)
+def _prepare(blocks, shift, factor, pieces):
+    """The rows of blocks that count, as training sees them."""
+    return [
+        FarBlock(_counted(block, shift, factor, inside), *piece)
+        for block, (inside, *piece) in zip(blocks, pieces, strict=True)
+    ]
 
 
-def _same(*arguments):
-    return arguments
+def _counted(block, shift, factor, places):
+    if places is None and factor is None:
+        return block.X
+    rows = _rows_of(block.X, shift, factor)
+    return rows.X if places is None else rows.take(places)
 
 
-def _called(*arguments):
-    return list(_calls(*arguments))
+def _taken(blocks, places):
+    return [take_rows(block.X, of_block) for block, of_block in zip(blocks, places, strict=True)]
 
 
-def _summed(function, numbers, *parts):
-    return _tree(numbers, _calls(function, numbers, *parts))
+def _of_groups(groups, values):
+    """Those of the blocks of each group, given one for each block."""
+    return [[values[k] for k in group] for group in groups]
 
 
-def _calls(function, numbers, blocks, arguments, beside):
-    """Yield what a function returns for some blocks; in what is beside, each has its part."""
-    for k, block in enumerate(blocks):
-        yield function(block, *arguments) if beside is None else function(block, *arguments, beside[k])
+def _same(value):
+    return value
+
+
+def _summed(function, numbers, blocks, arguments):
+    return _tree(numbers, (function(block, *arguments) for block in blocks))
 
 
 def _tree(numbers, values):

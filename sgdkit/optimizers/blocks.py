@@ -92,19 +92,20 @@ class Block:
         """The same, and the sum of gradients."""
         return self._slopes(loss, self.scores(weights))
 
-    def line(self, weights, direction):
-        """The scores of weights, and of a direction, along which those of other weights lie."""
-        return self.scores(weights), self.scores(direction)
+    def losses_between(self, loss, lengths, begin, end):
+        """The sums of losses at some lengths on the way from some weights to others, and how they rise."""
+        scores, direction = self._line(begin, end)
+        return self.along(loss, lengths, scores, direction, np.empty_like(scores), np.empty_like(scores))
 
-    def losses_along(self, loss, lengths, line):
-        """The sums of losses at some lengths along a line, and how they rise."""
-        ahead, derivative = np.empty_like(line[0]), np.empty_like(line[0])
-        return self.along(loss, lengths, *line, ahead, derivative)
-
-    def slopes_along(self, loss, lengths, line):
+    def slopes_between(self, loss, lengths, begin, end):
         """The sums of losses there, and of gradients."""
-        scores, direction = line
+        scores, direction = self._line(begin, end)
         return self._slopes(loss, scores + lengths.astype(scores.dtype) * direction)
+
+    def _line(self, begin, end):
+        """The scores of weights, and how they change on the way to others."""
+        scores = self.scores(begin)
+        return scores, self.scores(end) - scores
 
     def _slopes(self, loss, scores):
         derivative = np.empty_like(scores)

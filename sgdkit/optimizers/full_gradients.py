@@ -301,13 +301,14 @@ class GramRows(AllRows):
 class RowsElsewhere(AllRows):
     """Rows that leave nothing behind: what stands for their scores are the weights; for derivatives, their gradient.
 
-    So a step takes two products with the rows, as long as its first length is good. Else, blocks keep the scores of the
-    weights and of the direction for as long as lengths are tried, and take one more product for the gradient.
+    So a step takes two products with the rows, and one more for each length after the first: its scores lie on the line
+    through those of both ends, which blocks may still know. Where several lengths are sure to be tried, they take none,
+    and the gradient is asked for in the end.
     """
 
-    # The direction along which lengths are tried; scores along it, where they are kept; the last lengths, where no
-    # gradient is known yet.
-    _direction = _line = _lengths = None
+    # The direction along which lengths are tried, and where the first ones have led; the last lengths, and the weights
+    # that they begin at, where no gradient is known.
+    _direction = _end = _last = None
 
     def of(self, weights):
         return weights.copy()
@@ -319,25 +320,28 @@ class RowsElsewhere(AllRows):
         return self.blocks.total(Block.at, self.loss, scores)
 
     def differentiate(self, scores):
-        self._line = self._lengths = None
+        self._last = None
         return self.blocks.total(Block.slopes_at, self.loss, scores)
 
     def along(self, scores, direction, lengths, ahead, derivative):
         if self._direction is not direction:
-            self._direction, self._line = direction, None
+            # In units of the direction, first lengths are 1; or 0, and stay there.
+            self._direction, self._end = direction, scores + lengths.astype(scores.dtype) * direction
             if not self.tries:
                 return _along(self, scores, direction, lengths, ahead, derivative)
-        if self._line is None:
-            self._line = self.blocks.kept(Block.line, scores, direction)
         ahead[...] = scores + lengths.astype(scores.dtype) * direction
-        self._lengths = lengths.copy()
-        return self.blocks.total(Block.losses_along, self.loss, lengths, beside=self._line)
+        if self.tries:
+            self._last = lengths.copy(), scores
+            return self.blocks.total(Block.losses_between, self.loss, *self._last, self._end)
+        totals, derivative[...] = self.blocks.total(
+            Block.slopes_between, self.loss, lengths, scores, self._end
+        )
+        return totals, sums_of_products(derivative, direction)
 
     def gradient(self, derivative):
-        if self._lengths is not None:
-            lengths = self._lengths
-            _, derivative[...] = self.blocks.total(Block.slopes_along, self.loss, lengths, beside=self._line)
-            self._line = self._lengths = None
+        if self._last is not None:
+            _, derivative[...] = self.blocks.total(Block.slopes_between, self.loss, *self._last, self._end)
+            self._last = None
         return self._mean(derivative.copy())
 
     def choose(self, places):

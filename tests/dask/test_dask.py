@@ -1,6 +1,7 @@
 """Fits to collections are those to their rows, whatever the partition, the workers, and what becomes of these."""
 
 import doctest
+import gc
 import pickle
 import signal
 from itertools import pairwise
@@ -20,6 +21,7 @@ from dask.distributed import Client, LocalCluster  # noqa: E402
 
 import sgdkit.dask  # noqa: E402
 from sgdkit.dask import rows as far  # noqa: E402
+from sgdkit.optimizers import blocks  # noqa: E402
 from sgdkit.optimizers.blocks import add_up  # noqa: E402
 from tests.dask.killing import KilledOnce  # noqa: E402
 
@@ -157,9 +159,9 @@ def test_where_features_are_many_their_own_curvature_is_summed_up(client, optimi
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
-@pytest.mark.parametrize("method", ["slopes_at", "losses_along"])
+@pytest.mark.parametrize("method", ["slopes_at", "losses_between", "slopes_between"])
 def test_a_worker_that_is_killed_changes_no_bit(client, monkeypatch, tmp_path, method):
-    """In a round, when it holds blocks that have to be made again, and scores along a line."""
+    """In a round, when it holds blocks that have to be made again, and the scores at both ends of a line."""
     X, score = make_rows()
     rows, model = collection(X, PARTITIONS["even"]), sgdkit.dask.SGDClassifierPlus(random_state=0)
     expected = clone(model).fit(rows, score > 0)
@@ -169,6 +171,34 @@ def test_a_worker_that_is_killed_changes_no_bit(client, monkeypatch, tmp_path, m
         model.fit(rows, score > 0)
     assert flag.exists()
     assert_array_equal(model.coef_, expected.coef_)
+
+
+def test_blocks_remember_the_scores_of_both_ends_of_a_step(monkeypatch):
+    """And what they do not remember has the same bits."""
+    X, score = make_rows("sparse")
+    begin, end = np.random.default_rng(0).standard_normal((2, N_FEATURES + 1, 1))
+    products = []
+    monkeypatch.setattr(
+        blocks,
+        "score_rows",
+        lambda X, W, score_rows=blocks.score_rows: products.append(W) or score_rows(X, W),
+    )
+    knows, other = (far.FarBlock(X) for _ in range(2))
+    for weights in (score[: N_FEATURES + 1, np.newaxis], begin, end):
+        knows.scores(weights)
+    assert len(products) == 3
+    line = knows._line(begin.copy(), end.copy())
+    assert len(products) == 3
+    assert_array_equal(line, other._line(begin, end))
+    assert_array_equal(line, pickle.loads(pickle.dumps(knows))._line(begin, end))
+    assert len(products) == 7
+
+
+def test_what_a_fit_has_kept_at_workers_goes_with_it(client):
+    X, score = make_rows()
+    sgdkit.dask.SGDClassifierPlus(random_state=0).fit(collection(X, PARTITIONS["even"]), score > 0)
+    gc.collect()
+    assert not client.futures
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 13])
