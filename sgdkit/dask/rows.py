@@ -176,7 +176,7 @@ class FarRows:
 
     def scaled(self, shift, factor):
         rows = FarRows.__new__(FarRows)
-        rows.__dict__ = {**self.__dict__, "shift": shift, "factor": factor}
+        rows.__dict__ = {**self.__dict__, "shift": shift, "factor": factor, "_last": lambda: None}
         return rows
 
     def first(self, order):
