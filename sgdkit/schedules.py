@@ -88,7 +88,11 @@ class InvScaling(Schedule):
 
     @property
     def shape(self):
-        return type(self), self.power_t, self.n_level
+        return type(self), self.power_t
+
+    @property
+    def settings(self):
+        return *super().settings, self.n_level
 
     def rates(self, t):
         return self.eta0 / np.maximum((t - (self.first_step - 1)) / self.n_level, 1) ** self.power_t

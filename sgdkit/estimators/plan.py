@@ -77,6 +77,8 @@ class Plan:
         The first rate; None leaves it to backtracking.
     rate_unit : float or None
         What the rate was chosen in proportion to; None of a rate that was not chosen here.
+    n_level : int
+        For how many steps of a stream the first rate suits, before it falls.
     rate_factors : ndarray of shape (n_columns,), or None
         By what each column multiplies the rate; None stands for 1.
     squared_gradients : ndarray of shape (n_features + 1, n_columns), or None
@@ -107,6 +109,7 @@ class Plan:
     guess: np.ndarray | None = None
     rate: float | None = None
     rate_unit: float | None = None
+    n_level: int = 1
     rate_factors: np.ndarray | None = None
     squared_gradients: np.ndarray | None = None
     whole: bool = True
@@ -227,8 +230,8 @@ class Plan:
             name = self._default_schedule
         steps_an_epoch = 1 if self.optimizer.full_batch else self.problem.steps_an_epoch
         numbers = {"n_steps": (self.n_epochs or 0) * steps_an_epoch, "first_step": first_step}
-        if settings.learning_rate == "auto" and self.streams and self.optimizer.scales_with_gradient:
-            numbers["n_level"] = steps_at_first_rate(self.problem)
+        if settings.learning_rate == "auto":
+            numbers["n_level"] = self.n_level
         return SCHEDULES[name](rate, power_t=settings.power_t, alpha=self.curvature, **numbers)
 
     @property
@@ -516,6 +519,8 @@ def set_rates(plans, *, seed):
     if trainer is not None and (trainer.schedule is None or first.keeps_rate(trainer)):
         first.rate, first.rate_unit = first.kept_rate(trainer)
         first.rate_factors = trainer.rate_factors
+        # A chunk of few rows may come between others.
+        first.n_level = 1 if trainer.schedule is None else trainer.schedule.n_level
     elif not first.optimizer.backtracks(first.problem.loss):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             _choose_rates(plans, seed if trainer is None else trainer.n_steps)
@@ -532,6 +537,7 @@ def _choose_rates(plans, seed):
     options = {"initial": join_weights(plans), "fit_intercept": plans[0].settings.fit_intercept, "seed": seed}
     if plans[0].streams and optimizer.scales_with_gradient:
         options["of_few"] = plans[0].rate_of_few
+        plans[0].n_level = steps_at_first_rate(problem)
     rates = {}
     for number, plan in enumerate(plans):
         schedule = plan.schedule(1.0)

@@ -11,6 +11,7 @@ from sgdkit._kernels.targets import Targets
 from sgdkit.estimators.labels import make_loss
 from sgdkit.losses import REGRESSOR_LOSSES
 from sgdkit.optimizers import OPTIMIZERS
+from tests.internals import trainer_of
 from tests.pairs import all_pairs
 from tests.problems import FULL_BATCH
 
@@ -180,6 +181,18 @@ def test_a_target_far_out_changes_no_rate():
     first = model.eta0_
     learn(model, X, y, 1)
     assert model.eta0_ == first
+
+
+@pytest.mark.parametrize("n_rows", [1, 7])
+def test_a_chunk_of_few_rows_between_others_changes_no_rate(n_rows):
+    X, y = load_wine(return_X_y=True)
+    model = SGDClassifierPlus(optimizer="sgd", random_state=0)
+    for _ in range(3):
+        model.partial_fit(X, y, classes=np.unique(y))
+    rates = [trainer_of(model).schedule.rates(np.arange(1.0, 10_000))]
+    model.partial_fit(X[:n_rows], y[:n_rows])
+    rates.append(trainer_of(model).schedule.rates(np.arange(1.0, 10_000)))
+    np.testing.assert_array_equal(*rates)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 5, 20, 100, 300])

@@ -116,8 +116,9 @@ def test_a_classifier_is_that_of_the_rows(client, name, kind, partition):
     lengths = PARTITIONS[partition]
     model.fit(collection(X, lengths), da.from_array(y, chunks=400), da.from_array(weights, chunks=(lengths,)))
     # Rounding errors, which steps multiply, are those of sums over other blocks. On some processors, another order of
-    # the rows changes a plain fit of gd by 2e-8 of the largest weight. The promise is 1e-6.
-    check_same(model, sgdkit.SGDClassifierPlus(**given(parameters)).fit(X, y, weights), tolerance=1e-7)
+    # the rows changes a plain fit of the models of one against the rest by 2e-8 of the largest weight.
+    tolerance = 1e-7 if name == "ovr" else 1e-8
+    check_same(model, sgdkit.SGDClassifierPlus(**given(parameters)).fit(X, y, weights), tolerance)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
